@@ -1,0 +1,263 @@
+//! The `LoadTest` object as users write and read it: the start of every flow.
+//!
+//! A superset of the first operator's API: its manifests apply unchanged. Doc comments here are what
+//! `kubectl explain loadtest` prints, so they speak to users.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// The fewest workers a LoadTest can ask for.
+pub const MIN_COUNT: i32 = 1;
+/// The most workers a LoadTest can ask for.
+pub const MAX_COUNT: i32 = 10_000;
+
+/// What the API server answers when a name cannot be borne by the Job, its pods or a label.
+pub const NAME_WITH_DOT: &str = "metadata.name must not contain dots: it becomes a container name and a label value, so use dashes instead";
+/// What the API server answers when `<name>-<highest index>` would not fit a pod's host name.
+pub const NAME_TOO_LONG: &str = "metadata.name is too long: with the highest worker index (<name>-<count - 1>) it must fit the 63 characters of a pod's host name; shorten it";
+/// What the API server answers to a spec edit after the start.
+pub const SPEC_IMMUTABLE: &str = "spec cannot be changed once the load test has started: delete the LoadTest and create it again, or create another one under a new name";
+
+/// A load test: N workers run the stock Artillery image against a system, once.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "loadtest.artillery.io",
+    version = "v1alpha1",
+    kind = "LoadTest",
+    plural = "loadtests",
+    shortname = "lt",
+    namespaced,
+    status = "LoadTestStatus",
+    derive = "PartialEq",
+    doc = "A load test: a number of workers run an Artillery test script against a system, once.",
+    printcolumn(name = "Completions", type_ = "string", json_path = ".status.completions", description = "Workers that succeeded, of those planned."),
+    printcolumn(name = "Duration", type_ = "string", json_path = ".status.duration", description = "How long the load test has been running, or ran."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment", description = "The environment of the test script that is used."),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", description = "The image that the workers run."),
+    printcolumn(name = "Active", type_ = "integer", json_path = ".status.active", priority = 1, description = "Workers that have a pod and have not ended."),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed", priority = 1, description = "Workers that failed."),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.conditions[?(@.type==\"Progressing\")].reason", priority = 1, description = "What the load test is doing or waiting for, or how it ended."),
+    validation = kube::core::Rule::new("!self.metadata.name.contains('.')").message(NAME_WITH_DOT).field_path(".metadata.name"),
+    validation = kube::core::Rule::new("size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG).field_path(".metadata.name"),
+    validation = kube::core::Rule::new("!has(oldSelf.status) || !has(oldSelf.status.jobUID) || self.spec == oldSelf.spec").message(SPEC_IMMUTABLE).field_path(".spec"),
+)]
+pub struct LoadTestSpec {
+    /// Number of workers, each running the whole test script: 1 to 10000.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub count: i32,
+
+    /// Environment of the test script (config.environments) to use; passed to Artillery as --environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub environment: Option<String>,
+
+    /// The Artillery test script and the files beside it.
+    pub test_script: TestScript,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// The Artillery test script and the files beside it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TestScript {
+    /// Where the test script itself is.
+    pub config: ScriptConfig,
+
+    /// More files that the test script names, such as CSV payloads and processors; all lie in the script's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+}
+
+/// Where the test script itself is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScriptConfig {
+    /// Name of the ConfigMap with the test script, key test-script.yaml; its other keys become files beside it.
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map: String,
+}
+
+/// More files that the test script names.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct External {
+    /// Data files, such as CSV, that the test script's config.payload names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<ConfigMaps>,
+
+    /// JavaScript that the test script's config.processor names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<Processor>,
+}
+
+/// A list of ConfigMaps, each of whose keys becomes a file.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMaps {
+    /// Names of ConfigMaps in the LoadTest's namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    pub config_maps: Vec<String>,
+}
+
+/// The test script's processor and what it requires.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Processor {
+    /// The processor itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<ConfigMapName>,
+
+    /// Files that the processor requires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related: Option<ConfigMaps>,
+}
+
+/// One ConfigMap.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapName {
+    /// Name of a ConfigMap in the LoadTest's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map: String,
+}
+
+/// What is known about a load test; written by the operator only.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadTestStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// UID of the load test's one Job. Once it is set the spec cannot be changed, and no other Job is ever made.
+    #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
+    pub job_uid: Option<String>,
+
+    /// Progressing (is it under way?) and Completed (is it over, whatever its outcome?).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<LoadTestCondition>,
+
+    /// When the workers were let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When the last worker ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// From start to completion, or to the last time this status was written: 55s, 2m30s, 3h12m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+
+    /// Number of workers that have a pod and have not ended.
+    #[serde(default)]
+    pub active: i32,
+
+    /// Number of workers whose Artillery exited with code 0.
+    #[serde(default)]
+    pub succeeded: i32,
+
+    /// Number of workers that ended otherwise.
+    #[serde(default)]
+    pub failed: i32,
+
+    /// Workers that succeeded, of those planned: 1/4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completions: Option<String>,
+
+    /// The image that the workers run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// One aspect of a load test's state.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadTestCondition {
+    /// Progressing or Completed.
+    #[serde(rename = "type")]
+    pub type_: String,
+
+    /// True, False or Unknown.
+    pub status: String,
+
+    /// When this status was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_probe_time: Option<Time>,
+
+    /// When the condition last went from one status to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Time>,
+
+    /// Why, in one CamelCase word, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+
+    /// Why, in a sentence, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl LoadTest {
+    /// The condition of that type, if the status has one.
+    pub fn condition(&self, type_: &str) -> Option<&LoadTestCondition> {
+        self.status.as_ref()?.condition(type_)
+    }
+
+    /// The number of workers; the API server's default for a spec that says nothing is 1.
+    pub fn count(&self) -> i32 {
+        self.spec.count
+    }
+
+    /// `metadata.name`; empty only for an object that the API server never saw.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// `metadata.uid`; empty only for an object that the API server never saw.
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+}
+
+impl LoadTestStatus {
+    /// The condition of that type, if there is one.
+    pub fn condition(&self, type_: &str) -> Option<&LoadTestCondition> {
+        self.conditions.iter().find(|c| c.type_ == type_)
+    }
+}
+
+impl LoadTestSpec {
+    /// Every ConfigMap whose keys become files beside the script, as (field, name); the script's is first.
+    pub fn config_maps(&self) -> Vec<(String, String)> {
+        let External { payload, processor } = self.test_script.external.clone().unwrap_or_default();
+        let Processor { main, related } = processor.unwrap_or_default();
+        let many = |field: &str, maps: Option<ConfigMaps>| {
+            let names = maps.unwrap_or_default().config_maps.into_iter().enumerate();
+            names
+                .map(|(i, name)| (format!("{field}.configMaps[{i}]"), name))
+                .collect::<Vec<_>>()
+        };
+
+        let mut named = vec![(
+            "config.configMap".to_owned(),
+            self.test_script.config.config_map.clone(),
+        )];
+        named.extend(many("external.payload", payload));
+        named.extend(main.map(|m| ("external.processor.main.configMap".to_owned(), m.config_map)));
+        named.extend(many("external.processor.related", related));
+        named
+            .into_iter()
+            .map(|(field, name)| (format!(".spec.testScript.{field}"), name))
+            .collect()
+    }
+}

@@ -1,0 +1,260 @@
+//! What is announced as Kubernetes events: a level-triggered list of all that is to be said of a test's present state.
+//!
+//! Each has a name that follows from what it says, so that saying it again is refused by the API server: an event is
+//! there exactly once, whatever restarts, without a memory in the cluster.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::api::LoadTestStatus;
+use crate::job::STARTED_AT;
+use crate::lifecycle::{Decision, Outcome};
+use crate::observed::{JobFact, Observed};
+use crate::plan::Problem;
+use crate::status::{COMPLETED, is_true};
+
+/// The component that reports, as the first operator's users know it.
+pub const REPORTING_CONTROLLER: &str = "loadtest-controller";
+/// Workers up to this number have a Running event each; one more counts them all where there are more.
+pub const NAMED_WORKERS: u32 = 100;
+
+/// One event on a LoadTest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// `metadata.name` of the event, which says it once.
+    pub name: String,
+    /// Whether it is a Warning, not Normal.
+    pub is_warning: bool,
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// A sentence.
+    pub note: String,
+}
+
+/// All that is to be said now that `decision` was carried out and `status` is stored.
+pub fn due(observed: &Observed, decision: &Decision, status: &LoadTestStatus) -> Vec<Announcement> {
+    let mut announcements = Vec::new();
+    if let Decision::Wait(Problem { reason, message }) = decision {
+        let key = format!("{}.{}", reason.to_lowercase(), short_hash(message));
+        announcements.push(announcement(observed, &key, true, reason, message.clone()));
+    }
+    announcements.extend(created(observed, status));
+    announcements.extend(running(observed, status));
+    if let Decision::Finish(outcome) = decision {
+        announcements.push(finished(observed, *outcome));
+    }
+    announcements
+}
+
+fn created(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
+    let JobFact::Ours(job) = &observed.job else {
+        return None;
+    };
+    let suspended = job.spec.as_ref().and_then(|s| s.suspend) == Some(true);
+    let started = job
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|a| a.contains_key(STARTED_AT));
+    let is_recorded = status.job_uid.is_some() && status.job_uid == job.metadata.uid;
+    // a Job that is neither was created by the first operator, which has said so
+    if !is_recorded || !(suspended || started) {
+        return None;
+    }
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let note = format!("Created Load Test worker master job: {name}");
+    Some(announcement(observed, "created", false, "Created", note))
+}
+
+fn running(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
+    let workers = &observed.workers;
+    let started = || workers.pods.iter().filter(|(_, pod)| pod.started.is_some());
+    let mut announcements: Vec<_> = started()
+        .filter(|(_, pod)| pod.index.is_none_or(|index| index < NAMED_WORKERS))
+        .take(NAMED_WORKERS as usize)
+        .map(|(name, pod)| {
+            let note = format!("Running Load Test worker pod: {name}");
+            announcement(observed, &format!("running.{}", pod.uid), false, "Running", note)
+        })
+        .collect();
+    let count = started().count();
+    let is_over = is_true(status.condition(COMPLETED));
+    if workers.planned > NAMED_WORKERS && (count as u64 >= u64::from(workers.planned) || is_over) {
+        let note = format!("Running Load Test worker pods: {count} of {}", workers.planned);
+        announcements.push(announcement(observed, "running", false, "Running", note));
+    }
+    announcements
+}
+
+fn finished(observed: &Observed, outcome: Outcome) -> Announcement {
+    let (is_warning, note) = match outcome {
+        Outcome::Succeeded => (false, "Load Test completed"),
+        Outcome::WorkersFailed => (true, "Load Test completed with failed workers"),
+        Outcome::JobDeleted => (
+            true,
+            "Load Test failed: its Job was gone before it was seen to end",
+        ),
+        Outcome::JobSuspended => (true, "Load Test failed: its Job was suspended after the start"),
+        Outcome::KubernetesTooOld => (
+            true,
+            "Load Test failed: Kubernetes 1.29 or newer is needed; nothing was started",
+        ),
+    };
+    let reason = if is_warning { "Failed" } else { "Completed" };
+    // one name for both: a test ends once
+    announcement(observed, "over", is_warning, reason, note.to_owned())
+}
+
+fn announcement(
+    observed: &Observed,
+    key: &str,
+    is_warning: bool,
+    reason: &'static str,
+    note: String,
+) -> Announcement {
+    let load_test = &observed.load_test;
+    let prefix: String = load_test.name().chars().take(63).collect();
+    let prefix = prefix.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    Announcement {
+        name: format!("{prefix}.{}.{key}", load_test.uid()),
+        is_warning,
+        reason,
+        note,
+    }
+}
+
+fn short_hash(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::batch::v1::Job;
+    use k8s_openapi::api::core::v1::Pod;
+
+    use super::*;
+    use crate::LoadTest;
+    use crate::fixtures::{
+        JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod,
+    };
+    use crate::status::next;
+
+    fn test(count: i32) -> LoadTest {
+        load_test("t").with_count(count).recorded("job-1")
+    }
+
+    fn said(load_test: LoadTest, job: Option<Job>, pods: &[Pod], decision: &Decision) -> Vec<Announcement> {
+        let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>());
+        let status = next(&observed, decision, at(99)).expect("a status");
+        due(&observed, decision, &status)
+    }
+
+    fn notes(announcements: &[Announcement]) -> Vec<(&str, &str)> {
+        announcements
+            .iter()
+            .map(|a| (a.reason, a.note.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn a_recorded_job_is_announced_in_the_first_operators_words() {
+        let job = job_of(&test(1));
+        let events = said(
+            load_test("t"),
+            Some(job),
+            &[],
+            &Decision::RecordJob("job-1".into()),
+        );
+        assert_eq!(
+            notes(&events),
+            [("Created", "Created Load Test worker master job: t")]
+        );
+    }
+
+    #[test]
+    fn every_worker_that_ran_is_announced_though_it_ended_before_it_was_seen() {
+        let pods = [pod("t", 0).running(3), pod("t", 1).exited(0, 9), pod("t", 2)];
+        let events = said(
+            test(3),
+            Some(job_of(&test(3)).started()),
+            &pods,
+            &Decision::Follow,
+        );
+        assert_eq!(
+            notes(&events)[1..],
+            [
+                ("Running", "Running Load Test worker pod: t-0-abcde"),
+                ("Running", "Running Load Test worker pod: t-1-abcde")
+            ]
+        );
+    }
+
+    #[test]
+    fn many_workers_have_a_hundred_events_and_one_that_counts_them() {
+        let pods: Vec<_> = (0..150).map(|i| pod("t", i).running(3)).collect();
+        let job = job_of(&test(150)).started();
+        let events = said(test(150), Some(job.clone()), &pods, &Decision::Follow);
+        assert_eq!(events.len(), 1 + 100 + 1);
+        assert_eq!(events[101].note, "Running Load Test worker pods: 150 of 150");
+        let events = said(test(150), Some(job), &pods[..120], &Decision::Follow);
+        assert_eq!(events.len(), 1 + 100, "the count waits for all of them");
+    }
+
+    #[test]
+    fn the_end_is_either_completed_or_failed() {
+        for (outcome, is_warning, note) in [
+            (Outcome::Succeeded, false, ("Completed", "Load Test completed")),
+            (
+                Outcome::WorkersFailed,
+                true,
+                ("Failed", "Load Test completed with failed workers"),
+            ),
+        ] {
+            let events = said(test(1), None, &[], &Decision::Finish(outcome));
+            assert_eq!(notes(&events), [note]);
+            assert_eq!(events[0].is_warning, is_warning);
+        }
+        let name = |outcome| {
+            said(test(1), None, &[], &Decision::Finish(outcome))
+                .remove(0)
+                .name
+        };
+        assert_eq!(
+            name(Outcome::Succeeded),
+            name(Outcome::JobDeleted),
+            "so that the API server lets only one in"
+        );
+    }
+
+    #[test]
+    fn a_problem_is_a_warning_of_its_own_for_each_message() {
+        let say = |message: &str| {
+            let problem = Problem {
+                reason: "MissingConfigMap",
+                message: message.into(),
+            };
+            said(load_test("t"), None, &[], &Decision::Wait(problem)).remove(0)
+        };
+        assert!(say("a").is_warning);
+        assert_eq!(say("a").name, say("a").name);
+        assert_ne!(say("a").name, say("b").name);
+    }
+
+    #[test]
+    fn the_first_operators_job_is_not_announced_again() {
+        let job = job_of(&test(1)).of_the_first_operator();
+        assert_eq!(said(test(1), Some(job), &[], &Decision::Follow), []);
+    }
+
+    #[test]
+    fn event_names_are_names() {
+        let long = load_test(&format!("{}-.{}", "n".repeat(62), "m".repeat(150)));
+        let problem = Problem {
+            reason: "InvalidSpec",
+            message: String::new(),
+        };
+        let name = said(long, None, &[], &Decision::Wait(problem)).remove(0).name;
+        assert!(name.starts_with(&format!("{}.uid-of-", "n".repeat(62))), "{name}");
+    }
+}

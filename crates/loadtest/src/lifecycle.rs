@@ -1,0 +1,399 @@
+//! What to do next with a load test: one function of facts, whose table of tests reads as sentences.
+//!
+//! The order that starts a test exactly once, whatever is killed in between: the Job is created *suspended*; its UID is
+//! recorded in the status (by resourceVersion); only then is it unsuspended, by a patch that names that UID. A Job
+//! that is gone after that is never made again, and one that was lost before never had a pod.
+
+use k8s_openapi::api::batch::v1::Job;
+
+use crate::LoadTest;
+use crate::job::STARTED_AT;
+use crate::observed::{JobFact, Observed};
+use crate::plan::{Plan, Problem};
+use crate::status::{COMPLETED, is_true};
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Nothing: it is over, or being deleted.
+    Leave,
+    /// Say what it waits for, and look again in a while.
+    Wait(Problem),
+    /// Create the Job, suspended.
+    CreateJob(Plan),
+    /// Record the UID of its Job in the status.
+    RecordJob(String),
+    /// Unsuspend the Job with that UID.
+    StartJob(String),
+    /// Delete the Job with that UID: it was never started, and another one is the recorded one.
+    DeleteStrayJob(String),
+    /// Tell how it goes.
+    Follow,
+    /// Tell how it ended.
+    Finish(Outcome),
+}
+
+/// How a load test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every worker succeeded.
+    Succeeded,
+    /// At least one worker did not.
+    WorkersFailed,
+    /// Its Job was deleted before it ended.
+    JobDeleted,
+    /// Its Job was suspended by somebody after the start, which ends its workers.
+    JobSuspended,
+    /// The cluster does not keep `backoffLimitPerIndex`: Kubernetes older than 1.29.
+    KubernetesTooOld,
+}
+
+/// A Job of that name is somebody else's.
+pub const JOB_NAME_TAKEN: &str = "JobNameTaken";
+/// A Job of an earlier LoadTest of that name is still there.
+pub const EARLIER_JOB: &str = "WaitingForEarlierJob";
+
+/// Whether the next step would create the Job, so that the files have to be looked at first.
+pub fn wants_plan(observed: &Observed) -> bool {
+    let Observed { load_test, job, .. } = observed;
+    !is_settled(load_test)
+        && recorded(load_test).is_none()
+        && matches!(job, JobFact::Absent)
+        && !is_the_first_operators(load_test)
+}
+
+/// Decides what to do next. `plan` is the validated plan; it matters only where [`wants_plan`] says so.
+pub fn decide(observed: &Observed, plan: Result<Plan, Problem>) -> Decision {
+    let Observed {
+        load_test,
+        job,
+        workers,
+    } = observed;
+    if is_settled(load_test) {
+        return Decision::Leave;
+    }
+    match (recorded(load_test), job) {
+        (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
+        (None, JobFact::Absent) => match plan {
+            Ok(plan) => Decision::CreateJob(plan),
+            Err(problem) => Decision::Wait(problem),
+        },
+        (None, JobFact::Ours(job)) => Decision::RecordJob(uid(job)),
+        (None, JobFact::Earlier) => Decision::Wait(earlier(load_test)),
+        (None, JobFact::Foreign(owner)) => Decision::Wait(taken(load_test, owner.as_deref())),
+        (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => {
+            match (is_suspended(job), was_started(job)) {
+                (true, false) => Decision::DeleteStrayJob(uid(job)),
+                _ => Decision::Finish(Outcome::JobDeleted),
+            }
+        }
+        (Some(_), JobFact::Ours(job)) => match (is_suspended(job), was_started(job)) {
+            (true, false) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
+            (true, false) => Decision::StartJob(uid(job)),
+            _ if workers.all_ended() => Decision::Finish(outcome(observed)),
+            (true, true) => Decision::Finish(Outcome::JobSuspended),
+            (false, _) => Decision::Follow,
+        },
+        (Some(_), JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) => {
+            Decision::Finish(Outcome::JobDeleted)
+        }
+    }
+}
+
+fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
+    if workers.failed == 0 {
+        Outcome::Succeeded
+    } else {
+        Outcome::WorkersFailed
+    }
+}
+
+/// Over or going: nothing is created, changed or told any more.
+fn is_settled(load_test: &LoadTest) -> bool {
+    load_test.metadata.deletion_timestamp.is_some() || is_true(load_test.condition(COMPLETED))
+}
+
+fn recorded(load_test: &LoadTest) -> Option<&str> {
+    load_test.status.as_ref()?.job_uid.as_deref()
+}
+
+/// The first operator wrote conditions only once a Job existed, and never an observed generation: such a LoadTest has
+/// run, or is running, and must not be started.
+fn is_the_first_operators(load_test: &LoadTest) -> bool {
+    load_test
+        .status
+        .as_ref()
+        .is_some_and(|s| !s.conditions.is_empty() && s.observed_generation.is_none())
+}
+
+fn uid(job: &Job) -> String {
+    job.metadata.uid.clone().unwrap_or_default()
+}
+
+fn is_suspended(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|s| s.suspend) == Some(true)
+}
+
+fn was_started(job: &Job) -> bool {
+    job.metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|a| a.contains_key(STARTED_AT))
+}
+
+fn fails_per_index(job: &Job) -> bool {
+    job.spec
+        .as_ref()
+        .is_some_and(|s| s.backoff_limit_per_index.is_some())
+}
+
+fn earlier(load_test: &LoadTest) -> Problem {
+    let name = load_test.name();
+    let message = format!(
+        "waiting until the Job \"{name}\" of an earlier LoadTest \"{name}\" is gone; if it stays, delete it: kubectl delete job {name}"
+    );
+    Problem {
+        reason: EARLIER_JOB,
+        message,
+    }
+}
+
+fn taken(load_test: &LoadTest, owner: Option<&str>) -> Problem {
+    let name = load_test.name();
+    let whose = owner.map_or_else(
+        || "has no owner".to_owned(),
+        |owner| format!("belongs to {owner}"),
+    );
+    let message = format!(
+        "there is a Job \"{name}\" that {whose}, and a LoadTest's Job bears its name, see field .metadata.name: delete that Job, or create the LoadTest under another name"
+    );
+    Problem {
+        reason: JOB_NAME_TAKEN,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+
+    use super::*;
+    use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, job_of, load_test, pod};
+
+    fn plan() -> Plan {
+        Plan {
+            workers: 2,
+            environment: None,
+            config_maps: vec!["test-script".into()],
+        }
+    }
+
+    fn test() -> LoadTest {
+        load_test("t").with_count(2)
+    }
+
+    fn decision(load_test: LoadTest, job: Option<Job>, pods: &[Pod]) -> Decision {
+        decide(
+            &Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>()),
+            Ok(plan()),
+        )
+    }
+
+    fn waits_for(decision: &Decision) -> &'static str {
+        match decision {
+            Decision::Wait(problem) => problem.reason,
+            other => panic!("{other:?} is not waiting"),
+        }
+    }
+
+    #[test]
+    fn a_new_test_gets_its_job() {
+        assert_eq!(decision(test(), None, &[]), Decision::CreateJob(plan()));
+    }
+
+    #[test]
+    fn a_test_with_a_problem_waits_until_it_is_mended() {
+        let problem = Problem {
+            reason: "MissingTestScript",
+            message: "…".into(),
+        };
+        let observed = Observed::new(test(), None, &[]);
+        assert_eq!(decide(&observed, Err(problem.clone())), Decision::Wait(problem));
+    }
+
+    #[test]
+    fn a_created_job_is_recorded_before_it_is_started() {
+        assert_eq!(
+            decision(test(), Some(job_of(&test())), &[]),
+            Decision::RecordJob("job-1".into())
+        );
+    }
+
+    #[test]
+    fn a_recorded_job_is_started() {
+        let job = job_of(&test());
+        assert_eq!(
+            decision(test().recorded("job-1"), Some(job), &[]),
+            Decision::StartJob("job-1".into())
+        );
+    }
+
+    #[test]
+    fn a_started_job_is_followed() {
+        let job = job_of(&test()).started();
+        let pods = [pod("t", 0).running(3), pod("t", 1)];
+        assert_eq!(
+            decision(test().recorded("job-1"), Some(job), &pods),
+            Decision::Follow
+        );
+    }
+
+    #[test]
+    fn a_test_is_over_when_its_workers_ended_though_the_job_has_not_said_so() {
+        let job = job_of(&test()).started();
+        let pods = [pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9)];
+        let over = decision(test().recorded("job-1"), Some(job.clone()), &pods);
+        assert_eq!(over, Decision::Finish(Outcome::Succeeded));
+        let pods = [pod("t", 0).exited(0, 9), pod("t", 1).exited(21, 9)];
+        let over = decision(test().recorded("job-1"), Some(job), &pods);
+        assert_eq!(over, Decision::Finish(Outcome::WorkersFailed));
+    }
+
+    #[test]
+    fn a_failed_job_ends_the_test() {
+        let job = job_of(&test())
+            .started()
+            .with_condition("Failed", "True", 9)
+            .with_indexes("0", "1");
+        assert_eq!(
+            decision(test().recorded("job-1"), Some(job), &[]),
+            Decision::Finish(Outcome::WorkersFailed)
+        );
+    }
+
+    #[test]
+    fn a_finished_test_whose_job_was_deleted_is_left_alone() {
+        let over = test().recorded("job-1").with_condition("Completed", "True");
+        assert_eq!(decision(over, None, &[]), Decision::Leave);
+    }
+
+    #[test]
+    fn a_running_test_whose_job_was_deleted_is_over_and_never_started_again() {
+        assert_eq!(
+            decision(test().recorded("job-1"), None, &[]),
+            Decision::Finish(Outcome::JobDeleted)
+        );
+    }
+
+    #[test]
+    fn a_recorded_job_that_somebody_replaced_ends_the_test() {
+        let theirs = job_of(&test()).with_uid("job-2").unowned();
+        let over = decision(test().recorded("job-1"), Some(theirs), &[]);
+        assert_eq!(over, Decision::Finish(Outcome::JobDeleted));
+    }
+
+    #[test]
+    fn a_second_job_made_from_a_stale_view_is_deleted_unstarted() {
+        let second = job_of(&test()).with_uid("job-2");
+        let stray = decision(test().recorded("job-1"), Some(second.clone()), &[]);
+        assert_eq!(stray, Decision::DeleteStrayJob("job-2".into()));
+        let started = decision(test().recorded("job-1"), Some(second.started()), &[]);
+        assert_eq!(
+            started,
+            Decision::Finish(Outcome::JobDeleted),
+            "what runs is never deleted as a stray"
+        );
+    }
+
+    #[test]
+    fn a_test_that_is_being_deleted_creates_nothing() {
+        assert_eq!(decision(test().being_deleted(), None, &[]), Decision::Leave);
+        assert_eq!(
+            decision(test().recorded("job-1").being_deleted(), None, &[]),
+            Decision::Leave
+        );
+    }
+
+    #[test]
+    fn a_job_of_somebody_else_is_reported_and_not_adopted() {
+        let unowned = decision(test(), Some(job_of(&test()).unowned()), &[]);
+        assert_eq!(waits_for(&unowned), "JobNameTaken");
+        let cron = decision(
+            test(),
+            Some(job_of(&test()).owned_by("CronJob", "nightly", "uid-9")),
+            &[],
+        );
+        let Decision::Wait(problem) = cron else {
+            panic!("{cron:?}")
+        };
+        assert!(
+            problem.message.contains("belongs to CronJob/nightly"),
+            "{}",
+            problem.message
+        );
+    }
+
+    #[test]
+    fn a_job_of_an_earlier_test_of_that_name_is_waited_for() {
+        let earlier = job_of(&test()).owned_by("LoadTest", "t", "uid-of-the-earlier-t");
+        assert_eq!(
+            waits_for(&decision(test(), Some(earlier), &[])),
+            "WaitingForEarlierJob"
+        );
+    }
+
+    #[test]
+    fn a_job_that_somebody_suspended_after_the_start_is_not_started_again() {
+        let job = job_of(&test()).started().suspended();
+        let over = decision(test().recorded("job-1"), Some(job), &[pod("t", 0).running(3)]);
+        assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+    }
+
+    #[test]
+    fn a_cluster_that_drops_backoff_limit_per_index_is_refused_before_anything_runs() {
+        let mut job = job_of(&test());
+        job.spec.as_mut().expect("a spec").backoff_limit_per_index = None;
+        let refused = decision(test().recorded("job-1"), Some(job), &[]);
+        assert_eq!(refused, Decision::Finish(Outcome::KubernetesTooOld));
+    }
+
+    #[test]
+    fn the_first_operators_running_test_is_followed() {
+        let old = test().with_condition("Progressing", "True");
+        let mut old = old;
+        old.status.as_mut().expect("a status").observed_generation = None;
+        let job = job_of(&test()).of_the_first_operator();
+        assert_eq!(
+            decision(old.clone(), Some(job.clone()), &[]),
+            Decision::RecordJob("job-1".into())
+        );
+        assert_eq!(
+            decision(old.recorded("job-1"), Some(job), &[pod("t", 0).running(3)]),
+            Decision::Follow
+        );
+    }
+
+    #[test]
+    fn the_first_operators_test_without_a_job_is_over_and_not_run_again() {
+        let old = test().with_condition("Progressing", "Unknown");
+        assert!(!wants_plan(&Observed::new(old.clone(), None, &[])));
+        assert_eq!(decision(old, None, &[]), Decision::Finish(Outcome::JobDeleted));
+    }
+
+    #[test]
+    fn the_first_operators_finished_test_is_left_alone() {
+        let old = test()
+            .with_condition("Progressing", "False")
+            .with_condition("Completed", "True");
+        assert_eq!(decision(old, None, &[]), Decision::Leave);
+    }
+
+    #[test]
+    fn files_are_looked_at_only_before_a_job_is_created() {
+        let wants = |load_test, job| wants_plan(&Observed::new(load_test, job, &[]));
+        assert!(wants(test(), None));
+        assert!(!wants(test(), Some(job_of(&test()))));
+        assert!(!wants(test().recorded("job-1"), None));
+        assert!(!wants(test().being_deleted(), None));
+    }
+}

@@ -1,0 +1,74 @@
+//! The facts that a reconcile stands on: the LoadTest, whose Job bears its name, and how the workers are.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::LoadTest;
+use crate::workers::Workers;
+
+/// Everything that is known about a load test at one moment.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The object.
+    pub load_test: LoadTest,
+    /// The Job that bears its name.
+    pub job: JobFact,
+    /// The workers of that Job, if it is this LoadTest's; none otherwise.
+    pub workers: Workers,
+}
+
+/// The Job that bears a LoadTest's name.
+#[derive(Clone, Debug)]
+pub enum JobFact {
+    /// There is none.
+    Absent,
+    /// It is this LoadTest's own.
+    Ours(Box<Job>),
+    /// It is of an earlier LoadTest of the same name, and will be garbage-collected.
+    Earlier,
+    /// It is somebody else's; who, as `Kind/name`, if it has an owner.
+    Foreign(Option<String>),
+}
+
+impl Observed {
+    /// Gathers the facts from what the API server has.
+    pub fn new(load_test: LoadTest, job: Option<Job>, pods: &[&Pod]) -> Self {
+        let workers = match &job {
+            Some(job) if is_ours(&load_test, job) => Workers::of(job, pods),
+            _ => Workers::default(),
+        };
+        let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
+        Self {
+            load_test,
+            job,
+            workers,
+        }
+    }
+}
+
+fn is_ours(load_test: &LoadTest, job: &Job) -> bool {
+    let owners = job.metadata.owner_references.iter().flatten();
+    owners.into_iter().any(|owner| owner.uid == load_test.uid())
+}
+
+fn classify(load_test: &LoadTest, job: Job) -> JobFact {
+    if is_ours(load_test, &job) {
+        return JobFact::Ours(Box::new(job));
+    }
+    let owner = job
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true));
+    match owner {
+        Some(owner)
+            if owner.kind == "LoadTest"
+                && owner.api_version.starts_with("loadtest.artillery.io/")
+                && owner.name == load_test.name() =>
+        {
+            JobFact::Earlier
+        }
+        owner => JobFact::Foreign(owner.map(|o| format!("{}/{}", o.kind, o.name))),
+    }
+}

@@ -1,0 +1,330 @@
+//! From a LoadTest and the files it names to a [`Plan`] that can be run, or to the one [`Problem`] that its user has to
+//! mend: the only way to a Job leads through here.
+
+use std::collections::BTreeMap;
+
+use crate::api::{LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG, NAME_WITH_DOT};
+
+/// The key of the script's ConfigMap that is the test script.
+pub const SCRIPT_KEY: &str = "test-script.yaml";
+
+/// A ConfigMap that a LoadTest names, as it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigMapFact {
+    /// The field that names it, such as `.spec.testScript.config.configMap`.
+    pub field: String,
+    /// Its name.
+    pub name: String,
+    /// What is in it; `None` if there is no such ConfigMap.
+    pub keys: Option<BTreeMap<String, Content>>,
+}
+
+/// As much of a file's content as a plan needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing but white space.
+    Blank,
+    /// Something.
+    Present,
+}
+
+/// What will run: a valid LoadTest whose files are all there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Number of workers, 1 to 10000.
+    pub workers: i32,
+    /// Environment of the script, never empty.
+    pub environment: Option<String>,
+    /// The ConfigMaps whose keys become files in one folder, the script's first, each once.
+    pub config_maps: Vec<String>,
+}
+
+/// Why a load test cannot start: shown as condition and as Warning event until it is mended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// A sentence that names the field, the value and what would be right.
+    pub message: String,
+}
+
+/// The script's ConfigMap does not exist.
+pub const MISSING_TEST_SCRIPT: &str = "MissingTestScript";
+/// The script's ConfigMap has no script in it.
+pub const INVALID_TEST_SCRIPT: &str = "InvalidTestScript";
+/// Another ConfigMap does not exist.
+pub const MISSING_CONFIG_MAP: &str = "MissingConfigMap";
+/// Two ConfigMaps have a file of the same name.
+pub const CONFLICTING_FILES: &str = "ConflictingFiles";
+/// The object was stored before the API server refused such values.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+
+/// Makes a plan of a LoadTest and of the ConfigMaps that [`crate::LoadTestSpec::config_maps`] names, in that order.
+///
+/// # Errors
+/// The first problem that its user has to mend.
+pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact]) -> Result<Plan, Problem> {
+    validate_spec(load_test)?;
+    for (i, file) in files.iter().enumerate() {
+        let keys = file.keys.as_ref().ok_or_else(|| missing(i == 0, file))?;
+        if i == 0 {
+            validate_script(file, keys)?;
+        }
+    }
+    let files = each_once(files);
+    no_conflicts(&files)?;
+    Ok(Plan {
+        workers: load_test.spec.count,
+        environment: load_test.spec.environment.clone().filter(|e| !e.is_empty()),
+        config_maps: files.iter().map(|f| f.name.clone()).collect(),
+    })
+}
+
+/// What the API server refuses today it may have accepted under the first operator's schema.
+fn validate_spec(load_test: &LoadTest) -> Result<(), Problem> {
+    let invalid = |message: String| {
+        Err(Problem {
+            reason: INVALID_SPEC,
+            message,
+        })
+    };
+    let (name, count) = (load_test.name(), load_test.spec.count);
+    if !(MIN_COUNT..=MAX_COUNT).contains(&count) {
+        return invalid(format!(
+            ".spec.count is {count}: it must be between {MIN_COUNT} and {MAX_COUNT}"
+        ));
+    }
+    if name.contains('.') {
+        return invalid(format!("\"{name}\": {NAME_WITH_DOT}"));
+    }
+    if format!("{name}-{}", count - 1).len() > 63 {
+        return invalid(format!("\"{name}\": {NAME_TOO_LONG}"));
+    }
+    Ok(())
+}
+
+fn missing(is_script: bool, file: &ConfigMapFact) -> Problem {
+    let ConfigMapFact { field, name, .. } = file;
+    if is_script {
+        // the first operator's words, which its users' alerts may look for
+        let message = format!(
+            "Load Test test script ConfigMap is missing, see field {field}: there is no ConfigMap \"{name}\" in this namespace"
+        );
+        Problem {
+            reason: MISSING_TEST_SCRIPT,
+            message,
+        }
+    } else {
+        let message = format!(
+            "ConfigMap is missing, see field {field}: there is no ConfigMap \"{name}\" in this namespace"
+        );
+        Problem {
+            reason: MISSING_CONFIG_MAP,
+            message,
+        }
+    }
+}
+
+fn validate_script(file: &ConfigMapFact, keys: &BTreeMap<String, Content>) -> Result<(), Problem> {
+    let ConfigMapFact { field, name, .. } = file;
+    let invalid = |message| {
+        Err(Problem {
+            reason: INVALID_TEST_SCRIPT,
+            message,
+        })
+    };
+    match keys.get(SCRIPT_KEY) {
+        Some(Content::Present) => Ok(()),
+        Some(Content::Blank) => invalid(format!(
+            "Load Test test script is empty, see field {field}: key \"{SCRIPT_KEY}\" of ConfigMap \"{name}\" must hold an Artillery test script"
+        )),
+        None => {
+            let has = match keys.keys().take(5).cloned().collect::<Vec<_>>() {
+                none if none.is_empty() => "it has no keys".to_owned(),
+                some => format!(
+                    "it has {}{}",
+                    some.join(", "),
+                    if keys.len() > 5 { ", …" } else { "" }
+                ),
+            };
+            invalid(format!(
+                "Load Test test script is missing, see field {field}: ConfigMap \"{name}\" must have the script under the key \"{SCRIPT_KEY}\", but {has}"
+            ))
+        }
+    }
+}
+
+/// The same ConfigMap may be named by several fields.
+fn each_once(files: &[ConfigMapFact]) -> Vec<&ConfigMapFact> {
+    let mut once: Vec<&ConfigMapFact> = Vec::new();
+    for file in files {
+        if !once.iter().any(|f| f.name == file.name) {
+            once.push(file);
+        }
+    }
+    once
+}
+
+fn no_conflicts(files: &[&ConfigMapFact]) -> Result<(), Problem> {
+    let mut seen: BTreeMap<&str, &ConfigMapFact> = BTreeMap::new();
+    for file in files {
+        for key in file.keys.iter().flat_map(BTreeMap::keys) {
+            if let Some(first) = seen.insert(key, file) {
+                let message = format!(
+                    "two ConfigMaps have a file \"{key}\": \"{}\", see field {}, and \"{}\", see field {}; rename one, for all files of a load test lie in one folder",
+                    first.name, first.field, file.name, file.field
+                );
+                return Err(Problem {
+                    reason: CONFLICTING_FILES,
+                    message,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{LoadTestFixture as _, load_test};
+
+    fn config_map(field: &str, name: &str, keys: &[(&str, Content)]) -> ConfigMapFact {
+        let keys = keys
+            .iter()
+            .map(|(key, content)| ((*key).to_owned(), *content))
+            .collect();
+        ConfigMapFact {
+            field: field.to_owned(),
+            name: name.to_owned(),
+            keys: Some(keys),
+        }
+    }
+
+    fn script(keys: &[(&str, Content)]) -> ConfigMapFact {
+        config_map(".spec.testScript.config.configMap", "test-script", keys)
+    }
+
+    fn good_script() -> ConfigMapFact {
+        script(&[(SCRIPT_KEY, Content::Present)])
+    }
+
+    fn refusal(load_test: &LoadTest, files: &[ConfigMapFact]) -> (&'static str, String) {
+        let problem = validate(load_test, files).expect_err("a problem");
+        (problem.reason, problem.message)
+    }
+
+    #[test]
+    fn a_load_test_with_its_script_is_planned() {
+        let plan = validate(
+            &load_test("basic-test").with_count(4).with_environment("dev"),
+            &[good_script()],
+        );
+        let expected = Plan {
+            workers: 4,
+            environment: Some("dev".into()),
+            config_maps: vec!["test-script".into()],
+        };
+        assert_eq!(plan, Ok(expected));
+    }
+
+    #[test]
+    fn an_empty_environment_is_none() {
+        let plan = validate(&load_test("t").with_environment(""), &[good_script()]).expect("a plan");
+        assert_eq!(plan.environment, None);
+    }
+
+    #[test]
+    fn a_config_map_named_twice_is_mounted_once() {
+        let again = ConfigMapFact {
+            field: "elsewhere".into(),
+            ..good_script()
+        };
+        let plan = validate(&load_test("t"), &[good_script(), again]).expect("a plan");
+        assert_eq!(plan.config_maps, ["test-script"]);
+    }
+
+    #[test]
+    fn a_missing_script_config_map_is_told_in_the_first_operators_words() {
+        let gone = ConfigMapFact {
+            keys: None,
+            ..good_script()
+        };
+        let (reason, message) = refusal(&load_test("t"), &[gone]);
+        assert_eq!(reason, "MissingTestScript");
+        assert_eq!(
+            message,
+            "Load Test test script ConfigMap is missing, see field .spec.testScript.config.configMap: there is no ConfigMap \"test-script\" in this namespace"
+        );
+    }
+
+    #[test]
+    fn a_config_map_without_the_key_is_told_with_the_keys_it_has() {
+        let (reason, message) = refusal(&load_test("t"), &[script(&[("script.yml", Content::Present)])]);
+        assert_eq!(reason, "InvalidTestScript");
+        assert_eq!(
+            message,
+            "Load Test test script is missing, see field .spec.testScript.config.configMap: ConfigMap \"test-script\" must have the script under the key \"test-script.yaml\", but it has script.yml"
+        );
+        assert!(
+            refusal(&load_test("t"), &[script(&[])])
+                .1
+                .ends_with("but it has no keys")
+        );
+    }
+
+    #[test]
+    fn an_empty_script_is_told() {
+        let (reason, message) = refusal(&load_test("t"), &[script(&[(SCRIPT_KEY, Content::Blank)])]);
+        assert_eq!(reason, "InvalidTestScript");
+        assert!(message.starts_with("Load Test test script is empty"), "{message}");
+        assert!(
+            message.contains("\"test-script.yaml\" of ConfigMap \"test-script\""),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_missing_payload_config_map_is_told_by_its_field() {
+        let field = ".spec.testScript.external.payload.configMaps[0]";
+        let gone = ConfigMapFact {
+            keys: None,
+            ..config_map(field, "users", &[])
+        };
+        let (reason, message) = refusal(&load_test("t"), &[good_script(), gone]);
+        assert_eq!(reason, "MissingConfigMap");
+        assert!(
+            message.contains(field) && message.contains("\"users\""),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn two_files_of_one_name_are_told_with_both_fields() {
+        let users = config_map(".a", "users", &[("users.csv", Content::Present)]);
+        let more = config_map(".b", "more", &[("users.csv", Content::Blank)]);
+        let (reason, message) = refusal(&load_test("t"), &[good_script(), users, more]);
+        assert_eq!(reason, "ConflictingFiles");
+        for part in ["users.csv", "\"users\", see field .a", "\"more\", see field .b"] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+
+    #[test]
+    fn what_the_first_operators_schema_let_pass_is_refused_by_name() {
+        let long = "n".repeat(62);
+        for (name, count, part) in [
+            ("t", 0, ".spec.count is 0: it must be between 1 and 10000"),
+            ("t", -1, ".spec.count is -1"),
+            ("t", 1_000_000, ".spec.count is 1000000"),
+            ("a.b", 1, "must not contain dots"),
+            (&long, 1, "too long"),
+            (&long[..60], 1000, "too long"),
+        ] {
+            let (reason, message) = refusal(&load_test(name).with_count(count), &[good_script()]);
+            assert_eq!(reason, "InvalidSpec", "{name} {count}");
+            assert!(message.contains(part), "{part} in {message}");
+        }
+        assert!(validate(&load_test(&long[..61]).with_count(10), &[good_script()]).is_ok());
+    }
+}
