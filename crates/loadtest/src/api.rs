@@ -243,21 +243,13 @@ impl LoadTestSpec {
         let Processor { main, related } = processor.unwrap_or_default();
         let many = |field: &str, maps: Option<ConfigMaps>| {
             let names = maps.unwrap_or_default().config_maps.into_iter().enumerate();
-            names
-                .map(|(i, name)| (format!("{field}.configMaps[{i}]"), name))
-                .collect::<Vec<_>>()
+            names.map(|(i, name)| (format!("{field}.configMaps[{i}]"), name)).collect::<Vec<_>>()
         };
 
-        let mut named = vec![(
-            "config.configMap".to_owned(),
-            self.test_script.config.config_map.clone(),
-        )];
+        let mut named = vec![("config.configMap".to_owned(), self.test_script.config.config_map.clone())];
         named.extend(many("external.payload", payload));
         named.extend(main.map(|m| ("external.processor.main.configMap".to_owned(), m.config_map)));
         named.extend(many("external.processor.related", related));
-        named
-            .into_iter()
-            .map(|(field, name)| (format!(".spec.testScript.{field}"), name))
-            .collect()
+        named.into_iter().map(|(field, name)| (format!(".spec.testScript.{field}"), name)).collect()
     }
 }

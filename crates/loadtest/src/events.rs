@@ -7,10 +7,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::api::LoadTestStatus;
 use crate::job::STARTED_AT;
-use crate::lifecycle::{Decision, Outcome};
+use crate::lifecycle::Outcome;
 use crate::observed::{JobFact, Observed};
-use crate::plan::Problem;
-use crate::status::{COMPLETED, is_true};
+use crate::status::{COMPLETED, PROGRESSING, is_true};
 
 /// The component that reports, as the first operator's users know it.
 pub const REPORTING_CONTROLLER: &str = "loadtest-controller";
@@ -25,24 +24,31 @@ pub struct Announcement {
     /// Whether it is a Warning, not Normal.
     pub is_warning: bool,
     /// One CamelCase word.
-    pub reason: &'static str,
+    pub reason: String,
     /// A sentence.
     pub note: String,
 }
 
-/// All that is to be said now that `decision` was carried out and `status` is stored.
-pub fn due(observed: &Observed, decision: &Decision, status: &LoadTestStatus) -> Vec<Announcement> {
+/// All that is to be said of a test now that `status` is stored.
+pub fn due(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
     let mut announcements = Vec::new();
-    if let Decision::Wait(Problem { reason, message }) = decision {
-        let key = format!("{}.{}", reason.to_lowercase(), short_hash(message));
-        announcements.push(announcement(observed, &key, true, reason, message.clone()));
-    }
+    announcements.extend(problem(observed, status));
     announcements.extend(created(observed, status));
     announcements.extend(running(observed, status));
-    if let Decision::Finish(outcome) = decision {
-        announcements.push(finished(observed, *outcome));
-    }
+    announcements.extend(finished(observed, status));
     announcements
+}
+
+/// What a test waits for before it has a Job.
+fn problem(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
+    let progressing =
+        status.condition(PROGRESSING).filter(|c| c.status == "False" && status.job_uid.is_none())?;
+    if is_true(status.condition(COMPLETED)) {
+        return None;
+    }
+    let (reason, message) = (progressing.reason.clone()?, progressing.message.clone()?);
+    let key = format!("{}.{}", reason.to_lowercase(), short_hash(&message));
+    Some(announcement(observed, &key, true, &reason, message))
 }
 
 fn created(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
@@ -50,11 +56,7 @@ fn created(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement>
         return None;
     };
     let suspended = job.spec.as_ref().and_then(|s| s.suspend) == Some(true);
-    let started = job
-        .metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|a| a.contains_key(STARTED_AT));
+    let started = job.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(STARTED_AT));
     let is_recorded = status.job_uid.is_some() && status.job_uid == job.metadata.uid;
     // a Job that is neither was created by the first operator, which has said so
     if !is_recorded || !(suspended || started) {
@@ -85,30 +87,28 @@ fn running(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
     announcements
 }
 
-fn finished(observed: &Observed, outcome: Outcome) -> Announcement {
-    let (is_warning, note) = match outcome {
+fn finished(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
+    let completed = status.condition(COMPLETED).filter(|c| is_true(Some(c)))?;
+    // the first operator gave no reasons, and has said so itself
+    let (is_warning, note) = match Outcome::from_reason(completed.reason.as_deref()?)? {
         Outcome::Succeeded => (false, "Load Test completed"),
         Outcome::WorkersFailed => (true, "Load Test completed with failed workers"),
-        Outcome::JobDeleted => (
-            true,
-            "Load Test failed: its Job was gone before it was seen to end",
-        ),
+        Outcome::JobDeleted => (true, "Load Test failed: its Job was gone before it was seen to end"),
         Outcome::JobSuspended => (true, "Load Test failed: its Job was suspended after the start"),
-        Outcome::KubernetesTooOld => (
-            true,
-            "Load Test failed: Kubernetes 1.29 or newer is needed; nothing was started",
-        ),
+        Outcome::KubernetesTooOld => {
+            (true, "Load Test failed: Kubernetes 1.29 or newer is needed; nothing was started")
+        }
     };
     let reason = if is_warning { "Failed" } else { "Completed" };
     // one name for both: a test ends once
-    announcement(observed, "over", is_warning, reason, note.to_owned())
+    Some(announcement(observed, "over", is_warning, reason, note.to_owned()))
 }
 
 fn announcement(
     observed: &Observed,
     key: &str,
     is_warning: bool,
-    reason: &'static str,
+    reason: &str,
     note: String,
 ) -> Announcement {
     let load_test = &observed.load_test;
@@ -117,7 +117,7 @@ fn announcement(
     Announcement {
         name: format!("{prefix}.{}.{key}", load_test.uid()),
         is_warning,
-        reason,
+        reason: reason.to_owned(),
         note,
     }
 }
@@ -138,6 +138,8 @@ mod tests {
     use crate::fixtures::{
         JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod,
     };
+    use crate::lifecycle::Decision;
+    use crate::plan::Problem;
     use crate::status::next;
 
     fn test(count: i32) -> LoadTest {
@@ -147,40 +149,24 @@ mod tests {
     fn said(load_test: LoadTest, job: Option<Job>, pods: &[Pod], decision: &Decision) -> Vec<Announcement> {
         let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>());
         let status = next(&observed, decision, at(99)).expect("a status");
-        due(&observed, decision, &status)
+        due(&observed, &status)
     }
 
     fn notes(announcements: &[Announcement]) -> Vec<(&str, &str)> {
-        announcements
-            .iter()
-            .map(|a| (a.reason, a.note.as_str()))
-            .collect()
+        announcements.iter().map(|a| (a.reason.as_str(), a.note.as_str())).collect()
     }
 
     #[test]
     fn a_recorded_job_is_announced_in_the_first_operators_words() {
         let job = job_of(&test(1));
-        let events = said(
-            load_test("t"),
-            Some(job),
-            &[],
-            &Decision::RecordJob("job-1".into()),
-        );
-        assert_eq!(
-            notes(&events),
-            [("Created", "Created Load Test worker master job: t")]
-        );
+        let events = said(load_test("t"), Some(job), &[], &Decision::RecordJob("job-1".into()));
+        assert_eq!(notes(&events), [("Created", "Created Load Test worker master job: t")]);
     }
 
     #[test]
     fn every_worker_that_ran_is_announced_though_it_ended_before_it_was_seen() {
         let pods = [pod("t", 0).running(3), pod("t", 1).exited(0, 9), pod("t", 2)];
-        let events = said(
-            test(3),
-            Some(job_of(&test(3)).started()),
-            &pods,
-            &Decision::Follow,
-        );
+        let events = said(test(3), Some(job_of(&test(3)).started()), &pods, &Decision::Follow);
         assert_eq!(
             notes(&events)[1..],
             [
@@ -205,21 +191,13 @@ mod tests {
     fn the_end_is_either_completed_or_failed() {
         for (outcome, is_warning, note) in [
             (Outcome::Succeeded, false, ("Completed", "Load Test completed")),
-            (
-                Outcome::WorkersFailed,
-                true,
-                ("Failed", "Load Test completed with failed workers"),
-            ),
+            (Outcome::WorkersFailed, true, ("Failed", "Load Test completed with failed workers")),
         ] {
             let events = said(test(1), None, &[], &Decision::Finish(outcome));
             assert_eq!(notes(&events), [note]);
             assert_eq!(events[0].is_warning, is_warning);
         }
-        let name = |outcome| {
-            said(test(1), None, &[], &Decision::Finish(outcome))
-                .remove(0)
-                .name
-        };
+        let name = |outcome| said(test(1), None, &[], &Decision::Finish(outcome)).remove(0).name;
         assert_eq!(
             name(Outcome::Succeeded),
             name(Outcome::JobDeleted),
@@ -230,10 +208,7 @@ mod tests {
     #[test]
     fn a_problem_is_a_warning_of_its_own_for_each_message() {
         let say = |message: &str| {
-            let problem = Problem {
-                reason: "MissingConfigMap",
-                message: message.into(),
-            };
+            let problem = Problem { reason: "MissingConfigMap", message: message.into() };
             said(load_test("t"), None, &[], &Decision::Wait(problem)).remove(0)
         };
         assert!(say("a").is_warning);
@@ -250,10 +225,7 @@ mod tests {
     #[test]
     fn event_names_are_names() {
         let long = load_test(&format!("{}-.{}", "n".repeat(62), "m".repeat(150)));
-        let problem = Problem {
-            reason: "InvalidSpec",
-            message: String::new(),
-        };
+        let problem = Problem { reason: "InvalidSpec", message: String::new() };
         let name = said(long, None, &[], &Decision::Wait(problem)).remove(0).name;
         assert!(name.starts_with(&format!("{}.uid-of-", "n".repeat(62))), "{name}");
     }

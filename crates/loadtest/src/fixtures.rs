@@ -18,17 +18,9 @@ pub fn at(seconds: i64) -> Timestamp {
 
 /// A LoadTest of one worker as the API server has it, UID `uid-of-<name>`.
 pub fn load_test(name: &str) -> LoadTest {
-    let config = ScriptConfig {
-        config_map: "test-script".into(),
-    };
-    let spec = LoadTestSpec {
-        count: 1,
-        environment: None,
-        test_script: TestScript {
-            config,
-            external: None,
-        },
-    };
+    let config = ScriptConfig { config_map: "test-script".into() };
+    let spec =
+        LoadTestSpec { count: 1, environment: None, test_script: TestScript { config, external: None } };
     let mut load_test = LoadTest::new(name, spec);
     load_test.metadata.namespace = Some("default".into());
     load_test.metadata.uid = Some(format!("uid-of-{name}"));
@@ -68,28 +60,22 @@ impl LoadTestFixture for LoadTest {
     }
 
     fn with_condition(mut self, type_: &str, status: &str) -> Self {
-        self.status
-            .get_or_insert_default()
-            .conditions
-            .push(crate::api::LoadTestCondition {
-                type_: type_.into(),
-                status: status.into(),
-                last_probe_time: Some(Time(at(0))),
-                last_transition_time: Some(Time(at(0))),
-                reason: None,
-                message: None,
-            });
+        self.status.get_or_insert_default().conditions.push(crate::api::LoadTestCondition {
+            type_: type_.into(),
+            status: status.into(),
+            last_probe_time: Some(Time(at(0))),
+            last_transition_time: Some(Time(at(0))),
+            reason: None,
+            message: None,
+        });
         self
     }
 }
 
 /// The Job that the operator makes of a LoadTest, as the API server has it: suspended, UID `job-1`.
 pub fn job_of(load_test: &LoadTest) -> Job {
-    let plan = Plan {
-        workers: load_test.spec.count,
-        environment: None,
-        config_maps: vec!["test-script".into()],
-    };
+    let plan =
+        Plan { workers: load_test.spec.count, environment: None, config_maps: vec!["test-script".into()] };
     let mut job = job::build(load_test, &plan);
     job.metadata.uid = Some("job-1".into());
     job
@@ -148,11 +134,7 @@ impl JobFixture for Job {
             last_transition_time: Some(Time(at(seconds))),
             ..JobCondition::default()
         };
-        self.status
-            .get_or_insert_default()
-            .conditions
-            .get_or_insert_default()
-            .push(condition);
+        self.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
         self
     }
 
@@ -169,10 +151,7 @@ impl JobFixture for Job {
         spec.suspend = None;
         spec.completion_mode = Some("NonIndexed".into());
         spec.backoff_limit_per_index = None;
-        self.status = Some(JobStatus {
-            start_time: Some(Time(at(1))),
-            ..JobStatus::default()
-        });
+        self.status = Some(JobStatus { start_time: Some(Time(at(1))), ..JobStatus::default() });
         self
     }
 }
@@ -180,10 +159,7 @@ impl JobFixture for Job {
 /// The pod of one worker of `job-1` whose container has not begun.
 pub fn pod(test_name: &str, index: u32) -> Pod {
     let mut labels = labels::labels(test_name, labels::WORKER);
-    labels.insert(
-        "batch.kubernetes.io/job-completion-index".into(),
-        index.to_string(),
-    );
+    labels.insert("batch.kubernetes.io/job-completion-index".into(), index.to_string());
     Pod {
         metadata: ObjectMeta {
             name: Some(format!("{test_name}-{index}-abcde")),
@@ -199,10 +175,7 @@ pub fn pod(test_name: &str, index: u32) -> Pod {
             }]),
             ..ObjectMeta::default()
         },
-        status: Some(PodStatus {
-            phase: Some("Pending".into()),
-            ..PodStatus::default()
-        }),
+        status: Some(PodStatus { phase: Some("Pending".into()), ..PodStatus::default() }),
         ..Pod::default()
     }
 }
@@ -216,32 +189,13 @@ pub trait PodFixture: Sized {
 
 impl PodFixture for Pod {
     fn waiting(self, reason: &str) -> Self {
-        let waiting = ContainerStateWaiting {
-            reason: Some(reason.into()),
-            message: None,
-        };
-        in_state(
-            self,
-            "Pending",
-            ContainerState {
-                waiting: Some(waiting),
-                ..ContainerState::default()
-            },
-        )
+        let waiting = ContainerStateWaiting { reason: Some(reason.into()), message: None };
+        in_state(self, "Pending", ContainerState { waiting: Some(waiting), ..ContainerState::default() })
     }
 
     fn running(self, since: i64) -> Self {
-        let running = ContainerStateRunning {
-            started_at: Some(Time(at(since))),
-        };
-        in_state(
-            self,
-            "Running",
-            ContainerState {
-                running: Some(running),
-                ..ContainerState::default()
-            },
-        )
+        let running = ContainerStateRunning { started_at: Some(Time(at(since))) };
+        in_state(self, "Running", ContainerState { running: Some(running), ..ContainerState::default() })
     }
 
     fn exited(self, code: i32, ended: i64) -> Self {
@@ -256,10 +210,7 @@ impl PodFixture for Pod {
         in_state(
             self,
             "Running",
-            ContainerState {
-                terminated: Some(terminated),
-                ..ContainerState::default()
-            },
+            ContainerState { terminated: Some(terminated), ..ContainerState::default() },
         )
     }
 
@@ -273,24 +224,11 @@ impl PodFixture for Pod {
 }
 
 fn in_state(mut pod: Pod, phase: &str, state: ContainerState) -> Pod {
-    let name = pod
-        .metadata
-        .labels
-        .as_ref()
-        .and_then(|l| l.get(labels::TEST_NAME))
-        .cloned()
-        .expect("a label");
+    let name = pod.metadata.labels.as_ref().and_then(|l| l.get(labels::TEST_NAME)).cloned().expect("a label");
     let status = pod.status.get_or_insert_default();
     status.phase = Some(phase.into());
-    let side_car = ContainerStatus {
-        name: "side-car".into(),
-        ..ContainerStatus::default()
-    };
-    let worker = ContainerStatus {
-        name,
-        state: Some(state),
-        ..ContainerStatus::default()
-    };
+    let side_car = ContainerStatus { name: "side-car".into(), ..ContainerStatus::default() };
+    let worker = ContainerStatus { name, state: Some(state), ..ContainerStatus::default() };
     status.container_statuses = Some(vec![side_car, worker]);
     pod
 }

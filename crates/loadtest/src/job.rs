@@ -87,10 +87,7 @@ fn pod_metadata(name: &str) -> ObjectMeta {
     ObjectMeta {
         labels: Some(labels::labels(name, labels::WORKER)),
         // a worker cannot be moved: a second start would be refused, and its load lost
-        annotations: Some(strings([(
-            "cluster-autoscaler.kubernetes.io/safe-to-evict",
-            "false",
-        )])),
+        annotations: Some(strings([("cluster-autoscaler.kubernetes.io/safe-to-evict", "false")])),
         ..ObjectMeta::default()
     }
 }
@@ -156,11 +153,7 @@ fn projection(config_map: &str) -> VolumeProjection {
 fn worker(name: &str, plan: &Plan) -> Container {
     let mut args = vec!["run".to_owned(), format!("{DATA}/{SCRIPT_KEY}")];
     // one word, so that no environment's name is taken for a flag
-    args.extend(
-        plan.environment
-            .iter()
-            .map(|environment| format!("--environment={environment}")),
-    );
+    args.extend(plan.environment.iter().map(|environment| format!("--environment={environment}")));
     Container {
         name: name.to_owned(),
         image: Some(WORKER_IMAGE.to_owned()),
@@ -175,16 +168,10 @@ fn worker(name: &str, plan: &Plan) -> Container {
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![
-            mount(SCRIPT_VOLUME, DATA, true),
-            mount("tmp", "/tmp", false),
-        ]),
+        volume_mounts: Some(vec![mount(SCRIPT_VOLUME, DATA, true), mount("tmp", "/tmp", false)]),
         ..Container::default()
     }
 }
@@ -226,15 +213,11 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
 }
 
 fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
-    pairs
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
 fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
-    pairs
-        .map(|(key, value)| (key.to_owned(), Quantity(value.to_owned())))
-        .into()
+    pairs.map(|(key, value)| (key.to_owned(), Quantity(value.to_owned()))).into()
 }
 
 #[cfg(test)]
@@ -254,11 +237,7 @@ mod tests {
 
     #[test]
     fn an_environment_that_looks_like_a_flag_stays_a_value() {
-        let plan = Plan {
-            workers: 1,
-            environment: Some("--quiet".into()),
-            config_maps: vec![],
-        };
+        let plan = Plan { workers: 1, environment: Some("--quiet".into()), config_maps: vec![] };
         let args = worker("t", &plan).args.expect("args");
         assert_eq!(args, ["run", "/data/test-script.yaml", "--environment=--quiet"]);
     }

@@ -23,11 +23,7 @@ pub const WORKER_SELECTOR: &str = "artillery.io/part-of=loadtest,artillery.io/co
 
 /// The labels of an object of the LoadTest `test_name` that is the given component.
 pub fn labels(test_name: &str, component: &str) -> BTreeMap<String, String> {
-    [
-        (TEST_NAME, test_name),
-        (PART_OF, LOADTEST),
-        (COMPONENT, component),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
+    [(TEST_NAME, test_name), (PART_OF, LOADTEST), (COMPONENT, component)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }

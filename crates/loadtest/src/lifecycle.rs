@@ -17,6 +17,8 @@ use crate::status::{COMPLETED, is_true};
 pub enum Decision {
     /// Nothing: it is over, or being deleted.
     Leave,
+    /// Look at the files that it names, make a plan of it, and decide again.
+    MakePlan,
     /// Say what it waits for, and look again in a while.
     Wait(Problem),
     /// Create the Job, suspended.
@@ -48,35 +50,44 @@ pub enum Outcome {
     KubernetesTooOld,
 }
 
+impl Outcome {
+    const ALL: [Self; 5] =
+        [Self::Succeeded, Self::WorkersFailed, Self::JobDeleted, Self::JobSuspended, Self::KubernetesTooOld];
+
+    /// The reason that the conditions give.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Succeeded => "Succeeded",
+            Self::WorkersFailed => "WorkersFailed",
+            Self::JobDeleted => "JobDeleted",
+            Self::JobSuspended => "JobSuspended",
+            Self::KubernetesTooOld => "KubernetesTooOld",
+        }
+    }
+
+    /// The outcome whose reason that is.
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.reason() == reason)
+    }
+}
+
 /// A Job of that name is somebody else's.
 pub const JOB_NAME_TAKEN: &str = "JobNameTaken";
 /// A Job of an earlier LoadTest of that name is still there.
 pub const EARLIER_JOB: &str = "WaitingForEarlierJob";
 
-/// Whether the next step would create the Job, so that the files have to be looked at first.
-pub fn wants_plan(observed: &Observed) -> bool {
-    let Observed { load_test, job, .. } = observed;
-    !is_settled(load_test)
-        && recorded(load_test).is_none()
-        && matches!(job, JobFact::Absent)
-        && !is_the_first_operators(load_test)
-}
-
-/// Decides what to do next. `plan` is the validated plan; it matters only where [`wants_plan`] says so.
-pub fn decide(observed: &Observed, plan: Result<Plan, Problem>) -> Decision {
-    let Observed {
-        load_test,
-        job,
-        workers,
-    } = observed;
+/// Decides what to do next. `plan` is what [`Decision::MakePlan`] asked for; `None` until it has.
+pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decision {
+    let Observed { load_test, job, workers } = observed;
     if is_settled(load_test) {
         return Decision::Leave;
     }
     match (recorded(load_test), job) {
         (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
         (None, JobFact::Absent) => match plan {
-            Ok(plan) => Decision::CreateJob(plan),
-            Err(problem) => Decision::Wait(problem),
+            None => Decision::MakePlan,
+            Some(Ok(plan)) => Decision::CreateJob(plan),
+            Some(Err(problem)) => Decision::Wait(problem),
         },
         (None, JobFact::Ours(job)) => Decision::RecordJob(uid(job)),
         (None, JobFact::Earlier) => Decision::Wait(earlier(load_test)),
@@ -101,11 +112,7 @@ pub fn decide(observed: &Observed, plan: Result<Plan, Problem>) -> Decision {
 }
 
 fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
-    if workers.failed == 0 {
-        Outcome::Succeeded
-    } else {
-        Outcome::WorkersFailed
-    }
+    if workers.failed == 0 { Outcome::Succeeded } else { Outcome::WorkersFailed }
 }
 
 /// Over or going: nothing is created, changed or told any more.
@@ -120,10 +127,7 @@ fn recorded(load_test: &LoadTest) -> Option<&str> {
 /// The first operator wrote conditions only once a Job existed, and never an observed generation: such a LoadTest has
 /// run, or is running, and must not be started.
 fn is_the_first_operators(load_test: &LoadTest) -> bool {
-    load_test
-        .status
-        .as_ref()
-        .is_some_and(|s| !s.conditions.is_empty() && s.observed_generation.is_none())
+    load_test.status.as_ref().is_some_and(|s| !s.conditions.is_empty() && s.observed_generation.is_none())
 }
 
 fn uid(job: &Job) -> String {
@@ -135,16 +139,11 @@ fn is_suspended(job: &Job) -> bool {
 }
 
 fn was_started(job: &Job) -> bool {
-    job.metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|a| a.contains_key(STARTED_AT))
+    job.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(STARTED_AT))
 }
 
 fn fails_per_index(job: &Job) -> bool {
-    job.spec
-        .as_ref()
-        .is_some_and(|s| s.backoff_limit_per_index.is_some())
+    job.spec.as_ref().is_some_and(|s| s.backoff_limit_per_index.is_some())
 }
 
 fn earlier(load_test: &LoadTest) -> Problem {
@@ -152,25 +151,16 @@ fn earlier(load_test: &LoadTest) -> Problem {
     let message = format!(
         "waiting until the Job \"{name}\" of an earlier LoadTest \"{name}\" is gone; if it stays, delete it: kubectl delete job {name}"
     );
-    Problem {
-        reason: EARLIER_JOB,
-        message,
-    }
+    Problem { reason: EARLIER_JOB, message }
 }
 
 fn taken(load_test: &LoadTest, owner: Option<&str>) -> Problem {
     let name = load_test.name();
-    let whose = owner.map_or_else(
-        || "has no owner".to_owned(),
-        |owner| format!("belongs to {owner}"),
-    );
+    let whose = owner.map_or_else(|| "has no owner".to_owned(), |owner| format!("belongs to {owner}"));
     let message = format!(
         "there is a Job \"{name}\" that {whose}, and a LoadTest's Job bears its name, see field .metadata.name: delete that Job, or create the LoadTest under another name"
     );
-    Problem {
-        reason: JOB_NAME_TAKEN,
-        message,
-    }
+    Problem { reason: JOB_NAME_TAKEN, message }
 }
 
 #[cfg(test)]
@@ -181,11 +171,7 @@ mod tests {
     use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, job_of, load_test, pod};
 
     fn plan() -> Plan {
-        Plan {
-            workers: 2,
-            environment: None,
-            config_maps: vec!["test-script".into()],
-        }
+        Plan { workers: 2, environment: None, config_maps: vec!["test-script".into()] }
     }
 
     fn test() -> LoadTest {
@@ -193,10 +179,7 @@ mod tests {
     }
 
     fn decision(load_test: LoadTest, job: Option<Job>, pods: &[Pod]) -> Decision {
-        decide(
-            &Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>()),
-            Ok(plan()),
-        )
+        decide(&Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>()), Some(Ok(plan())))
     }
 
     fn waits_for(decision: &Decision) -> &'static str {
@@ -213,39 +196,27 @@ mod tests {
 
     #[test]
     fn a_test_with_a_problem_waits_until_it_is_mended() {
-        let problem = Problem {
-            reason: "MissingTestScript",
-            message: "…".into(),
-        };
+        let problem = Problem { reason: "MissingTestScript", message: "…".into() };
         let observed = Observed::new(test(), None, &[]);
-        assert_eq!(decide(&observed, Err(problem.clone())), Decision::Wait(problem));
+        assert_eq!(decide(&observed, Some(Err(problem.clone()))), Decision::Wait(problem));
     }
 
     #[test]
     fn a_created_job_is_recorded_before_it_is_started() {
-        assert_eq!(
-            decision(test(), Some(job_of(&test())), &[]),
-            Decision::RecordJob("job-1".into())
-        );
+        assert_eq!(decision(test(), Some(job_of(&test())), &[]), Decision::RecordJob("job-1".into()));
     }
 
     #[test]
     fn a_recorded_job_is_started() {
         let job = job_of(&test());
-        assert_eq!(
-            decision(test().recorded("job-1"), Some(job), &[]),
-            Decision::StartJob("job-1".into())
-        );
+        assert_eq!(decision(test().recorded("job-1"), Some(job), &[]), Decision::StartJob("job-1".into()));
     }
 
     #[test]
     fn a_started_job_is_followed() {
         let job = job_of(&test()).started();
         let pods = [pod("t", 0).running(3), pod("t", 1)];
-        assert_eq!(
-            decision(test().recorded("job-1"), Some(job), &pods),
-            Decision::Follow
-        );
+        assert_eq!(decision(test().recorded("job-1"), Some(job), &pods), Decision::Follow);
     }
 
     #[test]
@@ -261,10 +232,7 @@ mod tests {
 
     #[test]
     fn a_failed_job_ends_the_test() {
-        let job = job_of(&test())
-            .started()
-            .with_condition("Failed", "True", 9)
-            .with_indexes("0", "1");
+        let job = job_of(&test()).started().with_condition("Failed", "True", 9).with_indexes("0", "1");
         assert_eq!(
             decision(test().recorded("job-1"), Some(job), &[]),
             Decision::Finish(Outcome::WorkersFailed)
@@ -279,10 +247,7 @@ mod tests {
 
     #[test]
     fn a_running_test_whose_job_was_deleted_is_over_and_never_started_again() {
-        assert_eq!(
-            decision(test().recorded("job-1"), None, &[]),
-            Decision::Finish(Outcome::JobDeleted)
-        );
+        assert_eq!(decision(test().recorded("job-1"), None, &[]), Decision::Finish(Outcome::JobDeleted));
     }
 
     #[test]
@@ -298,48 +263,28 @@ mod tests {
         let stray = decision(test().recorded("job-1"), Some(second.clone()), &[]);
         assert_eq!(stray, Decision::DeleteStrayJob("job-2".into()));
         let started = decision(test().recorded("job-1"), Some(second.started()), &[]);
-        assert_eq!(
-            started,
-            Decision::Finish(Outcome::JobDeleted),
-            "what runs is never deleted as a stray"
-        );
+        assert_eq!(started, Decision::Finish(Outcome::JobDeleted), "what runs is never deleted as a stray");
     }
 
     #[test]
     fn a_test_that_is_being_deleted_creates_nothing() {
         assert_eq!(decision(test().being_deleted(), None, &[]), Decision::Leave);
-        assert_eq!(
-            decision(test().recorded("job-1").being_deleted(), None, &[]),
-            Decision::Leave
-        );
+        assert_eq!(decision(test().recorded("job-1").being_deleted(), None, &[]), Decision::Leave);
     }
 
     #[test]
     fn a_job_of_somebody_else_is_reported_and_not_adopted() {
         let unowned = decision(test(), Some(job_of(&test()).unowned()), &[]);
         assert_eq!(waits_for(&unowned), "JobNameTaken");
-        let cron = decision(
-            test(),
-            Some(job_of(&test()).owned_by("CronJob", "nightly", "uid-9")),
-            &[],
-        );
-        let Decision::Wait(problem) = cron else {
-            panic!("{cron:?}")
-        };
-        assert!(
-            problem.message.contains("belongs to CronJob/nightly"),
-            "{}",
-            problem.message
-        );
+        let cron = decision(test(), Some(job_of(&test()).owned_by("CronJob", "nightly", "uid-9")), &[]);
+        let Decision::Wait(problem) = cron else { panic!("{cron:?}") };
+        assert!(problem.message.contains("belongs to CronJob/nightly"), "{}", problem.message);
     }
 
     #[test]
     fn a_job_of_an_earlier_test_of_that_name_is_waited_for() {
         let earlier = job_of(&test()).owned_by("LoadTest", "t", "uid-of-the-earlier-t");
-        assert_eq!(
-            waits_for(&decision(test(), Some(earlier), &[])),
-            "WaitingForEarlierJob"
-        );
+        assert_eq!(waits_for(&decision(test(), Some(earlier), &[])), "WaitingForEarlierJob");
     }
 
     #[test]
@@ -363,34 +308,25 @@ mod tests {
         let mut old = old;
         old.status.as_mut().expect("a status").observed_generation = None;
         let job = job_of(&test()).of_the_first_operator();
-        assert_eq!(
-            decision(old.clone(), Some(job.clone()), &[]),
-            Decision::RecordJob("job-1".into())
-        );
-        assert_eq!(
-            decision(old.recorded("job-1"), Some(job), &[pod("t", 0).running(3)]),
-            Decision::Follow
-        );
+        assert_eq!(decision(old.clone(), Some(job.clone()), &[]), Decision::RecordJob("job-1".into()));
+        assert_eq!(decision(old.recorded("job-1"), Some(job), &[pod("t", 0).running(3)]), Decision::Follow);
     }
 
     #[test]
     fn the_first_operators_test_without_a_job_is_over_and_not_run_again() {
         let old = test().with_condition("Progressing", "Unknown");
-        assert!(!wants_plan(&Observed::new(old.clone(), None, &[])));
         assert_eq!(decision(old, None, &[]), Decision::Finish(Outcome::JobDeleted));
     }
 
     #[test]
     fn the_first_operators_finished_test_is_left_alone() {
-        let old = test()
-            .with_condition("Progressing", "False")
-            .with_condition("Completed", "True");
+        let old = test().with_condition("Progressing", "False").with_condition("Completed", "True");
         assert_eq!(decision(old, None, &[]), Decision::Leave);
     }
 
     #[test]
     fn files_are_looked_at_only_before_a_job_is_created() {
-        let wants = |load_test, job| wants_plan(&Observed::new(load_test, job, &[]));
+        let wants = |load_test, job| decide(&Observed::new(load_test, job, &[]), None) == Decision::MakePlan;
         assert!(wants(test(), None));
         assert!(!wants(test(), Some(job_of(&test()))));
         assert!(!wants(test().recorded("job-1"), None));

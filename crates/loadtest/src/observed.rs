@@ -38,11 +38,7 @@ impl Observed {
             _ => Workers::default(),
         };
         let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
-        Self {
-            load_test,
-            job,
-            workers,
-        }
+        Self { load_test, job, workers }
     }
 }
 
@@ -55,12 +51,7 @@ fn classify(load_test: &LoadTest, job: Job) -> JobFact {
     if is_ours(load_test, &job) {
         return JobFact::Ours(Box::new(job));
     }
-    let owner = job
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .find(|owner| owner.controller == Some(true));
+    let owner = job.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     match owner {
         Some(owner)
             if owner.kind == "LoadTest"

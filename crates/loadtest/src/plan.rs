@@ -82,17 +82,10 @@ pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact]) -> Result<Plan, P
 
 /// What the API server refuses today it may have accepted under the first operator's schema.
 fn validate_spec(load_test: &LoadTest) -> Result<(), Problem> {
-    let invalid = |message: String| {
-        Err(Problem {
-            reason: INVALID_SPEC,
-            message,
-        })
-    };
+    let invalid = |message: String| Err(Problem { reason: INVALID_SPEC, message });
     let (name, count) = (load_test.name(), load_test.spec.count);
     if !(MIN_COUNT..=MAX_COUNT).contains(&count) {
-        return invalid(format!(
-            ".spec.count is {count}: it must be between {MIN_COUNT} and {MAX_COUNT}"
-        ));
+        return invalid(format!(".spec.count is {count}: it must be between {MIN_COUNT} and {MAX_COUNT}"));
     }
     if name.contains('.') {
         return invalid(format!("\"{name}\": {NAME_WITH_DOT}"));
@@ -110,29 +103,18 @@ fn missing(is_script: bool, file: &ConfigMapFact) -> Problem {
         let message = format!(
             "Load Test test script ConfigMap is missing, see field {field}: there is no ConfigMap \"{name}\" in this namespace"
         );
-        Problem {
-            reason: MISSING_TEST_SCRIPT,
-            message,
-        }
+        Problem { reason: MISSING_TEST_SCRIPT, message }
     } else {
         let message = format!(
             "ConfigMap is missing, see field {field}: there is no ConfigMap \"{name}\" in this namespace"
         );
-        Problem {
-            reason: MISSING_CONFIG_MAP,
-            message,
-        }
+        Problem { reason: MISSING_CONFIG_MAP, message }
     }
 }
 
 fn validate_script(file: &ConfigMapFact, keys: &BTreeMap<String, Content>) -> Result<(), Problem> {
     let ConfigMapFact { field, name, .. } = file;
-    let invalid = |message| {
-        Err(Problem {
-            reason: INVALID_TEST_SCRIPT,
-            message,
-        })
-    };
+    let invalid = |message| Err(Problem { reason: INVALID_TEST_SCRIPT, message });
     match keys.get(SCRIPT_KEY) {
         Some(Content::Present) => Ok(()),
         Some(Content::Blank) => invalid(format!(
@@ -141,11 +123,7 @@ fn validate_script(file: &ConfigMapFact, keys: &BTreeMap<String, Content>) -> Re
         None => {
             let has = match keys.keys().take(5).cloned().collect::<Vec<_>>() {
                 none if none.is_empty() => "it has no keys".to_owned(),
-                some => format!(
-                    "it has {}{}",
-                    some.join(", "),
-                    if keys.len() > 5 { ", …" } else { "" }
-                ),
+                some => format!("it has {}{}", some.join(", "), if keys.len() > 5 { ", …" } else { "" }),
             };
             invalid(format!(
                 "Load Test test script is missing, see field {field}: ConfigMap \"{name}\" must have the script under the key \"{SCRIPT_KEY}\", but {has}"
@@ -174,10 +152,7 @@ fn no_conflicts(files: &[&ConfigMapFact]) -> Result<(), Problem> {
                     "two ConfigMaps have a file \"{key}\": \"{}\", see field {}, and \"{}\", see field {}; rename one, for all files of a load test lie in one folder",
                     first.name, first.field, file.name, file.field
                 );
-                return Err(Problem {
-                    reason: CONFLICTING_FILES,
-                    message,
-                });
+                return Err(Problem { reason: CONFLICTING_FILES, message });
             }
         }
     }
@@ -190,15 +165,8 @@ mod tests {
     use crate::fixtures::{LoadTestFixture as _, load_test};
 
     fn config_map(field: &str, name: &str, keys: &[(&str, Content)]) -> ConfigMapFact {
-        let keys = keys
-            .iter()
-            .map(|(key, content)| ((*key).to_owned(), *content))
-            .collect();
-        ConfigMapFact {
-            field: field.to_owned(),
-            name: name.to_owned(),
-            keys: Some(keys),
-        }
+        let keys = keys.iter().map(|(key, content)| ((*key).to_owned(), *content)).collect();
+        ConfigMapFact { field: field.to_owned(), name: name.to_owned(), keys: Some(keys) }
     }
 
     fn script(keys: &[(&str, Content)]) -> ConfigMapFact {
@@ -216,15 +184,9 @@ mod tests {
 
     #[test]
     fn a_load_test_with_its_script_is_planned() {
-        let plan = validate(
-            &load_test("basic-test").with_count(4).with_environment("dev"),
-            &[good_script()],
-        );
-        let expected = Plan {
-            workers: 4,
-            environment: Some("dev".into()),
-            config_maps: vec!["test-script".into()],
-        };
+        let plan = validate(&load_test("basic-test").with_count(4).with_environment("dev"), &[good_script()]);
+        let expected =
+            Plan { workers: 4, environment: Some("dev".into()), config_maps: vec!["test-script".into()] };
         assert_eq!(plan, Ok(expected));
     }
 
@@ -236,20 +198,14 @@ mod tests {
 
     #[test]
     fn a_config_map_named_twice_is_mounted_once() {
-        let again = ConfigMapFact {
-            field: "elsewhere".into(),
-            ..good_script()
-        };
+        let again = ConfigMapFact { field: "elsewhere".into(), ..good_script() };
         let plan = validate(&load_test("t"), &[good_script(), again]).expect("a plan");
         assert_eq!(plan.config_maps, ["test-script"]);
     }
 
     #[test]
     fn a_missing_script_config_map_is_told_in_the_first_operators_words() {
-        let gone = ConfigMapFact {
-            keys: None,
-            ..good_script()
-        };
+        let gone = ConfigMapFact { keys: None, ..good_script() };
         let (reason, message) = refusal(&load_test("t"), &[gone]);
         assert_eq!(reason, "MissingTestScript");
         assert_eq!(
@@ -266,11 +222,7 @@ mod tests {
             message,
             "Load Test test script is missing, see field .spec.testScript.config.configMap: ConfigMap \"test-script\" must have the script under the key \"test-script.yaml\", but it has script.yml"
         );
-        assert!(
-            refusal(&load_test("t"), &[script(&[])])
-                .1
-                .ends_with("but it has no keys")
-        );
+        assert!(refusal(&load_test("t"), &[script(&[])]).1.ends_with("but it has no keys"));
     }
 
     #[test]
@@ -278,25 +230,16 @@ mod tests {
         let (reason, message) = refusal(&load_test("t"), &[script(&[(SCRIPT_KEY, Content::Blank)])]);
         assert_eq!(reason, "InvalidTestScript");
         assert!(message.starts_with("Load Test test script is empty"), "{message}");
-        assert!(
-            message.contains("\"test-script.yaml\" of ConfigMap \"test-script\""),
-            "{message}"
-        );
+        assert!(message.contains("\"test-script.yaml\" of ConfigMap \"test-script\""), "{message}");
     }
 
     #[test]
     fn a_missing_payload_config_map_is_told_by_its_field() {
         let field = ".spec.testScript.external.payload.configMaps[0]";
-        let gone = ConfigMapFact {
-            keys: None,
-            ..config_map(field, "users", &[])
-        };
+        let gone = ConfigMapFact { keys: None, ..config_map(field, "users", &[]) };
         let (reason, message) = refusal(&load_test("t"), &[good_script(), gone]);
         assert_eq!(reason, "MissingConfigMap");
-        assert!(
-            message.contains(field) && message.contains("\"users\""),
-            "{message}"
-        );
+        assert!(message.contains(field) && message.contains("\"users\""), "{message}");
     }
 
     #[test]

@@ -43,9 +43,11 @@ pub fn is_true(condition: Option<&LoadTestCondition>) -> bool {
 pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<LoadTestStatus> {
     let now = whole_seconds(now);
     let status = match decision {
-        Decision::Leave | Decision::CreateJob(_) | Decision::StartJob(_) | Decision::DeleteStrayJob(_) => {
-            return None;
-        }
+        Decision::Leave
+        | Decision::MakePlan
+        | Decision::CreateJob(_)
+        | Decision::StartJob(_)
+        | Decision::DeleteStrayJob(_) => return None,
         Decision::Wait(problem) => waiting(observed, problem, now),
         Decision::RecordJob(uid) => recorded(observed, uid, now),
         Decision::Follow => under_way(observed, now),
@@ -83,10 +85,7 @@ fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestSt
 fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     status.job_uid = Some(uid.to_owned());
-    let message = format!(
-        "the Job of {} is created",
-        workers_in_words(observed.load_test.count())
-    );
+    let message = format!("the Job of {} is created", workers_in_words(observed.load_test.count()));
     set(&mut status, PROGRESSING, "True", "JobCreated", &message, now);
     set(&mut status, COMPLETED, "False", "JobCreated", &message, now);
     status
@@ -95,12 +94,7 @@ fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
 fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     count(&mut status, observed, now);
-    let Workers {
-        planned,
-        succeeded,
-        failed,
-        ..
-    } = &observed.workers;
+    let Workers { planned, succeeded, failed, .. } = &observed.workers;
     let running = observed.workers.running();
     let reason = if running + succeeded + failed == 0 && status.condition(PROGRESSING).is_none_or(not_running)
     {
@@ -109,45 +103,27 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
         "WorkersRunning"
     };
     let waiting = planned.saturating_sub(running + succeeded + failed);
-    let reasons: Vec<_> = observed
-        .workers
-        .waiting_reasons()
-        .into_iter()
-        .map(|(reason, n)| format!("{n} {reason}"))
-        .collect();
-    let why = if reasons.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", reasons.join(", "))
-    };
+    let reasons: Vec<_> =
+        observed.workers.waiting_reasons().into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     let message = format!(
         "{}: {waiting} waiting{why}, {running} running, {succeeded} succeeded, {failed} failed",
         workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX))
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
-    set(
-        &mut status,
-        COMPLETED,
-        "False",
-        reason,
-        "the load test is not over",
-        now,
-    );
+    set(&mut status, COMPLETED, "False", reason, "the load test is not over", now);
     status
 }
 
 fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
-    let ended = observed
-        .workers
-        .ended_at()
-        .map_or(now, |at| whole_seconds(at).min(now));
+    let ended = observed.workers.ended_at().map_or(now, |at| whole_seconds(at).min(now));
     count(&mut status, observed, ended);
     status.active = 0;
     if status.start_time.is_some() {
         status.completion_time = Some(Time(ended));
     }
-    let reason = reason(outcome);
+    let reason = outcome.reason();
     let message = outcome_in_words(observed, outcome);
     set(&mut status, PROGRESSING, "False", reason, &message, now);
     set(&mut status, COMPLETED, "True", reason, &message, now);
@@ -180,9 +156,7 @@ fn count(status: &mut LoadTestStatus, observed: &Observed, until: Timestamp) {
         let started = started.map(|at| Time(whole_seconds(at))).or_else(start_time);
         status.start_time = status.start_time.take().or(started);
         let template = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
-        let image = template
-            .and_then(|s| s.containers.first())
-            .and_then(|c| c.image.clone());
+        let image = template.and_then(|s| s.containers.first()).and_then(|c| c.image.clone());
         status.image = image.or(status.image.take());
     }
     let since = |start: &Time| human_duration(until.as_second() - start.0.as_second());
@@ -192,9 +166,7 @@ fn count(status: &mut LoadTestStatus, observed: &Observed, until: Timestamp) {
 fn set(status: &mut LoadTestStatus, type_: &str, value: &str, reason: &str, message: &str, now: Timestamp) {
     let old = status.conditions.iter().position(|c| c.type_ == type_);
     let unchanged = old.map(|i| &status.conditions[i]).filter(|c| c.status == value);
-    let since = unchanged
-        .and_then(|c| c.last_transition_time.clone())
-        .unwrap_or(Time(now));
+    let since = unchanged.and_then(|c| c.last_transition_time.clone()).unwrap_or(Time(now));
     let condition = LoadTestCondition {
         type_: type_.to_owned(),
         status: value.to_owned(),
@@ -213,24 +185,8 @@ fn not_running(progressing: &LoadTestCondition) -> bool {
     progressing.reason.as_deref() != Some("WorkersRunning")
 }
 
-fn reason(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "Succeeded",
-        Outcome::WorkersFailed => "WorkersFailed",
-        Outcome::JobDeleted => "JobDeleted",
-        Outcome::JobSuspended => "JobSuspended",
-        Outcome::KubernetesTooOld => "KubernetesTooOld",
-    }
-}
-
 fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
-    let Workers {
-        planned,
-        succeeded,
-        failed,
-        failures,
-        ..
-    } = &observed.workers;
+    let Workers { planned, succeeded, failed, failures, .. } = &observed.workers;
     match outcome {
         Outcome::Succeeded => format!("{succeeded} of {planned} workers succeeded"),
         Outcome::WorkersFailed => {
@@ -259,11 +215,7 @@ fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
 }
 
 fn workers_in_words(count: i32) -> String {
-    if count == 1 {
-        "1 worker".to_owned()
-    } else {
-        format!("{count} workers")
-    }
+    if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
 }
 
 fn whole_seconds(at: Timestamp) -> Timestamp {
@@ -273,20 +225,14 @@ fn whole_seconds(at: Timestamp) -> Timestamp {
 /// A status without the times at which it was written.
 fn unprobed(status: &LoadTestStatus) -> LoadTestStatus {
     let mut status = status.clone();
-    status
-        .conditions
-        .iter_mut()
-        .for_each(|c| c.last_probe_time = None);
+    status.conditions.iter_mut().for_each(|c| c.last_probe_time = None);
     status
 }
 
 /// What a status says of the stages of a test's life, without the progress between them.
 fn milestones(status: &LoadTestStatus) -> impl PartialEq + use<> {
-    let conditions: Vec<_> = status
-        .conditions
-        .iter()
-        .map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone()))
-        .collect();
+    let conditions: Vec<_> =
+        status.conditions.iter().map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect();
     (
         status.observed_generation,
         status.job_uid.clone(),
@@ -323,27 +269,16 @@ mod tests {
         seconds: i64,
     ) -> LoadTest {
         let observed = Observed::new(load_test.clone(), job, &pods.iter().collect::<Vec<_>>());
-        LoadTest {
-            status: next(&observed, decision, at(seconds)),
-            ..load_test
-        }
+        LoadTest { status: next(&observed, decision, at(seconds)), ..load_test }
     }
 
     fn said(load_test: &LoadTest, type_: &str) -> (String, String, String) {
         let c = load_test.condition(type_).expect("the condition").clone();
-        (
-            c.status,
-            c.reason.expect("a reason"),
-            c.message.expect("a message"),
-        )
+        (c.status, c.reason.expect("a reason"), c.message.expect("a message"))
     }
 
     fn since(load_test: &LoadTest, type_: &str) -> Timestamp {
-        load_test
-            .condition(type_)
-            .and_then(|c| c.last_transition_time.clone())
-            .expect("a time")
-            .0
+        load_test.condition(type_).and_then(|c| c.last_transition_time.clone()).expect("a time").0
     }
 
     fn status(load_test: &LoadTest) -> &LoadTestStatus {
@@ -352,17 +287,8 @@ mod tests {
 
     #[test]
     fn a_waiting_test_says_what_for_and_that_nothing_has_run() {
-        let problem = Problem {
-            reason: "MissingTestScript",
-            message: "see field …".into(),
-        };
-        let waiting = after(
-            load_test("t").with_count(2),
-            None,
-            &[],
-            &Decision::Wait(problem),
-            5,
-        );
+        let problem = Problem { reason: "MissingTestScript", message: "see field …".into() };
+        let waiting = after(load_test("t").with_count(2), None, &[], &Decision::Wait(problem), 5);
         assert_eq!(
             said(&waiting, PROGRESSING),
             ("False".into(), "MissingTestScript".into(), "see field …".into())
@@ -370,11 +296,7 @@ mod tests {
         assert!(!is_true(waiting.condition(COMPLETED)));
         let s = status(&waiting);
         assert_eq!(
-            (
-                s.completions.as_deref(),
-                s.duration.as_deref(),
-                s.observed_generation
-            ),
+            (s.completions.as_deref(), s.duration.as_deref(), s.observed_generation),
             (Some("0/2"), None, Some(1))
         );
     }
@@ -384,36 +306,17 @@ mod tests {
         let pods = [pod("t", 0).running(3), pod("t", 1).waiting("ErrImagePull")];
         let running = after(test(), Some(started()), &pods, &Decision::Follow, 31);
         let (progressing, reason, message) = said(&running, PROGRESSING);
-        assert_eq!(
-            (progressing.as_str(), reason.as_str()),
-            ("True", "WorkersRunning")
-        );
-        assert_eq!(
-            message,
-            "2 workers: 1 waiting (1 ErrImagePull), 1 running, 0 succeeded, 0 failed"
-        );
+        assert_eq!((progressing.as_str(), reason.as_str()), ("True", "WorkersRunning"));
+        assert_eq!(message, "2 workers: 1 waiting (1 ErrImagePull), 1 running, 0 succeeded, 0 failed");
         let s = status(&running);
-        assert_eq!(
-            (s.active, s.succeeded, s.failed, s.duration.as_deref()),
-            (2, 0, 0, Some("30s"))
-        );
-        assert_eq!(
-            (s.completions.as_deref(), s.image.as_deref()),
-            (Some("0/2"), Some(WORKER_IMAGE))
-        );
-        assert_eq!(
-            s.start_time,
-            Some(Time(at(1))),
-            "the time of the patch that let the workers go"
-        );
+        assert_eq!((s.active, s.succeeded, s.failed, s.duration.as_deref()), (2, 0, 0, Some("30s")));
+        assert_eq!((s.completions.as_deref(), s.image.as_deref()), (Some("0/2"), Some(WORKER_IMAGE)));
+        assert_eq!(s.start_time, Some(Time(at(1))), "the time of the patch that let the workers go");
     }
 
     #[test]
     fn progress_stays_true_when_half_the_workers_have_finished() {
-        let pods = [
-            pod("t", 0).exited(0, 20),
-            pod("t", 1).waiting("ContainerCreating"),
-        ];
+        let pods = [pod("t", 0).exited(0, 20), pod("t", 1).waiting("ContainerCreating")];
         let half = after(test(), Some(started()), &pods, &Decision::Follow, 31);
         assert_eq!(said(&half, PROGRESSING).0, "True");
         assert_eq!(said(&half, PROGRESSING).1, "WorkersRunning");
@@ -422,45 +325,23 @@ mod tests {
     #[test]
     fn a_succeeded_test_is_completed_at_the_time_its_last_worker_ended() {
         let pods = [pod("t", 0).exited(0, 41), pod("t", 1).exited(0, 51)];
-        let over = after(
-            test(),
-            Some(started()),
-            &pods,
-            &Decision::Finish(Outcome::Succeeded),
-            60,
-        );
+        let over = after(test(), Some(started()), &pods, &Decision::Finish(Outcome::Succeeded), 60);
         assert_eq!(
             said(&over, COMPLETED),
-            (
-                "True".into(),
-                "Succeeded".into(),
-                "2 of 2 workers succeeded".into()
-            )
+            ("True".into(), "Succeeded".into(), "2 of 2 workers succeeded".into())
         );
         assert_eq!(said(&over, PROGRESSING).0, "False");
         let s = status(&over);
-        assert_eq!(
-            (s.completion_time.clone(), s.duration.as_deref()),
-            (Some(Time(at(51))), Some("50s"))
-        );
+        assert_eq!((s.completion_time.clone(), s.duration.as_deref()), (Some(Time(at(51))), Some("50s")));
         assert_eq!((s.active, s.completions.as_deref()), (0, Some("2/2")));
     }
 
     #[test]
     fn a_failed_test_is_completed_too_and_names_its_workers() {
         let pods = [pod("t", 0).exited(1, 41), pod("t", 1).exited(0, 51)];
-        let over = after(
-            test(),
-            Some(started()),
-            &pods,
-            &Decision::Finish(Outcome::WorkersFailed),
-            60,
-        );
+        let over = after(test(), Some(started()), &pods, &Decision::Finish(Outcome::WorkersFailed), 60);
         let expected = "1 of 2 workers failed: worker 0: exited with code 1";
-        assert_eq!(
-            said(&over, COMPLETED),
-            ("True".into(), "WorkersFailed".into(), expected.into())
-        );
+        assert_eq!(said(&over, COMPLETED), ("True".into(), "WorkersFailed".into(), expected.into()));
         assert_eq!((status(&over).succeeded, status(&over).failed), (1, 1));
     }
 
@@ -468,18 +349,9 @@ mod tests {
     fn many_failed_workers_are_named_up_to_five() {
         let many = load_test("t").with_count(8).recorded("job-1");
         let job = job_of(&many).started().with_indexes("", "0-7");
-        let over = after(
-            many,
-            Some(job),
-            &[],
-            &Decision::Finish(Outcome::WorkersFailed),
-            60,
-        );
+        let over = after(many, Some(job), &[], &Decision::Finish(Outcome::WorkersFailed), 60);
         let message = said(&over, COMPLETED).2;
-        assert!(
-            message.contains("worker 4: its pod is gone; and 3 more"),
-            "{message}"
-        );
+        assert!(message.contains("worker 4: its pod is gone; and 3 more"), "{message}");
     }
 
     #[test]
@@ -489,10 +361,7 @@ mod tests {
         let over = after(running, None, &[], &Decision::Finish(Outcome::JobDeleted), 40);
         assert_eq!(said(&over, COMPLETED).1, "JobDeleted");
         let s = status(&over);
-        assert_eq!(
-            (s.active, s.succeeded, s.completions.as_deref()),
-            (0, 1, Some("1/2"))
-        );
+        assert_eq!((s.active, s.succeeded, s.completions.as_deref()), (0, 1, Some("1/2")));
         assert_eq!(s.duration.as_deref(), Some("39s"));
     }
 
@@ -506,35 +375,13 @@ mod tests {
             5,
         );
         assert_eq!(since(&recorded, PROGRESSING), at(5));
-        let running = after(
-            recorded,
-            Some(job_of(&load_test("t")).started()),
-            &[],
-            &Decision::Follow,
-            30,
-        );
-        assert_eq!(
-            (since(&running, PROGRESSING), since(&running, COMPLETED)),
-            (at(5), at(5))
-        );
+        let running = after(recorded, Some(job_of(&load_test("t")).started()), &[], &Decision::Follow, 30);
+        assert_eq!((since(&running, PROGRESSING), since(&running, COMPLETED)), (at(5), at(5)));
         let pods = [pod("t", 0).exited(0, 60)];
         let job = job_of(&load_test("t")).started();
-        let over = after(
-            running,
-            Some(job),
-            &pods,
-            &Decision::Finish(Outcome::Succeeded),
-            61,
-        );
-        assert_eq!(
-            (since(&over, PROGRESSING), since(&over, COMPLETED)),
-            (at(61), at(61))
-        );
-        let types: Vec<_> = status(&over)
-            .conditions
-            .iter()
-            .map(|c| c.type_.as_str())
-            .collect();
+        let over = after(running, Some(job), &pods, &Decision::Finish(Outcome::Succeeded), 61);
+        assert_eq!((since(&over, PROGRESSING), since(&over, COMPLETED)), (at(61), at(61)));
+        let types: Vec<_> = status(&over).conditions.iter().map(|c| c.type_.as_str()).collect();
         assert_eq!(types, [PROGRESSING, COMPLETED], "in a fixed order");
     }
 
@@ -548,38 +395,19 @@ mod tests {
     fn nothing_new_is_not_written() {
         let running = after(test(), Some(started()), &[], &Decision::Follow, 31);
         let again = after(running.clone(), Some(started()), &[], &Decision::Follow, 31);
-        assert_eq!(
-            due(status(&running), status(&again), Some(at(0)), at(99)),
-            Write::Nothing
-        );
+        assert_eq!(due(status(&running), status(&again), Some(at(0)), at(99)), Write::Nothing);
     }
 
     #[test]
     fn a_passing_second_waits_for_its_turn_and_a_milestone_does_not() {
         let pods = |n| [pod("t", 0).running(3), pod("t", 1).exited(0, n)];
-        let running = after(
-            test(),
-            Some(started()),
-            &[pod("t", 0).running(3)],
-            &Decision::Follow,
-            31,
-        );
+        let running = after(test(), Some(started()), &[pod("t", 0).running(3)], &Decision::Follow, 31);
         let more = after(running.clone(), Some(started()), &pods(35), &Decision::Follow, 36);
         let (old, new) = (status(&running), status(&more));
         assert_eq!(due(old, new, Some(at(31)), at(36)), Write::NotBefore(at(41)));
         assert_eq!(due(old, new, Some(at(31)), at(41)), Write::Now);
-        assert_eq!(
-            due(old, new, None, at(36)),
-            Write::Now,
-            "a fresh process does not know of a write"
-        );
-        let over = after(
-            running.clone(),
-            Some(started()),
-            &[],
-            &Decision::Finish(Outcome::Succeeded),
-            36,
-        );
+        assert_eq!(due(old, new, None, at(36)), Write::Now, "a fresh process does not know of a write");
+        let over = after(running.clone(), Some(started()), &[], &Decision::Finish(Outcome::Succeeded), 36);
         assert_eq!(due(old, status(&over), Some(at(31)), at(36)), Write::Now);
     }
 }

@@ -78,11 +78,7 @@ impl Workers {
     /// The workers of a LoadTest's Job, from the Job and those of `pods` that it owns.
     pub fn of(job: &Job, pods: &[&Pod]) -> Self {
         let spec = job.spec.as_ref();
-        let planned = spec
-            .and_then(|s| s.completions.or(s.parallelism))
-            .unwrap_or(1)
-            .max(0)
-            .unsigned_abs();
+        let planned = spec.and_then(|s| s.completions.or(s.parallelism)).unwrap_or(1).max(0).unsigned_abs();
         let container = spec
             .and_then(|s| s.template.spec.as_ref())
             .and_then(|s| s.containers.first())
@@ -90,12 +86,7 @@ impl Workers {
         let pods: BTreeMap<String, WorkerPod> = pods
             .iter()
             .filter(|pod| is_owned_by(pod, job))
-            .map(|pod| {
-                (
-                    pod.metadata.name.clone().unwrap_or_default(),
-                    WorkerPod::of(pod, container),
-                )
-            })
+            .map(|pod| (pod.metadata.name.clone().unwrap_or_default(), WorkerPod::of(pod, container)))
             .collect();
         let default = JobStatus::default();
         let status = job.status.as_ref().unwrap_or(&default);
@@ -111,22 +102,11 @@ impl Workers {
                 failures: BTreeMap::new(),
             }
         };
-        let Counted {
-            succeeded,
-            mut failed,
-            failures,
-        } = counted;
+        let Counted { succeeded, mut failed, failures } = counted;
         if job_end.is_some() {
             failed = planned.saturating_sub(succeeded); // a Job that ended early leaves workers that never ran
         }
-        Self {
-            planned,
-            pods,
-            succeeded,
-            failed,
-            failures,
-            job_end,
-        }
+        Self { planned, pods, succeeded, failed, failures, job_end }
     }
 
     /// Number of workers that have a pod and have not ended.
@@ -181,12 +161,8 @@ impl Workers {
 
 impl WorkerPod {
     fn of(pod: &Pod, container: &str) -> Self {
-        let index = pod
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|l| l.get(COMPLETION_INDEX))
-            .and_then(|i| i.parse().ok());
+        let index =
+            pod.metadata.labels.as_ref().and_then(|l| l.get(COMPLETION_INDEX)).and_then(|i| i.parse().ok());
         let status = pod.status.as_ref();
         let statuses = status.and_then(|s| s.container_statuses.as_ref());
         let worker = statuses.into_iter().flatten().find(|s| s.name == container);
@@ -199,24 +175,16 @@ impl WorkerPod {
             scheduled.next().and_then(|c| c.reason.clone())
         };
         let state = match (container_state, phase) {
-            (
-                Some(ContainerState {
-                    terminated: Some(end),
-                    ..
-                }),
-                _,
-            ) => {
+            (Some(ContainerState { terminated: Some(end), .. }), _) => {
                 let at = end.finished_at.as_ref().map(instant);
                 match (end.exit_code, end.reason.as_deref()) {
                     (0, _) => WorkerState::Succeeded { at },
-                    (code, None | Some("Error")) => WorkerState::Failed {
-                        at,
-                        cause: format!("exited with code {code}"),
-                    },
-                    (code, Some(reason)) => WorkerState::Failed {
-                        at,
-                        cause: format!("{reason} (exit code {code})"),
-                    },
+                    (code, None | Some("Error")) => {
+                        WorkerState::Failed { at, cause: format!("exited with code {code}") }
+                    }
+                    (code, Some(reason)) => {
+                        WorkerState::Failed { at, cause: format!("{reason} (exit code {code})") }
+                    }
                 }
             }
             (_, Some("Failed")) => WorkerState::Failed {
@@ -225,13 +193,9 @@ impl WorkerPod {
             },
             (_, Some("Succeeded")) => WorkerState::Succeeded { at: None },
             (Some(ContainerState { running: Some(_), .. }), _) => WorkerState::Running,
-            (
-                Some(ContainerState {
-                    waiting: Some(waiting),
-                    ..
-                }),
-                _,
-            ) => WorkerState::Waiting(waiting.reason.clone()),
+            (Some(ContainerState { waiting: Some(waiting), .. }), _) => {
+                WorkerState::Waiting(waiting.reason.clone())
+            }
             _ => WorkerState::Waiting(unschedulable()),
         };
         let started = container_state.and_then(|s| {
@@ -239,12 +203,7 @@ impl WorkerPod {
             let terminated = s.terminated.as_ref().and_then(|t| t.started_at.as_ref());
             running.or(terminated).map(instant)
         });
-        Self {
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            index,
-            started,
-            state,
-        }
+        Self { uid: pod.metadata.uid.clone().unwrap_or_default(), index, started, state }
     }
 }
 
@@ -254,24 +213,15 @@ fn instant(time: &Time) -> Timestamp {
 
 fn is_owned_by(pod: &Pod, job: &Job) -> bool {
     let owners = pod.metadata.owner_references.iter().flatten();
-    job.metadata.uid.is_some()
-        && owners
-            .into_iter()
-            .any(|o| Some(&o.uid) == job.metadata.uid.as_ref())
+    job.metadata.uid.is_some() && owners.into_iter().any(|o| Some(&o.uid) == job.metadata.uid.as_ref())
 }
 
 /// A Job may have several conditions in any order, and a condition may say False.
 fn job_end(status: &JobStatus) -> Option<JobEnd> {
     let mut conditions = status.conditions.iter().flatten().filter(|c| c.status == "True");
     let end = conditions.find(|c| c.type_ == "Complete" || c.type_ == "Failed")?;
-    let at = status
-        .completion_time
-        .as_ref()
-        .or(end.last_transition_time.as_ref());
-    Some(JobEnd {
-        at: at.map(instant),
-        complete: end.type_ == "Complete",
-    })
+    let at = status.completion_time.as_ref().or(end.last_transition_time.as_ref());
+    Some(JobEnd { at: at.map(instant), complete: end.type_ == "Complete" })
 }
 
 struct Counted {
@@ -301,16 +251,10 @@ fn count_indexes(status: &JobStatus, pods: &BTreeMap<String, WorkerPod>, planned
         }
     }
     for index in &failed {
-        failures
-            .entry(*index)
-            .or_insert_with(|| "its pod is gone".to_owned());
+        failures.entry(*index).or_insert_with(|| "its pod is gone".to_owned());
     }
     let count = |set: &BTreeSet<u32>| u32::try_from(set.len()).unwrap_or(u32::MAX);
-    Counted {
-        succeeded: count(&succeeded),
-        failed: count(&failed),
-        failures,
-    }
+    Counted { succeeded: count(&succeeded), failed: count(&failed), failures }
 }
 
 /// Reads a Job's list of indexes, such as `0,2-5`, up to the planned number; what is no number is no index.
@@ -362,14 +306,8 @@ mod tests {
     #[test]
     fn an_index_that_the_job_counted_is_not_counted_again_by_its_pod() {
         let job = job(3).with_indexes("0", "2");
-        let w = workers(
-            &job,
-            &[
-                pod("t", 0).exited(0, 9),
-                pod("t", 1).exited(0, 9),
-                pod("t", 2).exited(0, 9),
-            ],
-        );
+        let w =
+            workers(&job, &[pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9), pod("t", 2).exited(0, 9)]);
         assert_eq!((w.succeeded, w.failed), (2, 1), "the Job says that 2 failed");
         assert!(w.all_ended());
     }
@@ -399,11 +337,7 @@ mod tests {
     fn waiting_workers_say_what_kubernetes_says() {
         let w = workers(
             &job(3),
-            &[
-                pod("t", 0).waiting("ImagePullBackOff"),
-                pod("t", 1).waiting("ImagePullBackOff"),
-                pod("t", 2),
-            ],
+            &[pod("t", 0).waiting("ImagePullBackOff"), pod("t", 1).waiting("ImagePullBackOff"), pod("t", 2)],
         );
         assert_eq!(counts(&w), (3, 0, 0, 0));
         assert_eq!(w.waiting_reasons(), [("ImagePullBackOff", 2)].into());
@@ -420,15 +354,10 @@ mod tests {
     #[test]
     fn the_final_condition_counts_wherever_it_stands_and_only_if_true() {
         let job_with = |conditions: &[(&str, &str)]| {
-            conditions.iter().fold(job(1), |job, (type_, status)| {
-                job.with_condition(type_, status, 20)
-            })
+            conditions.iter().fold(job(1), |job, (type_, status)| job.with_condition(type_, status, 20))
         };
         for (conditions, ended) in [
-            (
-                vec![("Complete", "True"), ("SuccessCriteriaMet", "True")],
-                Some(true),
-            ),
+            (vec![("Complete", "True"), ("SuccessCriteriaMet", "True")], Some(true)),
             (vec![("Suspended", "False"), ("Failed", "True")], Some(false)),
             (vec![("Failed", "False")], None),
             (vec![("FailureTarget", "True")], None),
@@ -441,10 +370,7 @@ mod tests {
 
     #[test]
     fn workers_that_never_ran_failed_once_the_job_has_ended() {
-        let w = workers(
-            &job(4).with_indexes("0", "").with_condition("Failed", "True", 9),
-            &[],
-        );
+        let w = workers(&job(4).with_indexes("0", "").with_condition("Failed", "True", 9), &[]);
         assert_eq!((w.succeeded, w.failed, w.all_ended()), (1, 3, true));
     }
 
@@ -453,10 +379,7 @@ mod tests {
         let mut job = job(2).of_the_first_operator();
         job.status.get_or_insert_default().succeeded = Some(1);
         let w = workers(&job, &[pod("t", 0).running(3)]);
-        assert_eq!(
-            (w.planned, w.succeeded, w.active(), w.all_ended()),
-            (2, 1, 1, false)
-        );
+        assert_eq!((w.planned, w.succeeded, w.active(), w.all_ended()), (2, 1, 1, false));
     }
 
     #[test]
