@@ -1,0 +1,101 @@
+# The commands of this repository: `make help` lists them.
+
+IMAGE_REPO_OWNER ?= ghcr.io/artilleryio
+# The operator's image, and that of the server which the example load-tests
+IMG ?= $(IMAGE_REPO_OWNER)/artillery-operator:latest
+TARGET_IMG ?= $(IMAGE_REPO_OWNER)/loadtest-target:latest
+# As linux/amd64 or linux/arm64; empty: this machine's
+IMAGE_PLATFORM ?=
+DOCKER ?= docker
+# Arguments of the manager for `make run`
+ARGS ?=
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: $(shell sed -nE 's/^([a-z][a-z0-9-]*):.*/\1/p' Makefile)
+
+CRD := config/crd/bases/loadtest.artillery.io_loadtests.yaml
+docker_build = $(DOCKER) build $(if $(IMAGE_PLATFORM),--platform $(IMAGE_PLATFORM))
+
+##@ General
+
+help: ## Show this help
+	@awk -F ':.*## ' \
+	  '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	   /^[a-z][a-z0-9-]*:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Variables: IMG=$(IMG) IMAGE_REPO_OWNER=$(IMAGE_REPO_OWNER) IMAGE_PLATFORM=$(IMAGE_PLATFORM)"
+
+##@ Development
+
+generate: manifests ## Generate what comes from the API types: that is the CRD, as with manifests
+
+manifests: ## Write the CRD from the API types (config/crd/bases)
+	@cargo run -q --locked -p operator --bin manager -- crd > $(CRD).new || { rm -f $(CRD).new; exit 1; }
+	@mv $(CRD).new $(CRD)
+
+fmt: ## Format the code
+	cargo fmt --all
+
+vet: ## Run the lints; a warning is an error
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## Check licences, banned crates and sources of all dependencies
+	@command -v cargo-deny >/dev/null || \
+	  { echo "make deny: cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }
+	cargo deny check bans licenses sources
+
+##@ Test
+
+test: ## Run all tests: quick, then api, then e2e
+	@hack/test quick
+	@hack/test api
+	@hack/test e2e
+
+test-quick: ## Check format and lints, run the unit tests
+	@hack/test quick
+
+test-api: ## Test the manager against a real API server (built with Go the first time)
+	@hack/test api
+
+test-e2e: ## Test the installed operator with real Artillery: in hack/cluster, or with E2E_KUBECONFIG=file
+	@hack/test e2e
+
+cluster: ## Start a Kubernetes of two nodes on this Linux machine, without Docker
+	hack/cluster/up
+
+cluster-down: ## Stop that Kubernetes
+	hack/cluster/down
+
+##@ Build
+
+build: ## Build the manager (release)
+	cargo build --release --locked -p operator --bin manager
+
+run: ## Run the manager here, with the current kubeconfig (ARGS="..." for its flags)
+	cargo run --locked -p operator --bin manager -- $(ARGS)
+
+docker-build: ## Build the operator's image (IMG=, IMAGE_REPO_OWNER=, IMAGE_PLATFORM=)
+	$(docker_build) -t $(IMG) .
+
+docker-push: ## Push the operator's image (IMG=, IMAGE_REPO_OWNER=)
+	$(DOCKER) push $(IMG)
+
+docker-build-target: ## Build the image of the server that the example tests (TARGET_IMG=)
+	$(docker_build) --target target -t $(TARGET_IMG) .
+
+##@ Deployment
+
+install: ## Install the CRD in the current cluster
+	kubectl apply -k config/crd
+
+uninstall: ## Remove the CRD, and with it every load test
+	kubectl delete --ignore-not-found -k config/crd
+
+deploy: ## Install or upgrade the operator in the current cluster (IMG=)
+	IMG='$(IMG)' ./operator-deploy.sh
+
+undeploy: ## Remove the operator and all load tests from the current cluster
+	./operator-undeploy.sh
