@@ -1,0 +1,89 @@
+//! Apply: the writes to Jobs that a decision asks for, each safe to repeat and to race.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use loadtest::plan::{Plan, Problem};
+use loadtest::{LoadTest, Timestamp, job};
+
+use super::observe::get_job;
+use super::{Context, Error, cache};
+
+/// Reason while the API server refuses the Job.
+const JOB_REFUSED: &str = "JobRefused";
+
+fn jobs(context: &Context, load_test: &LoadTest) -> Api<Job> {
+    Api::namespaced(context.client.clone(), load_test.metadata.namespace.as_deref().unwrap_or_default())
+}
+
+/// Creates the Job, suspended. Returns the Job of that name as it is afterwards, whoever made it, or what the API
+/// server has against it.
+pub async fn create_job(
+    context: &Context,
+    load_test: &LoadTest,
+    plan: &Plan,
+) -> Result<Result<Option<Job>, Problem>, Error> {
+    let job = job::build(load_test, plan);
+    match jobs(context, load_test).create(&PostParams::default(), &job).await {
+        Ok(mut job) => {
+            tracing::info!(uid = job.metadata.uid, workers = plan.workers, "created the Job");
+            cache::strip_job(&mut job);
+            Ok(Ok(Some(job)))
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            Ok(Ok(get_job(context, load_test).await?))
+        }
+        // admission, quota or Pod Security: the user's to mend
+        Err(kube::Error::Api(status))
+            if status.is_forbidden() || status.is_invalid() || status.code == 400 =>
+        {
+            let message = format!("the API server refuses the Job: {}", status.message);
+            Ok(Err(Problem { reason: JOB_REFUSED, message }))
+        }
+        Err(error) => Err(Error::api("create its Job")(error)),
+    }
+}
+
+/// Unsuspends the Job with that UID. Returns the Job of that name as it is afterwards, which is another one if that
+/// Job is gone.
+pub async fn start_job(
+    context: &Context,
+    load_test: &LoadTest,
+    uid: &str,
+    now: Timestamp,
+) -> Result<Option<Job>, Error> {
+    let patch = job::start_patch(uid, now);
+    let patched = jobs(context, load_test)
+        .patch(load_test.name(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await;
+    match patched {
+        Ok(mut job) => {
+            tracing::info!(uid, "started the workers");
+            cache::strip_job(&mut job);
+            Ok(Some(job))
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            get_job(context, load_test).await
+        }
+        Err(error) => Err(Error::api("start its Job")(error)),
+    }
+}
+
+/// Deletes the Job with that UID, of which it is known that it never had a pod. Returns the Job of that name as it is
+/// afterwards.
+pub async fn delete_stray_job(
+    context: &Context,
+    load_test: &LoadTest,
+    uid: &str,
+) -> Result<Option<Job>, Error> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..DeleteParams::background()
+    };
+    match jobs(context, load_test).delete(load_test.name(), &params).await {
+        Ok(_) => tracing::warn!(uid, "deleted a second Job that was never started"),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+        Err(error) => return Err(Error::api("delete a second Job")(error)),
+    }
+    get_job(context, load_test).await
+}

@@ -1,0 +1,176 @@
+//! What is kept of the cluster: Jobs and worker pods, stripped to what is used, pods by the LoadTest that they are of.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use loadtest::{LoadTest, labels};
+use tokio::sync::watch;
+
+/// A namespace and a name.
+type Key = (String, String);
+/// Pods by LoadTest, then by name.
+type ByTest = HashMap<Key, HashMap<String, Arc<Pod>>>;
+
+/// The worker pods of all LoadTests, found by LoadTest without a search.
+pub struct Pods {
+    inner: Mutex<Inner>,
+    ready: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Inner {
+    live: ByTest,
+    /// The answer of a list that is still coming in; it replaces `live` when it is whole.
+    incoming: ByTest,
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), ready: watch::Sender::new(false) }
+    }
+}
+
+impl Pods {
+    /// Takes in one event of the pods' watch.
+    pub fn apply(&self, event: &Event<Pod>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Init => inner.incoming.clear(),
+            Event::InitApply(pod) => put(&mut inner.incoming, pod),
+            Event::InitDone => {
+                inner.live = std::mem::take(&mut inner.incoming);
+                self.ready.send_replace(true);
+            }
+            Event::Apply(pod) => put(&mut inner.live, pod),
+            Event::Delete(pod) => remove(&mut inner.live, pod),
+        }
+    }
+
+    /// The pods of a LoadTest.
+    pub fn of(&self, namespace: &str, load_test: &str) -> Vec<Arc<Pod>> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), load_test.to_owned());
+        inner.live.get(&key).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Waits until the first list is whole; false if it never will be.
+    pub async fn ready(&self) -> bool {
+        self.ready.subscribe().wait_for(|ready| *ready).await.is_ok()
+    }
+}
+
+fn put(pods: &mut ByTest, pod: &Pod) {
+    if let Some(key) = key(pod) {
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        pods.entry(key).or_default().insert(name, Arc::new(pod.clone()));
+    }
+}
+
+fn remove(pods: &mut ByTest, pod: &Pod) {
+    let Some(key) = key(pod) else { return };
+    if let Some(of_test) = pods.get_mut(&key) {
+        of_test.remove(pod.metadata.name.as_deref().unwrap_or_default());
+        if of_test.is_empty() {
+            pods.remove(&key);
+        }
+    }
+}
+
+fn key(pod: &Pod) -> Option<Key> {
+    let test = pod.metadata.labels.as_ref()?.get(labels::TEST_NAME)?;
+    Some((pod.metadata.namespace.clone()?, test.clone()))
+}
+
+/// The LoadTest that a worker pod is of.
+pub fn load_test_of(pod: &Pod) -> Option<ObjectRef<LoadTest>> {
+    let (namespace, name) = key(pod)?;
+    Some(ObjectRef::new(&name).within(&namespace))
+}
+
+/// Leaves of a Job what `loadtest` reads.
+pub fn strip_job(job: &mut Job) {
+    job.metadata.managed_fields = None;
+    let Some(spec) = job.spec.as_mut() else { return };
+    let containers = spec.template.spec.take().map(|s| s.containers).unwrap_or_default();
+    let first = containers.into_iter().next();
+    let containers = first
+        .map(|c| Container { name: c.name, image: c.image, ..Container::default() })
+        .into_iter()
+        .collect();
+    spec.template.metadata = None;
+    spec.template.spec = Some(PodSpec { containers, ..PodSpec::default() });
+}
+
+/// Leaves of a pod what `loadtest` reads.
+pub fn strip_pod(pod: &mut Pod) {
+    pod.metadata.managed_fields = None;
+    pod.metadata.annotations = None;
+    pod.spec = None;
+    let Some(status) = pod.status.take() else { return };
+    let conditions = status.conditions.unwrap_or_default().into_iter();
+    let scheduled = conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False").map(|c| {
+        PodCondition { type_: c.type_, status: c.status, reason: c.reason, ..PodCondition::default() }
+    });
+    let containers = status.container_statuses.map(|statuses| {
+        let kept = |s: ContainerStatus| ContainerStatus {
+            name: s.name,
+            state: s.state,
+            ..ContainerStatus::default()
+        };
+        statuses.into_iter().map(kept).collect()
+    });
+    pod.status = Some(PodStatus {
+        phase: status.phase,
+        reason: status.reason,
+        conditions: Some(scheduled.collect()),
+        container_statuses: containers,
+        ..PodStatus::default()
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(namespace: &str, test: &str, name: &str) -> Pod {
+        let mut pod = Pod::default();
+        pod.metadata.namespace = Some(namespace.into());
+        pod.metadata.name = Some(name.into());
+        pod.metadata.labels = Some(labels::labels(test, labels::WORKER));
+        pod
+    }
+
+    fn names(pods: &Pods, namespace: &str, test: &str) -> Vec<String> {
+        let mut names: Vec<_> =
+            pods.of(namespace, test).iter().filter_map(|pod| pod.metadata.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn pods_are_found_by_their_test_and_namespace() {
+        let pods = Pods::default();
+        for pod in [pod("a", "t", "t-0"), pod("a", "t", "t-1"), pod("b", "t", "t-2"), pod("a", "u", "u-0")] {
+            pods.apply(&Event::Apply(pod));
+        }
+        assert_eq!(names(&pods, "a", "t"), ["t-0", "t-1"]);
+        pods.apply(&Event::Delete(pod("a", "t", "t-0")));
+        assert_eq!(names(&pods, "a", "t"), ["t-1"]);
+        assert_eq!(names(&pods, "c", "t"), [""; 0]);
+    }
+
+    #[test]
+    fn a_new_list_replaces_the_old_one_only_when_it_is_whole() {
+        let pods = Pods::default();
+        pods.apply(&Event::Apply(pod("a", "t", "gone-while-away")));
+        pods.apply(&Event::Init);
+        pods.apply(&Event::InitApply(pod("a", "t", "t-1")));
+        assert_eq!(names(&pods, "a", "t"), ["gone-while-away"]);
+        pods.apply(&Event::InitDone);
+        assert_eq!(names(&pods, "a", "t"), ["t-1"]);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a process remembers of a LoadTest between reconciles. Losing it costs a repeated call, never a wrong one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use loadtest::{LoadTest, Timestamp};
+
+/// Memories of all LoadTests, by UID.
+#[derive(Default)]
+pub struct Memory {
+    by_uid: Mutex<HashMap<String, Memories>>,
+}
+
+#[derive(Default)]
+struct Memories {
+    /// The object as our last write left it: the cache may be behind it.
+    written: Option<(LoadTest, Timestamp)>,
+    /// Names of the events that are known to be there.
+    announced: HashSet<String>,
+    /// Reconciles that failed in a row.
+    failures: u32,
+}
+
+impl Memory {
+    /// The newer of what the cache has and what our last write left.
+    pub fn freshest(&self, cached: &LoadTest) -> LoadTest {
+        self.with(cached.uid(), |m| match &m.written {
+            Some((written, _)) if is_newer(written, cached) => written.clone(),
+            _ => cached.clone(),
+        })
+    }
+
+    /// When the status was last written by this process.
+    pub fn last_write(&self, uid: &str) -> Option<Timestamp> {
+        self.with(uid, |m| m.written.as_ref().map(|(_, at)| *at))
+    }
+
+    /// Remembers what a status write left.
+    pub fn wrote(&self, load_test: LoadTest, at: Timestamp) {
+        let uid = load_test.uid().to_owned();
+        self.with(&uid, |m| m.written = Some((load_test, at)));
+    }
+
+    /// Whether that event is known to be there.
+    pub fn was_announced(&self, uid: &str, event: &str) -> bool {
+        self.with(uid, |m| m.announced.contains(event))
+    }
+
+    /// Remembers that an event is there.
+    pub fn announced(&self, uid: &str, event: String) {
+        self.with(uid, |m| m.announced.insert(event));
+    }
+
+    /// How long to wait after one more failure: 0.5 s, doubling up to 30 s.
+    pub fn failed(&self, uid: &str) -> Duration {
+        self.with(uid, |m| {
+            m.failures = m.failures.saturating_add(1);
+            Duration::from_millis(500 << (m.failures - 1).min(6)).min(Duration::from_secs(30))
+        })
+    }
+
+    /// Ends a row of failures.
+    pub fn succeeded(&self, uid: &str) {
+        self.with(uid, |m| m.failures = 0);
+    }
+
+    /// Forgets a LoadTest that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn with<T>(&self, uid: &str, f: impl FnOnce(&mut Memories) -> T) -> T {
+        f(self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).entry(uid.to_owned()).or_default())
+    }
+}
+
+/// Resource versions of one object are numbers that grow (KEP-5504); where they are not, the cache is believed.
+fn is_newer(a: &LoadTest, b: &LoadTest) -> bool {
+    let version = |l: &LoadTest| l.metadata.resource_version.as_ref().and_then(|v| v.parse::<u64>().ok());
+    version(a) > version(b)
+}

@@ -1,0 +1,153 @@
+//! What happens to each LoadTest: watch streams in, one reconcile per change, until told to stop.
+
+mod apply;
+mod cache;
+mod memory;
+mod observe;
+mod publish;
+mod reconcile;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use loadtest::{LoadTest, labels};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::metrics::{Ended, Metrics};
+use cache::Pods;
+use memory::Memory;
+
+/// How many LoadTests are reconciled at a time.
+const CONCURRENCY: u16 = 32;
+/// A reconcile is a few calls; one that takes longer is given up and tried again.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What every reconcile shares.
+struct Context {
+    client: kube::Client,
+    /// Who reports events: the manager's pod, or its host.
+    instance: String,
+    jobs: Store<Job>,
+    pods: Arc<Pods>,
+    memory: Arc<Memory>,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a reconcile failed; it is tried again, later and later.
+#[derive(thiserror::Error, Debug)]
+enum Error {
+    /// The API server said no, or nothing.
+    #[error("cannot {doing}: {source}")]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// What came back.
+        source: kube::Error,
+    },
+    /// It took too long.
+    #[error("the API server did not answer within {} s", RECONCILE_TIMEOUT.as_secs())]
+    TimedOut,
+    /// The caches are not there.
+    #[error("the watch on {0} ended")]
+    WatchEnded(&'static str),
+    /// The steps of one reconcile did not come to an end.
+    #[error("the facts changed faster than they could be acted on")]
+    Unsettled,
+}
+
+impl Error {
+    fn api(doing: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { doing, source }
+    }
+}
+
+/// Runs the controller on all namespaces until `stop`; returns once the reconciles under way have ended.
+pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let (load_tests, load_test_writer) = reflector::store();
+    let (jobs, job_writer) = reflector::store();
+    let pods = Arc::new(Pods::default());
+    let memory = Arc::new(Memory::default());
+    let selected = |selector| watcher::Config::default().labels(selector);
+
+    let forget = Arc::clone(&memory);
+    let load_test_stream = watcher(Api::<LoadTest>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .modify(|load_test| load_test.metadata.managed_fields = None)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(load_test)) = event {
+                forget.forget(load_test.uid());
+            }
+        })
+        .reflect(load_test_writer)
+        .applied_objects()
+        // our own status writes change neither: they do not come back as work
+        .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
+    let job_stream = watcher(Api::<Job>::all(client.clone()), selected(labels::JOB_SELECTOR))
+        .default_backoff()
+        .modify(cache::strip_job)
+        .reflect(job_writer)
+        .touched_objects();
+    let index = Arc::clone(&pods);
+    let pod_stream = watcher(Api::<Pod>::all(client.clone()), selected(labels::WORKER_SELECTOR))
+        .default_backoff()
+        .modify(cache::strip_pod)
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                index.apply(event);
+            }
+        })
+        .touched_objects();
+
+    let context = Arc::new(Context { client, instance, jobs, pods, memory, metrics });
+    Controller::for_stream(load_test_stream, load_tests)
+        .owns_stream(job_stream)
+        .watches_stream(pod_stream, |pod: Pod| cache::load_test_of(&pod))
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .run(measured, retry, context)
+        .for_each(|result| async {
+            if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = result {
+                tracing::warn!("watch: {error}");
+            }
+        })
+        .await;
+}
+
+fn uid_and_generation(load_test: &LoadTest) -> Option<u64> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (load_test.uid(), load_test.metadata.generation, &load_test.metadata.deletion_timestamp.is_some())
+        .hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+async fn measured(load_test: Arc<LoadTest>, context: Arc<Context>) -> Result<Action, Error> {
+    let began = Instant::now();
+    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
+    let span = tracing::info_span!("loadtest", namespace, name = load_test.name());
+    let work = reconcile::reconcile(&load_test, &context).instrument(span);
+    let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut));
+    let ended = if result.is_ok() { Ended::success } else { Ended::error };
+    context.metrics.reconciled(ended, began.elapsed());
+    if result.is_ok() {
+        context.memory.succeeded(load_test.uid());
+    }
+    result
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the signature that the runtime calls")]
+fn retry(load_test: Arc<LoadTest>, error: &Error, context: Arc<Context>) -> Action {
+    let wait = context.memory.failed(load_test.uid());
+    let object = ObjectRef::from_obj(&*load_test);
+    let (namespace, name) = (object.namespace.unwrap_or_default(), object.name);
+    tracing::warn!(namespace, name, "{error}; trying again in {} ms", wait.as_millis());
+    Action::requeue(wait)
+}

@@ -1,0 +1,74 @@
+//! Observe: what the caches and the API server know about a LoadTest.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::runtime::reflector::ObjectRef;
+use loadtest::LoadTest;
+use loadtest::observed::Observed;
+use loadtest::plan::{ConfigMapFact, Content};
+
+use super::{Context, Error, cache};
+
+/// The facts about a LoadTest. A Job that the cache does not have is asked for: the cache may be behind, and what is
+/// gone ends a test.
+pub async fn observe(context: &Context, cached: &LoadTest) -> Result<Observed, Error> {
+    context.jobs.wait_until_ready().await.map_err(|_| Error::WatchEnded("Jobs"))?;
+    if !context.pods.ready().await {
+        return Err(Error::WatchEnded("pods"));
+    }
+    let load_test = context.memory.freshest(cached);
+    let namespace = load_test.metadata.namespace.clone().unwrap_or_default();
+    let job = match context.jobs.get(&ObjectRef::new(load_test.name()).within(&namespace)) {
+        Some(job) => Some(Job::clone(&job)),
+        None => get_job(context, &load_test).await?,
+    };
+    Ok(observed(context, load_test, job))
+}
+
+/// The facts with a Job as a call has just returned it.
+pub fn observed(context: &Context, load_test: LoadTest, job: Option<Job>) -> Observed {
+    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
+    let pods = context.pods.of(namespace, load_test.name());
+    Observed::new(load_test, job, &pods.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+}
+
+/// The Job of a LoadTest's name as the API server has it now.
+pub async fn get_job(context: &Context, load_test: &LoadTest) -> Result<Option<Job>, Error> {
+    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    let mut job = jobs.get_opt(load_test.name()).await.map_err(Error::api("read its Job"))?;
+    if let Some(job) = &mut job {
+        cache::strip_job(job);
+    }
+    Ok(job)
+}
+
+/// The ConfigMaps that a LoadTest names, each read by its name: there is no right to list them.
+pub async fn config_maps(context: &Context, load_test: &LoadTest) -> Result<Vec<ConfigMapFact>, Error> {
+    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let mut facts = Vec::new();
+    for (field, name) in load_test.spec.config_maps() {
+        let config_map = api.get_opt(&name).await;
+        let keys = match config_map {
+            Ok(config_map) => config_map.map(keys),
+            // what is no ConfigMap's name is no ConfigMap
+            Err(kube::Error::Api(status)) if status.code == 400 || status.is_invalid() => None,
+            Err(error) => return Err(Error::api("read a ConfigMap that it names")(error)),
+        };
+        facts.push(ConfigMapFact { field, name, keys });
+    }
+    Ok(facts)
+}
+
+fn keys(config_map: ConfigMap) -> BTreeMap<String, Content> {
+    let content = |is_blank: bool| if is_blank { Content::Blank } else { Content::Present };
+    let text = config_map.data.unwrap_or_default().into_iter();
+    let binary = config_map.binary_data.unwrap_or_default().into_iter();
+    text.map(|(key, value)| (key, content(value.trim().is_empty())))
+        .chain(binary.map(|(key, value)| (key, content(value.0.trim_ascii().is_empty()))))
+        .collect()
+}

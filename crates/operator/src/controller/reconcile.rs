@@ -1,0 +1,106 @@
+//! The reconcile: observe · validate · decide · apply · record, until there is nothing more to do now.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use loadtest::lifecycle::{Decision, decide};
+use loadtest::observed::Observed;
+use loadtest::plan::{Plan, Problem, validate};
+use loadtest::status::{self, COMPLETED, WRITE_INTERVAL_SECONDS};
+use loadtest::{LoadTest, Timestamp};
+
+use super::publish::{Recorded, announce, record};
+use super::{Context, Error, apply, observe};
+
+/// How soon to look again at what its user has to mend: a ConfigMap cannot be watched without a right to list them.
+const WAIT: Duration = Duration::from_secs(5);
+/// How soon to look again after somebody else's write; the cache needs a moment.
+const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// From nothing to running takes six steps.
+const MAX_STEPS: usize = 12;
+/// A test that ended longer ago than this has had its events.
+const OLD_NEWS_SECONDS: i64 = 600;
+
+/// Does all that can be done for a LoadTest now, and says when to look again.
+pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, Error> {
+    let mut observed = observe::observe(context, cached).await?;
+    let mut plan: Option<Result<Plan, Problem>> = None;
+    for _ in 0..MAX_STEPS {
+        let now = Timestamp::now();
+        let decision = decide(&observed, plan.take());
+        tracing::debug!(?decision, "decided");
+        if let Decision::Leave = decision {
+            announce_recent_end(context, &observed, now).await?;
+            return Ok(Action::await_change());
+        }
+
+        // record what the decision says, before anything that follows from it
+        let mut look_again = None;
+        if let Some(new) = status::next(&observed, &decision, now) {
+            match record(context, &observed.load_test, &new, now).await? {
+                Recorded::Stored(load_test) => observed.load_test = *load_test,
+                Recorded::NotBefore(at) => look_again = Some(at),
+                Recorded::Conflict => return Ok(Action::requeue(AFTER_CONFLICT)),
+                Recorded::Gone => return Ok(Action::await_change()),
+            }
+            announce(context, &observed, &new, now).await?;
+        }
+
+        let load_test = observed.load_test.clone();
+        let job = match &decision {
+            Decision::Leave => return Ok(Action::await_change()),
+            Decision::Wait(_) => return Ok(Action::requeue(WAIT)),
+            Decision::Follow => return Ok(Action::requeue(next_look(look_again, now))),
+            Decision::Finish(outcome) => {
+                tracing::info!(outcome = outcome.reason(), "the load test is over");
+                return Ok(Action::await_change());
+            }
+            Decision::MakePlan => {
+                plan = Some(validate(&load_test, &observe::config_maps(context, &load_test).await?));
+                continue;
+            }
+            Decision::RecordJob(uid) => {
+                tracing::info!(uid, "recorded the Job");
+                continue;
+            }
+            Decision::CreateJob(plan_made) => {
+                match apply::create_job(context, &load_test, plan_made).await? {
+                    Ok(job) => job,
+                    Err(problem) => {
+                        plan = Some(Err(problem));
+                        continue;
+                    }
+                }
+            }
+            Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
+            Decision::DeleteStrayJob(uid) => apply::delete_stray_job(context, &load_test, uid).await?,
+        };
+        observed = observe::observed(context, load_test, job);
+    }
+    Err(Error::Unsettled)
+}
+
+/// The duration ticks while a test runs; the timer costs no call.
+fn next_look(not_before: Option<Timestamp>, now: Timestamp) -> Duration {
+    let milliseconds = match not_before {
+        Some(at) => (at.as_millisecond() - now.as_millisecond()).max(1),
+        None => WRITE_INTERVAL_SECONDS * 1000,
+    };
+    Duration::from_millis(milliseconds.unsigned_abs())
+}
+
+/// A manager that was killed between the last status and its event left the event unsaid.
+async fn announce_recent_end(context: &Context, observed: &Observed, now: Timestamp) -> Result<(), Error> {
+    let load_test = &observed.load_test;
+    let Some(status) = load_test.status.as_ref().filter(|_| load_test.metadata.deletion_timestamp.is_none())
+    else {
+        return Ok(());
+    };
+    let ended = status.condition(COMPLETED).and_then(|c| c.last_transition_time.as_ref());
+    match ended {
+        Some(ended) if now.as_second() - ended.0.as_second() < OLD_NEWS_SECONDS => {
+            announce(context, observed, status, now).await
+        }
+        _ => Ok(()),
+    }
+}

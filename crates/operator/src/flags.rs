@@ -1,0 +1,221 @@
+//! What the manager was asked to do: the first operator's flags, and few more.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Runs Artillery load tests as native Kubernetes resources.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "manager", version, about)]
+pub struct Flags {
+    /// Where metrics are served as plain HTTP; :8080 means every address, 0 serves none.
+    #[arg(long, default_value = ":8080", value_name = "ADDRESS", value_parser = address)]
+    pub metrics_bind_address: Bind,
+
+    /// Where metrics are served over TLS to those whom the API server lets "get /metrics"; 0 serves none.
+    #[arg(long, default_value = "0", value_name = "ADDRESS", value_parser = address)]
+    pub metrics_secure_bind_address: Bind,
+
+    /// Where the probes /healthz and /readyz are served; 0 serves none.
+    #[arg(long, default_value = ":8081", value_name = "ADDRESS", value_parser = address)]
+    pub health_probe_bind_address: Bind,
+
+    /// Run only while holding the Lease 84f84c74.artillery.io, so that of several managers one acts.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+
+    /// The namespace of that Lease; by default the one that the manager runs in.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub leader_election_namespace: Option<String>,
+
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What the log tells, as RUST_LOG directives: info, debug, operator=debug,kube=info, …
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "DIRECTIVES")]
+    pub log_level: String,
+
+    #[command(flatten)]
+    /// The first operator's logging flags.
+    pub zap: Zap,
+
+    /// What to do instead of running the manager.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The first operator's logging flags, taken with the nearest meaning.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Flags of the first operator")]
+pub struct Zap {
+    /// Development logging: as --log-level=debug.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub zap_devel: bool,
+
+    /// As --log-format: console means text.
+    #[arg(long, value_parser = ["json", "console"])]
+    pub zap_encoder: Option<String>,
+
+    /// As --log-level: debug, info, error, or a number above 0 for debug.
+    #[arg(long, value_name = "LEVEL")]
+    pub zap_log_level: Option<String>,
+
+    /// Accepted without effect, with a warning: there are no stack traces in the log.
+    #[arg(long, value_name = "LEVEL")]
+    pub zap_stacktrace_level: Option<String>,
+
+    /// Accepted without effect, with a warning: times are RFC 3339.
+    #[arg(long, value_name = "ENCODING")]
+    pub zap_time_encoding: Option<String>,
+}
+
+/// What to do instead of running the manager.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+/// How log lines are written.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, one object a line.
+    Json,
+}
+
+/// Where to serve something; `None`: nowhere.
+pub type Bind = Option<SocketAddr>;
+
+/// Reads Go's form of an address: `:8080` is every address, `0` is none.
+fn address(text: &str) -> Result<AddressOrNone, String> {
+    if text.is_empty() || text == "0" {
+        return Ok(None);
+    }
+    let whole = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.replace("localhost:", "127.0.0.1:")
+    };
+    whole.parse().map(Some).map_err(|_| {
+        format!("\"{text}\" is no address: give HOST:PORT such as 127.0.0.1:8080, :PORT for every address, or 0 for none")
+    })
+}
+
+type AddressOrNone = Bind;
+
+/// Turns Go's `-flag` into `--flag`, so that the first operator's command lines are understood.
+pub fn modern(args: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    args.map(|arg| {
+        let single = arg.starts_with('-') && !arg.starts_with("--");
+        let is_word = arg.len() > 2 && arg.as_bytes()[1].is_ascii_lowercase();
+        if single && is_word { format!("-{arg}") } else { arg }
+    })
+}
+
+impl Flags {
+    /// The log format, where the first operator's flag may have the say.
+    pub fn format(&self) -> LogFormat {
+        match self.zap.zap_encoder.as_deref() {
+            Some("json") => LogFormat::Json,
+            Some(_) => LogFormat::Text,
+            None => self.log_format,
+        }
+    }
+
+    /// The log directives, where the first operator's flags may have the say.
+    pub fn directives(&self) -> String {
+        match self.zap.zap_log_level.as_deref() {
+            Some(level @ ("debug" | "info" | "warn" | "error")) => level.to_owned(),
+            Some(number) if number.parse::<i8>().is_ok_and(|n| n > 0) => "debug".to_owned(),
+            Some(_) => self.log_level.clone(),
+            None if self.zap.zap_devel => "debug".to_owned(),
+            None => self.log_level.clone(),
+        }
+    }
+
+    /// What was asked for and will not be done, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let Zap { zap_devel: _, zap_encoder: _, zap_log_level, zap_stacktrace_level, zap_time_encoding } =
+            &self.zap;
+        let mut warnings = Vec::new();
+        if let Some(level) = zap_stacktrace_level {
+            warnings.push(format!(
+                "--zap-stacktrace-level={level} has no effect: there are no stack traces in the log"
+            ));
+        }
+        if let Some(encoding) = zap_time_encoding {
+            warnings.push(format!("--zap-time-encoding={encoding} has no effect: times are RFC 3339"));
+        }
+        if let Some(level) = zap_log_level {
+            let is_known = matches!(level.as_str(), "debug" | "info" | "warn" | "error");
+            if !is_known && !level.parse::<i8>().is_ok_and(|n| n > 0) {
+                warnings.push(format!(
+                    "--zap-log-level={level} has no effect: give debug, info, warn, error, or a number above 0"
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Flags, clap::Error> {
+        Flags::try_parse_from(modern(format!("manager {line}").split_whitespace().map(str::to_owned)))
+    }
+
+    #[test]
+    fn the_first_operators_command_lines_are_understood() {
+        let flags =
+            parse("--health-probe-bind-address=:8081 --metrics-bind-address=127.0.0.1:8080 --leader-elect")
+                .expect("flags");
+        assert!(flags.leader_elect);
+        assert_eq!(flags.metrics_bind_address, Some(([127, 0, 0, 1], 8080).into()));
+        assert_eq!(flags.health_probe_bind_address, Some(([0, 0, 0, 0], 8081).into()));
+
+        let flags =
+            parse("-leader-elect=false -metrics-bind-address=0 -zap-encoder=json -zap-devel").expect("flags");
+        assert!(!flags.leader_elect);
+        assert_eq!(flags.metrics_bind_address, None);
+        assert_eq!((flags.format(), flags.directives().as_str()), (LogFormat::Json, "debug"));
+    }
+
+    #[test]
+    fn the_ports_are_the_first_operators() {
+        let flags = parse("").expect("flags");
+        assert_eq!(flags.metrics_bind_address.map(|a| a.port()), Some(8080));
+        assert_eq!(flags.health_probe_bind_address.map(|a| a.port()), Some(8081));
+        assert!(!flags.leader_elect);
+    }
+
+    #[test]
+    fn zap_levels_have_their_nearest_meaning_or_a_warning() {
+        for (line, directives, warnings) in [
+            ("--zap-log-level=debug", "debug", 0),
+            ("--zap-log-level=3", "debug", 0),
+            ("--zap-log-level=loud", "info", 1),
+            ("--zap-stacktrace-level=error --zap-time-encoding=epoch", "info", 2),
+        ] {
+            let flags = parse(line).expect("flags");
+            assert_eq!(
+                (flags.directives().as_str(), flags.warnings().len()),
+                (directives, warnings),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_address_says_what_would_be_right() {
+        let error = parse("--metrics-bind-address=8080").expect_err("an error").to_string();
+        assert!(
+            error.contains("--metrics-bind-address") && error.contains(":PORT for every address"),
+            "{error}"
+        );
+    }
+}

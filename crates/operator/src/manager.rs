@@ -1,0 +1,175 @@
+//! The manager's life: servers, leadership, controller, and the end of all three.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::flags::Flags;
+use crate::leader::Candidate;
+use crate::metrics::Metrics;
+use crate::serve::{Health, health, metrics, secure_metrics};
+use crate::{controller, leader};
+
+/// After a signal everything has this long to end.
+const SHUTDOWN: Duration = Duration::from_secs(4);
+
+/// Prints the CustomResourceDefinition.
+pub fn print_crd() -> ExitCode {
+    match serde_saphyr::to_string(&loadtest::crd::crd()) {
+        Ok(yaml) => {
+            print!("{yaml}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cannot write the CustomResourceDefinition as YAML: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the manager until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It could not begin, lost its leadership, or did not end in time.
+pub fn main(flags: &Flags) -> Result<()> {
+    // the only provider there is; an error means that one is installed already
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let ended = runtime.block_on(run(flags));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    ended
+}
+
+async fn run(flags: &Flags) -> Result<()> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+
+    let config = kube::Config::infer()
+        .await
+        .context("no cluster: neither a ServiceAccount in a pod nor a kubeconfig (KUBECONFIG, ~/.kube/config) was found")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster = %config.cluster_url, "the manager starts");
+    let own_namespace = config.default_namespace.clone();
+    let client = Client::try_from(config.clone()).context("cannot make a client for the cluster")?;
+    let counters = Arc::new(Metrics::default());
+    let probes = Arc::new(Health::default());
+    serve(flags, &client, &counters, &probes, &stop).await?;
+
+    let work = async {
+        if !flags.leader_elect {
+            counters.leads(true);
+            controller::run(client.clone(), instance(), Arc::clone(&counters), stop.clone()).await;
+            return Ok(());
+        }
+        let mut patient = config;
+        patient.default_retry = false;
+        let lease_client = Client::try_from(patient).context("cannot make a client for the Lease")?;
+        let namespace = flags.leader_election_namespace.clone().unwrap_or(own_namespace);
+        let mut candidate = Candidate::new(lease_client, &namespace, identity());
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = candidate.acquire() => {}
+        }
+        tracing::info!(lease = leader::LEASE_NAME, "leading");
+        counters.leads(true);
+        // the Lease outlives the last write: it is given back only once the controller has ended
+        let controller_ended = CancellationToken::new();
+        let controlling = async {
+            controller::run(client.clone(), instance(), Arc::clone(&counters), stop.clone()).await;
+            controller_ended.cancel();
+        };
+        let holding = candidate.hold(controller_ended.clone());
+        tokio::pin!(holding);
+        tokio::select! {
+            lost = &mut holding => {
+                counters.leads(false);
+                return lost.context("no longer the leader");
+            }
+            () = controlling => {}
+        }
+        holding.await
+    };
+    tokio::pin!(work);
+    tokio::select! {
+        ended = &mut work => return ended.and_then(|()| anyhow::bail!("the controller ended by itself")),
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    probes.stopping();
+    stop.cancel();
+    timeout(SHUTDOWN, work).await.context("not everything ended in time")??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Binds all addresses before anything is served, so that one that is taken ends the manager at once.
+async fn serve(
+    flags: &Flags,
+    client: &Client,
+    counters: &Arc<Metrics>,
+    probes: &Arc<Health>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let health_listener = bind("--health-probe-bind-address", flags.health_probe_bind_address).await?;
+    let metrics_listener = bind("--metrics-bind-address", flags.metrics_bind_address).await?;
+    let secure_listener = bind("--metrics-secure-bind-address", flags.metrics_secure_bind_address).await?;
+    let plain = |listener: TcpListener, router: Router| {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!("a server ended: {error}");
+            }
+        });
+    };
+    if let Some(listener) = health_listener {
+        plain(listener, health(Arc::clone(probes)));
+    }
+    if let Some(listener) = metrics_listener {
+        plain(listener, metrics(Arc::clone(counters)));
+    }
+    if let Some(listener) = secure_listener {
+        let (router, client, stop) = (metrics(Arc::clone(counters)), client.clone(), stop.clone());
+        tokio::spawn(async move {
+            if let Err(error) = secure_metrics(listener, router, client, stop).await {
+                tracing::error!("the metrics server ended: {error:#}");
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn bind(flag: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("{flag}={address}: cannot listen there"))?;
+    tracing::info!(%address, "listening for {}", flag.trim_start_matches("--").trim_end_matches("-bind-address"));
+    Ok(Some(listener))
+}
+
+/// Who reports events.
+fn instance() -> String {
+    std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "manager".to_owned())
+}
+
+/// Who holds the Lease: the pod's UID, so that a restarted container takes its own Lease back at once; outside a
+/// cluster, this process.
+fn identity() -> String {
+    std::env::var("POD_UID").map_or_else(
+        |_| format!("{}_{}", instance(), std::process::id()),
+        |uid| format!("{}_{uid}", instance()),
+    )
+}

@@ -1,0 +1,117 @@
+//! What the manager counts about itself, for Prometheus; names as controller-runtime has them where it has them.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Counters of one manager.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<Reconciled, Counter>,
+    seconds: Histogram,
+    leading: Gauge<i64, std::sync::atomic::AtomicI64>,
+    events: Counter<u64, AtomicU64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reconciled {
+    controller: &'static str,
+    result: Ended,
+}
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "label values, as controller-runtime has them")]
+pub enum Ended {
+    /// As it should; it may look again later.
+    success,
+    /// With an error; it is tried again.
+    error,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let reconciles = Family::<Reconciled, Counter>::default();
+        registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
+        // from 1 ms to 16 s, doubling
+        let seconds = Histogram::new((0..15).map(|i| 0.001 * f64::from(1_u32 << i)));
+        registry.register_with_unit(
+            "controller_runtime_reconcile_time",
+            "Duration of reconciles",
+            Unit::Seconds,
+            seconds.clone(),
+        );
+        let leading = Gauge::default();
+        registry.register(
+            "leader_election_master_status",
+            "1 while this manager may act, 0 while it stands by",
+            leading.clone(),
+        );
+        let events = Counter::default();
+        registry.register(
+            "artillery_operator_events_published",
+            "Kubernetes events published",
+            events.clone(),
+        );
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("artillery_operator_build", "This manager", build);
+        Self { registry, reconciles, seconds, leading, events }
+    }
+}
+
+impl Metrics {
+    /// Counts a reconcile.
+    pub fn reconciled(&self, result: Ended, took: Duration) {
+        self.reconciles.get_or_create(&Reconciled { controller: "loadtest", result }).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a published Kubernetes event.
+    pub fn published_event(&self) {
+        self.events.inc();
+    }
+
+    /// Says whether this manager may act.
+    pub fn leads(&self, leads: bool) {
+        self.leading.set(i64::from(leads));
+    }
+
+    /// Everything in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// None in practice: writing to a string does not fail.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_the_names_that_dashboards_know() {
+        let metrics = Metrics::default();
+        metrics.reconciled(Ended::success, Duration::from_millis(3));
+        metrics.leads(true);
+        let text = metrics.text().expect("text");
+        for line in [
+            "controller_runtime_reconcile_total{controller=\"loadtest\",result=\"success\"} 1",
+            "controller_runtime_reconcile_time_seconds_count 1",
+            "leader_election_master_status 1",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}
