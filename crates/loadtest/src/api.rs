@@ -40,8 +40,8 @@ pub const SPEC_IMMUTABLE: &str = "spec cannot be changed once the load test has 
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.active", priority = 1, description = "Workers that have a pod and have not ended."),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed", priority = 1, description = "Workers that failed."),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.conditions[?(@.type==\"Progressing\")].reason", priority = 1, description = "What the load test is doing or waiting for, or how it ended."),
-    validation = kube::core::Rule::new("!self.metadata.name.contains('.')").message(NAME_WITH_DOT).field_path(".metadata.name"),
-    validation = kube::core::Rule::new("size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG).field_path(".metadata.name"),
+    validation = kube::core::Rule::new("!self.metadata.name.contains('.')").message(NAME_WITH_DOT),
+    validation = kube::core::Rule::new("size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
     validation = kube::core::Rule::new("!has(oldSelf.status) || !has(oldSelf.status.jobUID) || self.spec == oldSelf.spec").message(SPEC_IMMUTABLE).field_path(".spec"),
 )]
 pub struct LoadTestSpec {

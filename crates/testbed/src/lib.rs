@@ -1,2 +1,11 @@
-//! x
+//! For development only: real API servers and clusters to test against, fault tools, and a target that counts.
+//!
+//! [`api_server`] is a Kubernetes without nodes on free loopback ports, for tests of the controller; [`cluster`] is one
+//! with nodes, which runs the real Artillery; [`target`] is the server that load tests are run against.
+
+pub mod api_server;
+pub mod cluster;
+pub mod eventually;
+mod pki;
+pub mod process;
 pub mod target;

@@ -1,0 +1,261 @@
+//! What the tests share: the API server, the controller that runs against it, and a namespace for each test.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::core::ObjectMeta;
+use loadtest::{LoadTest, LoadTestStatus};
+use serde_json::{Value, json};
+use testbed::api_server::{ApiServer, As, Call};
+use testbed::eventually::eventually;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything here should take, for machines that are busy.
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub const SCRIPT: &str =
+    "config:\n  target: http://target\n  phases: [{duration: 1, arrivalRate: 1}]\nscenarios: []\n";
+
+/// The API server, with the operator installed by its own manifests and the controller running in this process.
+pub static API: LazyLock<ApiServer> = LazyLock::new(|| {
+    rustls::crypto::ring::default_provider().install_default().expect("the first provider");
+    let server = ApiServer::start(&folder()).expect("an API server");
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/default");
+    server.kubectl(&["apply", "-k", manifests.to_str().expect("a path")]).expect("the installation");
+    server
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd/loadtests.loadtest.artillery.io",
+        ])
+        .expect("the CRD");
+    server
+});
+
+static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let client = API.client(As::Operator).await.expect("a client");
+            operator::controller::run(client, "test".into(), Arc::default(), CancellationToken::new()).await;
+        });
+    });
+});
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("api")
+}
+
+/// A namespace of one test's own.
+pub struct Bed {
+    pub client: kube::Client,
+    pub namespace: String,
+}
+
+impl Bed {
+    /// A new namespace, with the controller at work.
+    pub async fn new() -> Self {
+        LazyLock::force(&CONTROLLER);
+        Self::without_controller().await
+    }
+
+    /// A new namespace; the controller may be at work, or not yet.
+    pub async fn without_controller() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let client = API.client(As::Admin).await.expect("a client");
+        let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
+        let new = Namespace { metadata, ..Namespace::default() };
+        Api::<Namespace>::all(client.clone())
+            .create(&PostParams::default(), &new)
+            .await
+            .expect("a namespace");
+        let bed = Self { client, namespace };
+        // pods are refused until the namespace has its ServiceAccount
+        let accounts: Api<ServiceAccount> = bed.api();
+        eventually(
+            "the ServiceAccount",
+            SOON,
+            async || accounts.get_opt("default").await.expect("an answer"),
+            Option::is_some,
+        )
+        .await;
+        bed
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn config_map(&self, name: &str, data: Value) {
+        let config_map: ConfigMap =
+            serde_json::from_value(json!({ "metadata": { "name": name }, "data": data }))
+                .expect("a ConfigMap");
+        self.api().create(&PostParams::default(), &config_map).await.expect("a ConfigMap");
+    }
+
+    /// The ConfigMap `test-script`.
+    pub async fn script(&self) {
+        self.config_map("test-script", json!({ "test-script.yaml": SCRIPT })).await;
+    }
+
+    /// Creates a LoadTest from its JSON, as `kubectl apply` would.
+    pub async fn create(&self, name: &str, spec: Value) -> kube::Result<LoadTest> {
+        let load_test = json!({
+            "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest",
+            "metadata": { "name": name }, "spec": spec,
+        });
+        let strict = PatchParams {
+            field_validation: Some(kube::api::ValidationDirective::Strict),
+            ..PatchParams::apply("test")
+        };
+        self.api::<LoadTest>().patch(name, &strict, &Patch::Apply(&load_test)).await
+    }
+
+    /// A LoadTest of that many workers, with its script.
+    pub async fn load_test(&self, name: &str, count: i32) -> LoadTest {
+        self.create(name, spec(count)).await.expect("a LoadTest")
+    }
+
+    /// What the API server has against a LoadTest.
+    pub async fn refusal(&self, name: &str, spec: Value) -> String {
+        match self.create(name, spec).await.expect_err("a refusal") {
+            kube::Error::Api(status) => status.message,
+            error => panic!("{error}"),
+        }
+    }
+
+    pub async fn status(&self, name: &str) -> LoadTestStatus {
+        self.api::<LoadTest>().get(name).await.expect("the LoadTest").status.unwrap_or_default()
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        done: impl FnMut(&LoadTestStatus) -> bool,
+    ) -> LoadTestStatus {
+        eventually(what, SOON, async || self.status(name).await, done).await
+    }
+
+    /// Waits until the Progressing condition has that reason.
+    pub async fn until_reason(&self, name: &str, reason: &str) -> LoadTestStatus {
+        self.until(name, reason, |status| reason_of(status, "Progressing") == reason).await
+    }
+
+    pub async fn job(&self, name: &str) -> Option<Job> {
+        self.api::<Job>().get_opt(name).await.expect("an answer")
+    }
+
+    /// Waits for the pods of a LoadTest, in the order of their indexes.
+    pub async fn pods(&self, name: &str, count: usize) -> Vec<Pod> {
+        let selector = ListParams::default().labels(&format!("artillery.io/test-name={name}"));
+        let list = async || self.api::<Pod>().list(&selector).await.expect("pods").items;
+        let mut pods = eventually("the pods", SOON, list, |pods| pods.len() == count).await;
+        pods.sort_by_key(|pod| pod.metadata.name.clone());
+        pods
+    }
+
+    /// Plays the kubelet: the worker's container runs.
+    pub async fn run(&self, pod: &Pod) {
+        let state = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
+        self.kubelet(pod, "Running", state).await;
+    }
+
+    /// Plays the kubelet: the worker's container exited.
+    pub async fn exit(&self, pod: &Pod, code: i32) {
+        let now = loadtest::Timestamp::now().to_string();
+        let reason = if code == 0 { "Completed" } else { "Error" };
+        let state = json!({ "terminated": { "exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now } });
+        self.kubelet(pod, if code == 0 { "Succeeded" } else { "Failed" }, state).await;
+    }
+
+    pub async fn kubelet(&self, pod: &Pod, phase: &str, state: Value) {
+        let container = pod.spec.as_ref().expect("a spec").containers[0].name.clone();
+        let status = json!({ "status": { "phase": phase, "containerStatuses": [{
+            "name": container, "image": "i", "imageID": "i", "ready": false, "restartCount": 0, "state": state,
+        }] } });
+        let name = pod.metadata.name.as_deref().expect("a name");
+        let pods: Api<Pod> = self.api();
+        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .expect("the kubelet's word");
+    }
+
+    /// Events on a LoadTest, as (type, reason, note), sorted.
+    pub async fn events(&self, name: &str) -> Vec<(String, String, String)> {
+        let events = self.api::<Event>().list(&ListParams::default()).await.expect("events").items;
+        let of_test = events.into_iter().filter(|e| {
+            e.regarding
+                .as_ref()
+                .is_some_and(|r| r.kind.as_deref() == Some("LoadTest") && r.name.as_deref() == Some(name))
+        });
+        let mut said: Vec<_> = of_test
+            .map(|e| {
+                assert_eq!(e.reporting_controller.as_deref(), Some("loadtest-controller"));
+                (e.type_.unwrap_or_default(), e.reason.unwrap_or_default(), e.note.unwrap_or_default())
+            })
+            .collect();
+        said.sort();
+        said
+    }
+
+    /// Waits for that many events on a LoadTest.
+    pub async fn until_events(&self, name: &str, count: usize) -> Vec<(String, String, String)> {
+        eventually("events", SOON, async || self.events(name).await, |events| events.len() == count).await
+    }
+
+    /// A file of this test's own.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = folder().join(format!("{}-{name}", self.namespace));
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// What the operator asked of the API server in this namespace.
+    pub fn calls(&self) -> Vec<Call> {
+        API.calls(&self.namespace).expect("the audit log")
+    }
+
+    /// How often the operator did `verb` to `resource` (`loadtests/status`).
+    pub fn count_calls(&self, verb: &str, resource: &str) -> usize {
+        let is = |call: &&Call| {
+            let whole = if call.subresource.is_empty() {
+                call.resource.clone()
+            } else {
+                format!("{}/{}", call.resource, call.subresource)
+            };
+            call.verb == verb && whole == resource
+        };
+        self.calls().iter().filter(is).count()
+    }
+}
+
+/// The spec of a LoadTest of that many workers.
+pub fn spec(count: i32) -> Value {
+    json!({ "count": count, "testScript": { "config": { "configMap": "test-script" } } })
+}
+
+pub fn reason_of(status: &LoadTestStatus, type_: &str) -> String {
+    status.condition(type_).and_then(|c| c.reason.clone()).unwrap_or_default()
+}
+
+pub fn message_of(status: &LoadTestStatus, type_: &str) -> String {
+    status.condition(type_).and_then(|c| c.message.clone()).unwrap_or_default()
+}
+
+pub fn is(status: &LoadTestStatus, type_: &str, value: &str) -> bool {
+    status.condition(type_).is_some_and(|c| c.status == value)
+}

@@ -1,0 +1,13 @@
+//! The controller against a real API server, without nodes: the tests play the kubelet. One API server and one
+//! controller serve all tests, each in a namespace of its own; the controller has the rights of its installation.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+mod bed;
+mod ending;
+mod first_operator;
+mod manager;
+mod progress;
+mod refusals;
+mod script;
+mod start;

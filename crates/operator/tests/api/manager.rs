@@ -1,0 +1,155 @@
+//! The manager as a process: probes, metrics, Lease, log lines, and an end within 5 s.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use testbed::api_server::As;
+use testbed::eventually::eventually;
+use testbed::process;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::bed::{API, Bed, SOON};
+
+struct Manager {
+    child: Child,
+    health: SocketAddr,
+    metrics: SocketAddr,
+    log: PathBuf,
+}
+
+impl Manager {
+    fn start(name: &str, more: &[&str]) -> Self {
+        let [health, metrics] = [(); 2].map(|()| free_address());
+        let mut args = vec![
+            format!("--health-probe-bind-address={health}"),
+            format!("--metrics-bind-address={metrics}"),
+        ];
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
+        let kubeconfig = API.kubeconfig(As::Operator);
+        let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path")), ("POD_NAME", name)];
+        let program = Path::new(env!("CARGO_BIN_EXE_manager"));
+        let child = process::start(program, &args, &environment, &log).expect("a manager");
+        Self { child, health, metrics, log }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("a log")
+    }
+
+    /// SIGTERM, and how long it took to end with which code.
+    fn terminate(&mut self) -> (Duration, Option<i32>) {
+        let began = Instant::now();
+        process::output(Command::new("kill").arg(self.child.id().to_string())).expect("a signal");
+        let status = self.child.wait().expect("an end");
+        (began.elapsed(), status.code())
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+}
+
+/// The status line and body of a GET, or nothing while nobody listens.
+async fn get(address: SocketAddr, path: &str) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.lines().next()?.to_owned(), body.to_owned()))
+}
+
+async fn until_ready(manager: &Manager) {
+    let ready = async || get(manager.health, "/readyz").await;
+    eventually("ready", SOON, ready, |answer| {
+        answer.as_ref().is_some_and(|(status, _)| status.contains("200"))
+    })
+    .await;
+}
+
+async fn holder() -> Option<String> {
+    let client = API.client(As::Admin).await.expect("a client");
+    let leases: Api<Lease> = Api::namespaced(client, "artillery-operator-system");
+    leases.get_opt("84f84c74.artillery.io").await.expect("an answer").and_then(|l| l.spec?.holder_identity)
+}
+
+#[tokio::test]
+async fn a_manager_leads_stands_by_hands_over_and_ends_within_5_s() {
+    drop(Bed::without_controller().await);
+    let elect = ["--leader-elect", "--leader-election-namespace=artillery-operator-system"];
+    let mut first = Manager::start("manager-1", &elect);
+    until_ready(&first).await;
+    eventually("the first leads", SOON, holder, |h| h.as_deref().is_some_and(|h| h.starts_with("manager-1")))
+        .await;
+
+    let mut second = Manager::start("manager-2", &elect);
+    until_ready(&second).await;
+    let (status, body) = get(second.metrics, "/metrics").await.expect("metrics");
+    assert!(status.contains("200") && body.contains("leader_election_master_status 0"), "{status}\n{body}");
+
+    let (took, code) = first.terminate();
+    assert!(took < Duration::from_secs(5) && code == Some(0), "{took:?} {code:?}\n{}", first.log());
+    // it gave the Lease back, so that nobody waits for it to expire
+    eventually("the second leads", SOON, holder, |h| {
+        h.as_deref().is_some_and(|h| h.starts_with("manager-2"))
+    })
+    .await;
+    let (took, code) = second.terminate();
+    assert!(took < Duration::from_secs(5) && code == Some(0), "{took:?} {code:?}\n{}", second.log());
+}
+
+#[tokio::test]
+async fn log_lines_name_the_object_in_text_and_in_json() {
+    let bed = Bed::new().await;
+    for (name, more) in [("text", &[][..]), ("json", &["--log-format=json"][..])] {
+        let manager = Manager::start(&format!("manager-{name}"), more);
+        until_ready(&manager).await;
+        // it takes part in the work, or finds it done: either way it reads the LoadTest
+        let debug = Manager::start(
+            &format!("manager-{name}-debug"),
+            &[more, &["--log-level=operator=debug"]].concat(),
+        );
+        bed.load_test(name, 1).await;
+        let lines = async || debug.log();
+        let decided = eventually("a decision", SOON, lines, |log| {
+            log.lines()
+                .any(|line| line.contains("decided") && line.contains(&bed.namespace) && line.contains(name))
+        })
+        .await;
+        if name == "json" {
+            for line in decided.lines() {
+                serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_manager_that_cannot_begin_says_why() {
+    drop(Bed::without_controller().await);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let mut manager = Manager::start("manager-taken", &[&format!("--metrics-secure-bind-address={address}")]);
+    assert_eq!(manager.child.wait().expect("an end").code(), Some(1));
+    assert!(
+        manager.log().contains(&format!("--metrics-secure-bind-address={address}: cannot listen there")),
+        "{}",
+        manager.log()
+    );
+}

@@ -1,0 +1,302 @@
+//! A Kubernetes without nodes: etcd, API server and the controllers of Jobs, garbage and namespaces, on free loopback
+//! ports, each a real program. It ends with the test.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::pki::{self, Pki};
+use crate::process;
+
+/// The token of the administrator.
+const ADMIN: &str = "admin-token";
+/// The token of the operator's ServiceAccount, with the rights that `config/rbac` gives it.
+const OPERATOR: &str = "operator-token";
+/// The operator's ServiceAccount as the API server names it.
+const OPERATOR_USER: &str =
+    "system:serviceaccount:artillery-operator-system:artillery-operator-controller-manager";
+/// How long the programs may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+
+/// A running Kubernetes without nodes.
+pub struct ApiServer {
+    folder: PathBuf,
+    programs: PathBuf,
+    url: String,
+    pki: Pki,
+    etcd_url: String,
+    port: u16,
+    api_server: Mutex<Child>,
+    /// Kept so that they are ended with this.
+    others: Mutex<Vec<Child>>,
+}
+
+/// Who talks to the API server.
+#[derive(Clone, Copy)]
+pub enum As {
+    /// An administrator who may do everything.
+    Admin,
+    /// The operator, with the rights that its installation gives it.
+    Operator,
+}
+
+impl ApiServer {
+    /// Starts one whose files lie in `folder`, which is emptied, from the programs in the folder that `TESTBED_BIN`
+    /// names (`hack/cluster/build` prints it).
+    ///
+    /// # Errors
+    /// Programs are missing, or did not become ready: then the error names their logs.
+    pub fn start(folder: &Path) -> Result<Self> {
+        let programs = std::env::var_os("TESTBED_BIN").map(PathBuf::from).context(
+            "TESTBED_BIN is not set: run `make test-api`, or set it to what hack/cluster/build prints",
+        )?;
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder)?;
+        let pki = pki::make(folder)?;
+        let tokens = format!(
+            "{ADMIN},admin,admin,system:masters\n{OPERATOR},{OPERATOR_USER},operator,\"system:serviceaccounts,system:serviceaccounts:artillery-operator-system\"\n"
+        );
+        fs::write(folder.join("tokens.csv"), tokens)?;
+
+        let [etcd, etcd_peer, port, kcm] = free_ports()?;
+        let etcd_url = format!("http://127.0.0.1:{etcd}");
+        let etcd = start_etcd(&programs, folder, &etcd_url, etcd_peer)?;
+        let url = format!("https://127.0.0.1:{port}");
+        let api_server = start_api_server(&programs, folder, &pki, &etcd_url, port)?;
+        let server = Self {
+            folder: folder.to_owned(),
+            programs,
+            url,
+            pki,
+            etcd_url,
+            port,
+            api_server: Mutex::new(api_server),
+            others: Mutex::new(vec![etcd]),
+        };
+        for who in [As::Admin, As::Operator] {
+            fs::write(server.kubeconfig(who), server.kubeconfig_text(who))?;
+        }
+        server.wait_ready()?;
+        let controllers = server.start_controllers(kcm)?;
+        server.others.lock().unwrap_or_else(PoisonError::into_inner).push(controllers);
+        Ok(server)
+    }
+
+    /// The file with which `kubectl` and the manager find it.
+    pub fn kubeconfig(&self, who: As) -> PathBuf {
+        self.folder.join(match who {
+            As::Admin => "admin.kubeconfig",
+            As::Operator => "operator.kubeconfig",
+        })
+    }
+
+    /// A client's configuration.
+    ///
+    /// # Errors
+    /// The kubeconfig is not there any more.
+    pub async fn config(&self, who: As) -> Result<kube::Config> {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig(who))?;
+        Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+    }
+
+    /// A client that lives in the calling runtime.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub async fn client(&self, who: As) -> Result<kube::Client> {
+        Ok(kube::Client::try_from(self.config(who).await?)?)
+    }
+
+    /// Runs kubectl as the administrator and returns what it printed.
+    ///
+    /// # Errors
+    /// kubectl's own words, if it ends with another code than 0.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.programs.join("kubectl"));
+        command
+            .env("KUBECONFIG", self.kubeconfig(As::Admin))
+            .env("KUBECACHEDIR", self.folder.join("kubecache"));
+        process::output(command.args(args))
+    }
+
+    /// Kills the API server, and starts it again `after` that long.
+    ///
+    /// # Errors
+    /// It did not come back.
+    pub fn restart(&self, after: Duration) -> Result<()> {
+        let mut api_server = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
+        api_server.kill()?;
+        api_server.wait()?;
+        std::thread::sleep(after); // the outage itself, not a hope
+        *api_server = start_api_server(&self.programs, &self.folder, &self.pki, &self.etcd_url, self.port)?;
+        drop(api_server);
+        self.wait_ready()
+    }
+
+    /// How often that user agent's verb was answered for that resource (`loadtests`, `jobs`, `events`, …), by the API
+    /// server's audit log.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn calls(&self, namespace: &str) -> Result<Vec<Call>> {
+        let log = fs::read_to_string(self.folder.join("audit.log")).context("cannot read the audit log")?;
+        let mut calls = Vec::new();
+        for line in log.lines() {
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue }; // the line being written
+            let field =
+                |path: &str| event.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+            if field("/user/username") == OPERATOR_USER && field("/objectRef/namespace") == namespace {
+                calls.push(Call {
+                    verb: field("/verb"),
+                    resource: field("/objectRef/resource"),
+                    subresource: field("/objectRef/subresource"),
+                    name: field("/objectRef/name"),
+                    code: event.pointer("/responseStatus/code").and_then(|c| c.as_u64()).unwrap_or(0),
+                });
+            }
+        }
+        Ok(calls)
+    }
+
+    fn start_controllers(&self, port: u16) -> Result<Child> {
+        let args = [
+            format!("--kubeconfig={}", self.kubeconfig(As::Admin).display()),
+            "--leader-elect=false".to_owned(),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={port}"),
+            format!("--cert-dir={}", self.folder.join("kcm").display()),
+            format!("--root-ca-file={}", self.pki.ca.display()),
+            "--controllers=job-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller"
+                .to_owned(),
+            "--kube-api-qps=200".to_owned(),
+            "--kube-api-burst=400".to_owned(),
+        ];
+        let program = self.programs.join("kube-controller-manager");
+        process::start(&program, &args, &[], &self.folder.join("kube-controller-manager.log"))
+    }
+
+    fn wait_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        loop {
+            let ended = self.api_server.lock().unwrap_or_else(PoisonError::into_inner).try_wait()?;
+            if let Some(status) = ended {
+                bail!("the API server ended with {status}, see {}/kube-apiserver.log", self.folder.display());
+            }
+            match self.kubectl(&["get", "--raw", "/readyz"]) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    bail!(
+                        "the API server is not ready within {} s, see {}: {error}",
+                        READY.as_secs(),
+                        self.folder.display()
+                    );
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(200)), // poll interval, bounded above
+            }
+        }
+    }
+
+    fn kubeconfig_text(&self, who: As) -> String {
+        let token = match who {
+            As::Admin => ADMIN,
+            As::Operator => OPERATOR,
+        };
+        let (url, ca) = (&self.url, self.pki.ca.display());
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: testbed\n\
+             contexts: [{{name: testbed, context: {{cluster: testbed, user: testbed}}}}]\n\
+             clusters: [{{name: testbed, cluster: {{server: \"{url}\", certificate-authority: \"{ca}\"}}}}]\n\
+             users: [{{name: testbed, user: {{token: {token}}}}}]\n"
+        )
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut api_server = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
+        for child in others.iter_mut().rev().chain(std::iter::once(&mut *api_server)) {
+            // it may have ended already; the kernel ends what remains
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// One call that the operator made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Such as `get`, `create` or `patch`.
+    pub verb: String,
+    /// Such as `loadtests`.
+    pub resource: String,
+    /// Such as `status`; empty for the object itself.
+    pub subresource: String,
+    /// The object's name, where the call names one.
+    pub name: String,
+    /// HTTP status of the answer.
+    pub code: u64,
+}
+
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // all are held until all are known, so that they differ
+    let held: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
+    let ports: Vec<u16> =
+        held.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<std::io::Result<_>>()?;
+    ports.try_into().map_err(|_| anyhow::anyhow!("a port is missing"))
+}
+
+fn start_etcd(programs: &Path, folder: &Path, url: &str, peer_port: u16) -> Result<Child> {
+    let peer = format!("http://127.0.0.1:{peer_port}");
+    let args = [
+        format!("--data-dir={}", folder.join("etcd").display()),
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+    ];
+    process::start(&programs.join("etcd"), &args, &[], &folder.join("etcd.log"))
+}
+
+fn start_api_server(programs: &Path, folder: &Path, pki: &Pki, etcd: &str, port: u16) -> Result<Child> {
+    let policy = folder.join("audit.yaml");
+    fs::write(
+        &policy,
+        format!(
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted]\nrules:\n- {{level: Metadata, users: [\"{OPERATOR_USER}\"]}}\n"
+        ),
+    )?;
+    let args = [
+        format!("--etcd-servers={etcd}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--tls-cert-file={}", pki.certificate.display()),
+        format!("--tls-private-key-file={}", pki.key.display()),
+        format!("--token-auth-file={}", folder.join("tokens.csv").display()),
+        "--authorization-mode=RBAC".to_owned(),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", pki.public_key.display()),
+        format!("--service-account-signing-key-file={}", pki.key.display()),
+        format!("--cert-dir={}", folder.join("apiserver").display()),
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", folder.join("audit.log").display()),
+        "--allow-privileged".to_owned(),
+    ];
+    process::start(&programs.join("kube-apiserver"), &args, &[], &folder.join("kube-apiserver.log"))
+}

@@ -1,0 +1,71 @@
+//! Child processes of tests, which never outlive them: also when a test is killed.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+
+/// A request to the thread that starts children, and where the answer goes.
+type Request = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// The kernel ends a child with the *thread* that started it, so one thread starts them all and lives as long as the
+/// process does.
+static NURSERY: LazyLock<Mutex<mpsc::Sender<Request>>> = LazyLock::new(|| {
+    let (sender, requests) = mpsc::channel::<Request>();
+    thread::spawn(move || {
+        for (mut command, answer) in requests {
+            // nobody waits for the answer only if the asking thread has panicked
+            let _ = answer.send(command.spawn());
+        }
+    });
+    Mutex::new(sender)
+});
+
+/// Starts a program that the kernel kills when this process ends, however it ends. Its output goes to `log`.
+///
+/// # Errors
+/// The program or the log's folder is missing.
+pub fn start(program: &Path, args: &[String], environment: &[(&str, &str)], log: &Path) -> Result<Child> {
+    let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .args(args)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    let (answer, child) = mpsc::channel();
+    NURSERY
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send((command, answer))
+        .context("the thread that starts children is gone")?;
+    child
+        .recv()
+        .context("the thread that starts children is gone")?
+        .with_context(|| format!("cannot start setpriv (Debian: util-linux) for {}", program.display()))
+}
+
+/// Runs a program to its end and returns what it printed on standard output.
+///
+/// # Errors
+/// It could not be started, or ended with another code than 0: then its output is part of the error.
+pub fn output(command: &mut Command) -> Result<String> {
+    let said = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {said}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    anyhow::ensure!(
+        output.status.success(),
+        "{said}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    Ok(text(&output.stdout))
+}
