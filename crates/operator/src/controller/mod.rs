@@ -15,7 +15,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use loadtest::{LoadTest, labels};
 use tokio_util::sync::CancellationToken;
@@ -106,19 +106,30 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
         })
         .touched_objects();
 
+    let (synced, graceful) = (load_tests.clone(), stop.clone());
     let context = Arc::new(Context { client, instance, jobs, pods, memory, metrics });
-    Controller::for_stream(load_test_stream, load_tests)
+    let controlling = Controller::for_stream(load_test_stream, load_tests)
         .owns_stream(job_stream)
         .watches_stream(pod_stream, |pod: Pod| cache::load_test_of(&pod))
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(async move { stop.cancelled().await })
+        .graceful_shutdown_on(async move { graceful.cancelled().await })
         .run(measured, retry, context)
         .for_each(|result| async {
             if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = result {
                 tracing::warn!("watch: {error}");
             }
-        })
-        .await;
+        });
+    // before the first list is whole nothing can be under way, and the controller would wait for it
+    let stopped_early = async {
+        stop.cancelled().await;
+        if tokio::time::timeout(Duration::ZERO, synced.wait_until_ready()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = controlling => {}
+        () = stopped_early => {}
+    }
 }
 
 fn uid_and_generation(load_test: &LoadTest) -> Option<u64> {
@@ -131,8 +142,7 @@ fn uid_and_generation(load_test: &LoadTest) -> Option<u64> {
 
 async fn measured(load_test: Arc<LoadTest>, context: Arc<Context>) -> Result<Action, Error> {
     let began = Instant::now();
-    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
-    let span = tracing::info_span!("loadtest", namespace, name = load_test.name());
+    let span = tracing::info_span!("reconcile", loadtest = object(&load_test));
     let work = reconcile::reconcile(&load_test, &context).instrument(span);
     let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut));
     let ended = if result.is_ok() { Ended::success } else { Ended::error };
@@ -146,8 +156,11 @@ async fn measured(load_test: Arc<LoadTest>, context: Arc<Context>) -> Result<Act
 #[allow(clippy::needless_pass_by_value, reason = "the signature that the runtime calls")]
 fn retry(load_test: Arc<LoadTest>, error: &Error, context: Arc<Context>) -> Action {
     let wait = context.memory.failed(load_test.uid());
-    let object = ObjectRef::from_obj(&*load_test);
-    let (namespace, name) = (object.namespace.unwrap_or_default(), object.name);
-    tracing::warn!(namespace, name, "{error}; trying again in {} ms", wait.as_millis());
+    tracing::warn!(loadtest = object(&load_test), "{error}; trying again in {} ms", wait.as_millis());
     Action::requeue(wait)
+}
+
+/// How log lines name a LoadTest: `namespace/name`.
+fn object(load_test: &LoadTest) -> String {
+    format!("{}/{}", load_test.metadata.namespace.as_deref().unwrap_or_default(), load_test.name())
 }

@@ -129,7 +129,7 @@ async fn log_lines_name_the_object_in_text_and_in_json() {
         let lines = async || debug.log();
         let decided = eventually("a decision", SOON, lines, |log| {
             log.lines()
-                .any(|line| line.contains("decided") && line.contains(&bed.namespace) && line.contains(name))
+                .any(|line| line.contains("decided") && line.contains(&format!("{}/{name}", bed.namespace)))
         })
         .await;
         if name == "json" {
