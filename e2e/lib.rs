@@ -1,1 +1,159 @@
-//! Home of the end-to-end tests; see `tests/`.
+//! What the end-to-end tests share: the installed operator, and a namespace for each test, which is gone afterwards.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use testbed::cluster::Cluster;
+use testbed::eventually::eventually;
+use testbed::process;
+
+/// Longer than a load test of the tests takes on two busy cores.
+pub const WHOLE_TEST: Duration = Duration::from_secs(240);
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::from_environment().expect("a cluster"));
+
+static OPERATOR: LazyLock<()> = LazyLock::new(|| {
+    let said =
+        process::output(&mut CLUSTER.command("./operator-deploy.sh")).expect("the operator, installed");
+    assert!(said.contains("installing ghcr.io/artilleryio/artillery-operator:latest"), "{said}");
+});
+
+/// The cluster under test.
+pub fn cluster() -> &'static Cluster {
+    &CLUSTER
+}
+
+/// A namespace of one test's own, under the restricted Pod Security Standard; it is deleted at the end, also of a test
+/// that fails: then what the cluster says about it is printed first.
+pub struct Bed {
+    /// Its name.
+    pub namespace: String,
+}
+
+impl Bed {
+    /// A new namespace, in a cluster where the operator runs.
+    ///
+    /// # Panics
+    /// It cannot be had.
+    pub fn new(name: &str) -> Self {
+        LazyLock::force(&OPERATOR);
+        let namespace = format!("e2e-{name}");
+        // of an earlier run that was killed
+        let _ = CLUSTER.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--timeout=120s"]);
+        CLUSTER.kubectl(&["create", "namespace", &namespace]).expect("a namespace");
+        let restricted = "pod-security.kubernetes.io/enforce=restricted";
+        CLUSTER.kubectl(&["label", "namespace", &namespace, restricted]).expect("a label");
+        Self { namespace }
+    }
+
+    /// Runs kubectl in the namespace and returns what it printed.
+    ///
+    /// # Panics
+    /// With kubectl's words, if it fails.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        CLUSTER.kubectl(&[&["--namespace", &self.namespace], args].concat()).expect("kubectl")
+    }
+
+    /// Applies a manifest.
+    ///
+    /// # Panics
+    /// With kubectl's words, if it fails.
+    pub fn apply(&self, manifest: &serde_json::Value) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("manifest.json");
+        std::fs::write(&file, manifest.to_string()).expect("a file");
+        self.kubectl(&["apply", "--validate=strict", "-f", file.to_str().expect("a path")]);
+    }
+
+    /// A JSONPath of a LoadTest.
+    pub fn of_test(&self, test: &str, path: &str) -> String {
+        self.kubectl(&["get", "loadtest", test, "-o", &format!("jsonpath={path}")])
+    }
+
+    /// Waits until a test is over and returns the reason.
+    ///
+    /// # Panics
+    /// It is not over in time.
+    pub async fn until_over(&self, test: &str) -> String {
+        let path = "{.status.conditions[?(@.type==\"Completed\")].status} {.status.conditions[?(@.type==\"Completed\")].reason}";
+        let look = async || self.of_test(test, path);
+        let said =
+            eventually(&format!("{test} is over"), WHOLE_TEST, look, |said| said.starts_with("True ")).await;
+        said.trim_start_matches("True ").to_owned()
+    }
+
+    /// The names of a test's worker pods.
+    pub fn workers(&self, test: &str) -> Vec<String> {
+        let selector = format!("artillery.io/test-name={test}");
+        let names =
+            self.kubectl(&["get", "pods", "-l", &selector, "-o", "jsonpath={.items[*].metadata.name}"]);
+        names.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Waits until all of a test's workers run.
+    ///
+    /// # Panics
+    /// They do not in time.
+    pub async fn until_running(&self, test: &str, count: usize) -> Vec<String> {
+        let selector = format!("artillery.io/test-name={test}");
+        let look = async || {
+            self.kubectl(&[
+                "get",
+                "pods",
+                "-l",
+                &selector,
+                "--field-selector=status.phase=Running",
+                "-o",
+                "name",
+            ])
+        };
+        eventually("running workers", WHOLE_TEST, look, |pods| pods.lines().count() == count).await;
+        self.workers(test)
+    }
+
+    /// Reasons of the events on a LoadTest, sorted, each checked to come from `loadtest-controller` once.
+    ///
+    /// # Panics
+    /// One came from elsewhere.
+    pub fn events(&self, test: &str) -> Vec<String> {
+        let filter = format!("involvedObject.kind=LoadTest,involvedObject.name={test}");
+        let path = "jsonpath={range .items[*]}{.reportingComponent} {.reason}{\"\\n\"}{end}";
+        let events = self.kubectl(&["get", "events", "--field-selector", &filter, "-o", path]);
+        let reason = |line: &str| {
+            line.strip_prefix("loadtest-controller ").expect("the reporting component").to_owned()
+        };
+        let mut reasons: Vec<_> = events.lines().map(reason).collect();
+        reasons.sort();
+        reasons
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let namespace = ["--namespace", self.namespace.as_str()];
+        if std::thread::panicking() {
+            for about in [
+                &["get", "loadtests,jobs,pods", "-o", "wide"][..],
+                &["describe", "loadtests"],
+                &["get", "events", "--sort-by=.lastTimestamp"],
+                &[
+                    "logs",
+                    "-n",
+                    "artillery-operator-system",
+                    "deployment/artillery-operator-controller-manager",
+                    "--tail=60",
+                ],
+            ] {
+                match CLUSTER.kubectl(&[&namespace, about].concat()) {
+                    Ok(said) => eprintln!("--- kubectl {}\n{said}", about.join(" ")),
+                    Err(error) => eprintln!("{error}"),
+                }
+            }
+        }
+        if let Err(error) = CLUSTER.kubectl(&["delete", "namespace", &self.namespace, "--timeout=120s"]) {
+            eprintln!("cannot clean up: {error}");
+        }
+    }
+}

@@ -24,7 +24,7 @@ const SHUTDOWN: Duration = Duration::from_secs(4);
 
 /// Prints the CustomResourceDefinition.
 pub fn print_crd() -> ExitCode {
-    match serde_saphyr::to_string(&loadtest::crd::crd()) {
+    match crd_yaml() {
         Ok(yaml) => {
             print!("{yaml}");
             ExitCode::SUCCESS
@@ -34,6 +34,11 @@ pub fn print_crd() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn crd_yaml() -> Result<String, serde_saphyr::ser::Error> {
+    let generated = "# Generated from the API types by `make manifests`.\n";
+    Ok(format!("{generated}{}", serde_saphyr::to_string(&loadtest::crd::crd())?))
 }
 
 /// Runs the manager until SIGTERM or SIGINT.
@@ -172,4 +177,14 @@ fn identity() -> String {
         |_| format!("{}_{}", instance(), std::process::id()),
         |uid| format!("{}_{uid}", instance()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_crd_file_is_what_the_types_say() {
+        let file = include_str!("../../../config/crd/bases/loadtest.artillery.io_loadtests.yaml");
+        let generated = super::crd_yaml().expect("YAML");
+        assert_eq!(file, generated, "config/crd/bases is stale: run `make manifests`");
+    }
 }

@@ -141,6 +141,41 @@ async fn log_lines_name_the_object_in_text_and_in_json() {
 }
 
 #[tokio::test]
+async fn metrics_over_tls_are_for_those_whom_the_api_server_lets_read_them() {
+    let bed = Bed::without_controller().await;
+    API.kubectl(&["-n", &bed.namespace, "create", "serviceaccount", "scraper"]).expect("a ServiceAccount");
+    let role = "--clusterrole=artillery-operator-metrics-reader";
+    let account = format!("--serviceaccount={}:scraper", bed.namespace);
+    API.kubectl(&["create", "clusterrolebinding", "scraper", role, &account]).expect("a binding");
+    let token = |account: &str| {
+        API.kubectl(&["-n", &bed.namespace, "create", "token", account]).expect("a token").trim().to_owned()
+    };
+    let address = free_address();
+    let manager = Manager::start("manager-secure", &[&format!("--metrics-secure-bind-address={address}")]);
+    until_ready(&manager).await;
+    for (token, code) in [
+        (Some(token("scraper")), 200),
+        (Some(token("default")), 403),
+        (Some("forged".to_owned()), 401),
+        (None, 401),
+    ] {
+        let mut config = kube::Config::new(format!("https://{address}").parse().expect("a URL"));
+        config.accept_invalid_certs = true; // made by the manager itself, as kube-rbac-proxy did
+        config.auth_info.token = token.clone().map(Into::into);
+        let client = kube::Client::try_from(config).expect("a client");
+        let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
+        let answer = client.request_text(request).await;
+        match answer {
+            Ok(text) => {
+                assert!(code == 200 && text.contains("controller_runtime_reconcile"), "{token:?}: {text}")
+            }
+            Err(kube::Error::Api(status)) => assert_eq!(status.code, code, "{token:?}: {status:?}"),
+            Err(error) => panic!("{token:?}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_manager_that_cannot_begin_says_why() {
     drop(Bed::without_controller().await);
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
