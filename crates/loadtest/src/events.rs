@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::api::LoadTestStatus;
-use crate::job::STARTED_AT;
+use crate::job::{is_suspended, was_started};
 use crate::lifecycle::Outcome;
 use crate::observed::{JobFact, Observed};
 use crate::status::{COMPLETED, PROGRESSING, is_true};
@@ -55,11 +55,9 @@ fn created(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement>
     let JobFact::Ours(job) = &observed.job else {
         return None;
     };
-    let suspended = job.spec.as_ref().and_then(|s| s.suspend) == Some(true);
-    let started = job.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(STARTED_AT));
     let is_recorded = status.job_uid.is_some() && status.job_uid == job.metadata.uid;
     // a Job that is neither was created by the first operator, which has said so
-    if !is_recorded || !(suspended || started) {
+    if !is_recorded || !(is_suspended(job) || was_started(job)) {
         return None;
     }
     let name = job.metadata.name.as_deref().unwrap_or_default();

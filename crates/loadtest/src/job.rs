@@ -21,7 +21,7 @@ use crate::{LoadTest, Timestamp, labels};
 pub const WORKER_IMAGE: &str = "artilleryio/artillery:latest";
 /// The annotation that says when the Job was unsuspended, RFC 3339; set by the same patch, so a Job that bears it has
 /// been started, whoever may suspend it later.
-pub const STARTED_AT: &str = "loadtest.artillery.io/started-at";
+pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
 /// Where the script and its files lie in a worker.
 const DATA: &str = "/data";
 /// Name of the volume that has them.
@@ -81,6 +81,25 @@ pub fn start_patch(uid: &str, now: Timestamp) -> Value {
         "metadata": { "uid": uid, "annotations": { STARTED_AT: now.to_string() } },
         "spec": { "suspend": false },
     })
+}
+
+/// Whether no worker may run: before the start, and after somebody suspended it.
+pub fn is_suspended(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|s| s.suspend) == Some(true)
+}
+
+/// Whether it has been started by [`start_patch`], whatever happened since.
+pub fn was_started(job: &Job) -> bool {
+    annotation(job).is_some()
+}
+
+/// When it was started by [`start_patch`].
+pub fn started_at(job: &Job) -> Option<Timestamp> {
+    annotation(job)?.parse().ok()
+}
+
+fn annotation(job: &Job) -> Option<&String> {
+    job.metadata.annotations.as_ref()?.get(STARTED_AT)
 }
 
 fn pod_metadata(name: &str) -> ObjectMeta {

@@ -7,7 +7,7 @@
 use k8s_openapi::api::batch::v1::Job;
 
 use crate::LoadTest;
-use crate::job::STARTED_AT;
+use crate::job::{is_suspended, was_started};
 use crate::observed::{JobFact, Observed};
 use crate::plan::{Plan, Problem};
 use crate::status::{COMPLETED, is_true};
@@ -116,7 +116,7 @@ fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
 }
 
 /// Over or going: nothing is created, changed or told any more.
-fn is_settled(load_test: &LoadTest) -> bool {
+pub fn is_settled(load_test: &LoadTest) -> bool {
     load_test.metadata.deletion_timestamp.is_some() || is_true(load_test.condition(COMPLETED))
 }
 
@@ -132,14 +132,6 @@ fn is_the_first_operators(load_test: &LoadTest) -> bool {
 
 fn uid(job: &Job) -> String {
     job.metadata.uid.clone().unwrap_or_default()
-}
-
-fn is_suspended(job: &Job) -> bool {
-    job.spec.as_ref().and_then(|s| s.suspend) == Some(true)
-}
-
-fn was_started(job: &Job) -> bool {
-    job.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(STARTED_AT))
 }
 
 fn fails_per_index(job: &Job) -> bool {

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::ToSpan;
 
 use crate::api::{LoadTestCondition, LoadTestStatus};
 use crate::human_duration::human_duration;
-use crate::job::{STARTED_AT, WORKER_IMAGE};
+use crate::job::{WORKER_IMAGE, started_at};
 use crate::lifecycle::{Decision, Outcome};
 use crate::observed::{JobFact, Observed};
 use crate::plan::Problem;
@@ -150,10 +150,8 @@ fn count(status: &mut LoadTestStatus, observed: &Observed, until: Timestamp) {
         status.succeeded = number(workers.succeeded);
         status.failed = number(workers.failed);
         status.completions = Some(format!("{}/{}", workers.succeeded, workers.planned));
-        let started_at = job.metadata.annotations.as_ref().and_then(|a| a.get(STARTED_AT));
-        let started = started_at.and_then(|at| at.parse::<Timestamp>().ok());
         let start_time = || job.status.as_ref().and_then(|s| s.start_time.clone());
-        let started = started.map(|at| Time(whole_seconds(at))).or_else(start_time);
+        let started = started_at(job).map(|at| Time(whole_seconds(at))).or_else(start_time);
         status.start_time = status.start_time.take().or(started);
         let template = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
         let image = template.and_then(|s| s.containers.first()).and_then(|c| c.image.clone());

@@ -7,13 +7,14 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use loadtest::LoadTest;
+use loadtest::lifecycle::is_settled;
 use loadtest::observed::Observed;
 use loadtest::plan::{ConfigMapFact, Content};
 
 use super::{Context, Error, cache};
 
 /// The facts about a LoadTest. A Job that the cache does not have is asked for: the cache may be behind, and what is
-/// gone ends a test.
+/// gone ends a test, unless it has ended already.
 pub async fn observe(context: &Context, cached: &LoadTest) -> Result<Observed, Error> {
     context.jobs.wait_until_ready().await.map_err(|_| Error::WatchEnded("Jobs"))?;
     if !context.pods.ready().await {
@@ -23,6 +24,7 @@ pub async fn observe(context: &Context, cached: &LoadTest) -> Result<Observed, E
     let namespace = load_test.metadata.namespace.clone().unwrap_or_default();
     let job = match context.jobs.get(&ObjectRef::new(load_test.name()).within(&namespace)) {
         Some(job) => Some(Job::clone(&job)),
+        None if is_settled(&load_test) => None,
         None => get_job(context, &load_test).await?,
     };
     Ok(observed(context, load_test, job))
