@@ -49,13 +49,24 @@ within() {
   done
 }
 
-# with_lock COMMAND...: run it while holding the machine-wide lock; a second caller waits. The lock is closed for the
-# programs that COMMAND starts, so that nothing can hold it longer than this shell lives.
+# with_lock COMMAND...: run it while holding the machine-wide lock; a second caller waits. What COMMAND starts in the
+# background must close descriptor 9, lest it hold the lock when this shell is gone.
 with_lock() {
   exec 9<"$LOCKED"
   flock -n 9 || { echo "waiting for another up or down to end" >&2; flock -w 1800 9 || die "the other up or down does not end"; }
-  "$@" 9<&-
+  "$@"
   exec 9<&-
+}
+
+# store_blobs FOLDER: link an image's blobs into the registry's store. The registry takes them from there; one that was pushed
+# would stay in its memory.
+store_blobs() {
+  local blob stored
+  mkdir -p "$STATE/registry/sha256"
+  for blob in "$1"/layout/blobs/sha256/*; do
+    stored=$STATE/registry/sha256/${blob##*/}
+    [ -e "$stored" ] || ln "$blob" "$stored" 2>/dev/null || { cp "$blob" "$stored.part" && mv "$stored.part" "$stored"; }
+  done
 }
 
 # --- cgroups: how the processes of a machine are found -----------------------------------------------------------------

@@ -43,7 +43,8 @@ start_node() {
 }
 unplugged() { ! in_net control ip link show "$1"; }
 
-# renewed_since NODE TIME: its kubelet lives (after a restart the Node still says Ready from before); TIME as `date -u +%FT%T`
+# renewed_since NODE TIME: its kubelet lives (after a restart the Node still says Ready from before); TIME as
+# `date -u +%FT%T.%6N`
 renewed_since() {
   local renewed
   renewed=$(kubectl --request-timeout=5s -n kube-node-lease get lease "$1" -o jsonpath='{.spec.renewTime}' 2>/dev/null)
@@ -55,14 +56,22 @@ ready() { # ready NODE
 
 # kill_all: like pulling the plug. With its init the kernel kills the whole PID namespace; mounts and network follow
 kill_all() {
-  local until=$((SECONDS + 20)) machine pid pids
+  local until=$((SECONDS + 20)) machine pid pids dying=()
   while pids=$(our_processes | grep -vx $$); do
-    [ $SECONDS -lt $until ] || die "these processes do not die: $(tr '\n' ' ' <<<"$pids")"
+    in_time() { [ $SECONDS -lt $until ] || die "these processes do not die: $*"; }
+    in_time "$(tr '\n' ' ' <<<"$pids")"
     for machine in "${MACHINES[@]}"; do
-      ! pid=$(init_of "$machine") || kill -KILL "$pid" 2>/dev/null || true
+      if pid=$(init_of "$machine"); then kill -KILL "$pid" 2>/dev/null || true; fi
     done
-    for pid in $pids; do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in $pids; do
+      dying+=("$pid")
+      kill -KILL "$pid" 2>/dev/null || true
+    done
     sleep 0.05
+  done
+  # an init leaves its cgroup first, and the machine only when all in its namespace are dead
+  for pid in "${dying[@]}"; do
+    while readlink "/proc/$pid/ns/pid" >/dev/null; do in_time "$pid"; sleep 0.05; done
   done
 }
 
