@@ -19,8 +19,8 @@ use crate::{LoadTest, Timestamp, labels};
 
 /// The image that workers run.
 pub const WORKER_IMAGE: &str = "artilleryio/artillery:latest";
-/// The annotation that says when the Job was unsuspended, RFC 3339; set by the same patch, so a Job that bears it has
-/// been started, whoever may suspend it later.
+/// The annotation that says when the Job was started, RFC 3339: empty from its creation, and filled by the very patch that
+/// unsuspends it, so that it can be started once only, whoever may suspend it later.
 pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
 /// Where the script and its files lie in a worker.
 const DATA: &str = "/data";
@@ -53,6 +53,7 @@ pub fn build(load_test: &LoadTest, plan: &Plan) -> Job {
             name: Some(name.clone()),
             namespace: load_test.metadata.namespace.clone(),
             labels: Some(labels::labels(&name, labels::WORKER_MASTER)),
+            annotations: Some(strings([(STARTED_AT, "")])),
             owner_references: load_test.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -74,13 +75,16 @@ pub fn build(load_test: &LoadTest, plan: &Plan) -> Job {
     }
 }
 
-/// The patch (JSON merge) that lets the workers go: it names the Job's UID, so that the API server refuses it for
-/// any other Job of that name.
+/// The patch (RFC 6902) that lets the workers go. The API server refuses it for any other Job of that name, and for one
+/// that was started before, however old our view of it is.
 pub fn start_patch(uid: &str, now: Timestamp) -> Value {
-    json!({
-        "metadata": { "uid": uid, "annotations": { STARTED_AT: now.to_string() } },
-        "spec": { "suspend": false },
-    })
+    let started_at = format!("/metadata/annotations/{}", STARTED_AT.replace('/', "~1"));
+    json!([
+        { "op": "test", "path": "/metadata/uid", "value": uid },
+        { "op": "test", "path": started_at, "value": "" },
+        { "op": "replace", "path": started_at, "value": now.to_string() },
+        { "op": "replace", "path": "/spec/suspend", "value": false },
+    ])
 }
 
 /// Whether no worker may run: before the start, and after somebody suspended it.
@@ -90,7 +94,7 @@ pub fn is_suspended(job: &Job) -> bool {
 
 /// Whether it has been started by [`start_patch`], whatever happened since.
 pub fn was_started(job: &Job) -> bool {
-    annotation(job).is_some()
+    annotation(job).is_some_and(|at| !at.is_empty())
 }
 
 /// When it was started by [`start_patch`].
@@ -262,16 +266,16 @@ mod tests {
     }
 
     #[test]
-    fn the_start_names_the_jobs_uid_and_its_time() {
+    fn the_start_names_the_jobs_uid_and_works_once() {
+        let at_path = "/metadata/annotations/loadtest.artillery.io~1started-at";
         assert_eq!(
             start_patch("job-1", at(0)),
-            json!({
-                "metadata": {
-                    "uid": "job-1",
-                    "annotations": { "loadtest.artillery.io/started-at": "2027-01-15T08:00:00Z" }
-                },
-                "spec": { "suspend": false }
-            })
+            json!([
+                { "op": "test", "path": "/metadata/uid", "value": "job-1" },
+                { "op": "test", "path": at_path, "value": "" },
+                { "op": "replace", "path": at_path, "value": "2027-01-15T08:00:00Z" },
+                { "op": "replace", "path": "/spec/suspend", "value": false },
+            ])
         );
     }
 }

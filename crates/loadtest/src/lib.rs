@@ -18,6 +18,8 @@ pub mod workers;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod starts_once;
 
 pub use api::{LoadTest, LoadTestSpec, LoadTestStatus};
 /// The instant type that all of the core's `now` parameters take (microseconds matter to no one here).

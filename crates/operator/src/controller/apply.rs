@@ -52,9 +52,9 @@ pub async fn start_job(
     uid: &str,
     now: Timestamp,
 ) -> Result<Option<Job>, Error> {
-    let patch = job::start_patch(uid, now);
+    let patch = serde_json::from_value(job::start_patch(uid, now)).map_err(Error::Patch)?;
     let patched = jobs(context, load_test)
-        .patch(load_test.name(), &PatchParams::default(), &Patch::Merge(&patch))
+        .patch(load_test.name(), &PatchParams::default(), &Patch::<()>::Json(patch))
         .await;
     match patched {
         Ok(mut job) => {
@@ -62,7 +62,10 @@ pub async fn start_job(
             cache::strip_job(&mut job);
             Ok(Some(job))
         }
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+        // another Job, or started already: its tests failed
+        Err(kube::Error::Api(status))
+            if status.is_not_found() || status.is_conflict() || status.is_invalid() =>
+        {
             get_job(context, load_test).await
         }
         Err(error) => Err(Error::api("start its Job")(error)),

@@ -52,6 +52,9 @@ enum Error {
         /// What came back.
         source: kube::Error,
     },
+    /// A patch of ours is none.
+    #[error("cannot write a patch: {0}")]
+    Patch(serde_json::Error),
     /// It took too long.
     #[error("the API server did not answer within {} s", RECONCILE_TIMEOUT.as_secs())]
     TimedOut,
