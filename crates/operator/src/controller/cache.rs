@@ -15,10 +15,42 @@ type Key = (String, String);
 /// Pods by LoadTest, then by name.
 type ByTest = HashMap<Key, HashMap<String, Arc<Pod>>>;
 
+/// Whether the first list of a watch is whole. kube's own `Store::wait_until_ready` wakes only the last of several that
+/// wait (kube 5.0: one oneshot behind all of them), and every early reconcile waits.
+pub struct Synced(watch::Sender<bool>);
+
+impl Default for Synced {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Synced {
+    /// Takes in one event of the watch.
+    pub fn apply<K>(&self, event: &Event<K>) {
+        if let Event::InitDone = event {
+            self.0.send_replace(true);
+        }
+    }
+
+    /// Whether it is.
+    pub fn is(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is; the sender lives as long as the one who waits.
+    pub async fn wait(&self) {
+        // an error would mean that the sender is gone, and it is `self`
+        let _ = self.0.subscribe().wait_for(|synced| *synced).await;
+    }
+}
+
 /// The worker pods of all LoadTests, found by LoadTest without a search.
+#[derive(Default)]
 pub struct Pods {
     inner: Mutex<Inner>,
-    ready: watch::Sender<bool>,
+    /// Whether all of them are known.
+    pub synced: Synced,
 }
 
 #[derive(Default)]
@@ -26,12 +58,6 @@ struct Inner {
     live: ByTest,
     /// The answer of a list that is still coming in; it replaces `live` when it is whole.
     incoming: ByTest,
-}
-
-impl Default for Pods {
-    fn default() -> Self {
-        Self { inner: Mutex::default(), ready: watch::Sender::new(false) }
-    }
 }
 
 impl Pods {
@@ -43,7 +69,7 @@ impl Pods {
             Event::InitApply(pod) => put(&mut inner.incoming, pod),
             Event::InitDone => {
                 inner.live = std::mem::take(&mut inner.incoming);
-                self.ready.send_replace(true);
+                self.synced.apply(event);
             }
             Event::Apply(pod) => put(&mut inner.live, pod),
             Event::Delete(pod) => remove(&mut inner.live, pod),
@@ -55,11 +81,6 @@ impl Pods {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), load_test.to_owned());
         inner.live.get(&key).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
-    }
-
-    /// Waits until the first list is whole; false if it never will be.
-    pub async fn ready(&self) -> bool {
-        self.ready.subscribe().wait_for(|ready| *ready).await.is_ok()
     }
 }
 

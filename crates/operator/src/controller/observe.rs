@@ -16,10 +16,8 @@ use super::{Context, Error, cache};
 /// The facts about a LoadTest. A Job that the cache does not have is asked for: the cache may be behind, and what is
 /// gone ends a test, unless it has ended already.
 pub async fn observe(context: &Context, cached: &LoadTest) -> Result<Observed, Error> {
-    context.jobs.wait_until_ready().await.map_err(|_| Error::WatchEnded("Jobs"))?;
-    if !context.pods.ready().await {
-        return Err(Error::WatchEnded("pods"));
-    }
+    context.jobs_synced.wait().await;
+    context.pods.synced.wait().await;
     let load_test = context.memory.freshest(cached);
     let namespace = load_test.metadata.namespace.clone().unwrap_or_default();
     let job = match context.jobs.get(&ObjectRef::new(load_test.name()).within(&namespace)) {

@@ -141,6 +141,26 @@ async fn log_lines_name_the_object_in_text_and_in_json() {
 }
 
 #[tokio::test]
+async fn a_manager_that_starts_looks_at_every_load_test_that_is_there() {
+    let bed = Bed::new().await;
+    let names: Vec<String> = (0..40).map(|i| format!("t{i}")).collect();
+    for name in &names {
+        bed.load_test(name, 1).await;
+    }
+    bed.script().await;
+    for name in &names {
+        bed.until_reason(name, "WorkersStarting").await;
+    }
+    let manager = Manager::start("manager-late", &["--log-level=operator=debug"]);
+    let missing = async || {
+        let log = manager.log();
+        let is_missing = |name: &&String| !log.contains(&format!("\"{}/{name}\"", bed.namespace));
+        names.iter().filter(is_missing).cloned().collect::<Vec<_>>()
+    };
+    eventually("every LoadTest is looked at", SOON, missing, Vec::is_empty).await;
+}
+
+#[tokio::test]
 async fn metrics_over_tls_are_for_those_whom_the_api_server_lets_read_them() {
     let bed = Bed::without_controller().await;
     API.kubectl(&["-n", &bed.namespace, "create", "serviceaccount", "scraper"]).expect("a ServiceAccount");
