@@ -153,7 +153,7 @@ fn uid_and_generation(load_test: &LoadTest) -> Option<u64> {
 
 async fn measured(load_test: Arc<LoadTest>, context: Arc<Context>) -> Result<Action, Error> {
     let began = Instant::now();
-    let span = tracing::info_span!("reconcile", loadtest = object(&load_test));
+    let span = tracing::info_span!(parent: None, "reconcile", loadtest = object(&load_test));
     let work = reconcile::reconcile(&load_test, &context).instrument(span);
     let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut));
     let ended = if result.is_ok() { Ended::success } else { Ended::error };

@@ -1,8 +1,7 @@
 //! Record: one status patch where it is due, then the events that are not there yet.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::api::core::v1::{Event, EventSource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Api, Resource};
@@ -88,20 +87,23 @@ async fn publish(
 ) -> Result<(), Error> {
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
     let Announcement { name, is_warning, reason, note } = announcement;
-    let regarding: ObjectReference = load_test.object_ref(&());
+    let time = Some(Time(now));
+    // core/v1, not events.k8s.io: only it has the time stamps that `kubectl describe` sorts by
     let event = Event {
         metadata: ObjectMeta {
             name: Some(name),
             namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
-        event_time: Some(MicroTime(now)),
+        involved_object: load_test.object_ref(&()),
         type_: Some(if is_warning { "Warning" } else { "Normal" }.to_owned()),
-        action: Some(reason.clone()),
         reason: Some(reason),
-        note: Some(shortened(note)),
-        regarding: Some(regarding),
-        reporting_controller: Some(REPORTING_CONTROLLER.to_owned()),
+        message: Some(shortened(note)),
+        first_timestamp: time.clone(),
+        last_timestamp: time,
+        count: Some(1),
+        source: Some(EventSource { component: Some(REPORTING_CONTROLLER.to_owned()), host: None }),
+        reporting_component: Some(REPORTING_CONTROLLER.to_owned()),
         reporting_instance: Some(context.instance.clone()),
         ..Event::default()
     };
