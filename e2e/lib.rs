@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use testbed::cluster::Cluster;
 use testbed::eventually::eventually;
 use testbed::process;
@@ -23,6 +24,24 @@ static OPERATOR: LazyLock<()> = LazyLock::new(|| {
 /// The cluster under test.
 pub fn cluster() -> &'static Cluster {
     &CLUSTER
+}
+
+/// The manifest of a LoadTest.
+pub fn load_test(name: &str, count: i32, test_script: &Value) -> Value {
+    json!({
+        "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": name },
+        "spec": { "count": count, "testScript": test_script },
+    })
+}
+
+/// The manifest of a ConfigMap of one key.
+pub fn config_map(name: &str, key: &str, text: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { key: text } })
+}
+
+/// Several manifests in one.
+pub fn list(items: &[Value]) -> Value {
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
 /// A namespace of one test's own, under the restricted Pod Security Standard; it is deleted at the end, also of a test
@@ -60,7 +79,7 @@ impl Bed {
     ///
     /// # Panics
     /// With kubectl's words, if it fails.
-    pub fn apply(&self, manifest: &serde_json::Value) {
+    pub fn apply(&self, manifest: &Value) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("manifest.json");
         std::fs::write(&file, manifest.to_string()).expect("a file");

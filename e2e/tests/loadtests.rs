@@ -2,8 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
-use e2e::{Bed, WHOLE_TEST, cluster};
-use serde_json::{Value, json};
+use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
+use serde_json::json;
 use testbed::eventually::eventually;
 
 /// The number behind a metric in the summary that Artillery prints at its end.
@@ -12,21 +12,6 @@ fn in_summary(log: &str, metric: &str) -> u64 {
     let line = summary.lines().find(|line| line.starts_with(&format!("{metric}:")));
     let number = line.and_then(|line| line.rsplit(' ').next()).and_then(|n| n.parse().ok());
     number.unwrap_or_else(|| panic!("no {metric} in\n{summary}"))
-}
-
-fn load_test(name: &str, count: i32, test_script: &Value) -> Value {
-    json!({
-        "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": name },
-        "spec": { "count": count, "testScript": test_script },
-    })
-}
-
-fn config_map(name: &str, key: &str, text: &str) -> Value {
-    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { key: text } })
-}
-
-fn list(items: &[Value]) -> Value {
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
 /// Nobody listens there: Artillery counts errors, and ends well.
@@ -158,35 +143,4 @@ async fn a_worker_is_one_thread_with_few_rights() {
     bed.kubectl(&["delete", "loadtest", "worker", "--timeout=30s"]);
     let left = async || bed.kubectl(&["get", "jobs,pods", "-o", "name"]);
     eventually("nothing is left", WHOLE_TEST, left, String::is_empty).await;
-}
-
-#[tokio::test]
-async fn a_killed_manager_and_a_killed_api_server_change_nothing() {
-    let bed = Bed::new("killed");
-    let target = bed.kubectl(&["apply", "-f", "hack/basic-loadtest/target.yaml"]);
-    assert!(target.contains("deployment.apps/loadtest-target created"), "{target}");
-    bed.kubectl(&["rollout", "status", "deployment/loadtest-target", "--timeout=120s"]);
-    let script = json!({
-        "config": { "target": "http://loadtest-target", "phases": [{ "duration": 40, "arrivalRate": 2 }] },
-        "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
-    });
-    bed.apply(&list(&[
-        config_map("script", "test-script.yaml", &script.to_string()),
-        load_test("killed", 2, &json!({ "config": { "configMap": "script" } })),
-    ]));
-    bed.until_running("killed", 2).await;
-    let job = bed.of_test("killed", "{.status.jobUID}");
-    cluster().kill_manager().expect("killed");
-    if cluster().is_ours() {
-        cluster().restart_api_server().expect("killed"); // nobody breaks a cluster of the user's own
-    }
-    let answers = async || cluster().kubectl(&["get", "--raw", "/readyz"]).is_ok();
-    eventually("the API server is back", WHOLE_TEST, answers, |answers| *answers).await;
-    assert_eq!(bed.until_over("killed").await, "Succeeded");
-    assert_eq!(bed.of_test("killed", "{.status.jobUID} {.status.completions}"), format!("{job} 2/2"));
-    let uids = bed.kubectl(&["get", "jobs", "-o", "jsonpath={.items[*].metadata.uid}"]);
-    assert_eq!(uids, job, "one Job");
-    assert_eq!(bed.events("killed"), ["Completed", "Created", "Running", "Running"]);
-    let seen = cluster().target_counts(&bed.namespace).expect("the target's counts");
-    assert_eq!(seen.total, 2 * 40 * 2, "each worker's load, once");
 }

@@ -1,0 +1,39 @@
+//! Faults of the cluster while a load test runs: nothing is lost, and nothing is started twice. A binary of its own, for
+//! it breaks the cluster under everybody.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
+use serde_json::json;
+use testbed::eventually::eventually;
+
+#[tokio::test]
+async fn a_killed_manager_and_a_killed_api_server_change_nothing() {
+    let bed = Bed::new("killed");
+    let target = bed.kubectl(&["apply", "-f", "hack/basic-loadtest/target.yaml"]);
+    assert!(target.contains("deployment.apps/loadtest-target created"), "{target}");
+    bed.kubectl(&["rollout", "status", "deployment/loadtest-target", "--timeout=120s"]);
+    let script = json!({
+        "config": { "target": "http://loadtest-target", "phases": [{ "duration": 40, "arrivalRate": 2 }] },
+        "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
+    });
+    bed.apply(&list(&[
+        config_map("script", "test-script.yaml", &script.to_string()),
+        load_test("killed", 2, &json!({ "config": { "configMap": "script" } })),
+    ]));
+    bed.until_running("killed", 2).await;
+    let job = bed.of_test("killed", "{.status.jobUID}");
+    cluster().kill_manager().expect("killed");
+    if cluster().is_ours() {
+        cluster().restart_api_server().expect("killed"); // nobody breaks a cluster of the user's own
+    }
+    let answers = async || cluster().kubectl(&["get", "--raw", "/readyz"]).is_ok();
+    eventually("the API server is back", WHOLE_TEST, answers, |answers| *answers).await;
+    assert_eq!(bed.until_over("killed").await, "Succeeded");
+    assert_eq!(bed.of_test("killed", "{.status.jobUID} {.status.completions}"), format!("{job} 2/2"));
+    let uids = bed.kubectl(&["get", "jobs", "-o", "jsonpath={.items[*].metadata.uid}"]);
+    assert_eq!(uids, job, "one Job");
+    assert_eq!(bed.events("killed"), ["Completed", "Created", "Running", "Running"]);
+    let seen = cluster().target_counts(&bed.namespace).expect("the target's counts");
+    assert_eq!(seen.total, 2 * 40 * 2, "each worker's load, once");
+}
