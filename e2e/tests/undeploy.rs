@@ -17,6 +17,15 @@ async fn an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing() {
     let refusal = process::output(&mut deploy).expect_err("no such image").to_string();
     assert!(refusal.contains("the image registry.invalid/nobody/has-this:v0 cannot be pulled"), "{refusal}");
 
+    if cluster().is_ours() {
+        let empty = tempfile::tempdir().expect("a folder");
+        let image = "registry.invalid/operator:empty";
+        cluster().load_image(image, empty.path(), r#"{"Entrypoint": ["/manager"]}"#).expect("an image");
+        let mut deploy = cluster().command("./operator-deploy.sh");
+        let refusal = process::output(deploy.env("IMG", image)).expect_err("nothing to run").to_string();
+        assert!(refusal.contains("the container cannot be started"), "{refusal}");
+    }
+
     let undeploy = || process::output(&mut cluster().command("./operator-undeploy.sh")).expect("undeployed");
     undeploy();
     let none = |args: &[&str]| assert_eq!(cluster().kubectl(args).expect("kubectl"), "", "{args:?}");
