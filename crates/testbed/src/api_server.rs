@@ -142,29 +142,18 @@ impl ApiServer {
         self.wait_ready()
     }
 
-    /// How often that user agent's verb was answered for that resource (`loadtests`, `jobs`, `events`, …), by the API
-    /// server's audit log.
+    /// What the operator has asked so far, in order, by the API server's audit log.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn calls(&self, namespace: &str) -> Result<Vec<Call>> {
+    pub fn calls(&self) -> Result<Vec<Call>> {
         let log = fs::read_to_string(self.folder.join("audit.log")).context("cannot read the audit log")?;
-        let mut calls = Vec::new();
-        for line in log.lines() {
-            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue }; // the line being written
-            let field =
-                |path: &str| event.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-            if field("/user/username") == OPERATOR_USER && field("/objectRef/namespace") == namespace {
-                calls.push(Call {
-                    verb: field("/verb"),
-                    resource: field("/objectRef/resource"),
-                    subresource: field("/objectRef/subresource"),
-                    name: field("/objectRef/name"),
-                    code: event.pointer("/responseStatus/code").and_then(|c| c.as_u64()).unwrap_or(0),
-                });
-            }
-        }
-        Ok(calls)
+        // the last line may be half written
+        Ok(log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .map(|event| Call::of(&event))
+            .collect())
     }
 
     fn start_controllers(&self, port: u16) -> Result<Child> {
@@ -235,6 +224,8 @@ impl Drop for ApiServer {
 /// One call that the operator made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// Empty for all namespaces.
+    pub namespace: String,
     /// Such as `get`, `create` or `patch`.
     pub verb: String,
     /// Such as `loadtests`.
@@ -243,8 +234,25 @@ pub struct Call {
     pub subresource: String,
     /// The object's name, where the call names one.
     pub name: String,
+    /// Path and query, decoded as little as it came.
+    pub uri: String,
     /// HTTP status of the answer.
     pub code: u64,
+}
+
+impl Call {
+    fn of(event: &serde_json::Value) -> Self {
+        let field = |path: &str| event.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+        Self {
+            namespace: field("/objectRef/namespace"),
+            verb: field("/verb"),
+            resource: field("/objectRef/resource"),
+            subresource: field("/objectRef/subresource"),
+            name: field("/objectRef/name"),
+            uri: field("/requestURI"),
+            code: event.pointer("/responseStatus/code").and_then(serde_json::Value::as_u64).unwrap_or(0),
+        }
+    }
 }
 
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
@@ -276,7 +284,7 @@ fn start_api_server(programs: &Path, folder: &Path, pki: &Pki, etcd: &str, port:
     fs::write(
         &policy,
         format!(
-            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived, ResponseStarted]\nrules:\n- {{level: Metadata, users: [\"{OPERATOR_USER}\"]}}\n"
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- {{level: Metadata, users: [\"{OPERATOR_USER}\"]}}\n"
         ),
     )?;
     let args = [

@@ -51,7 +51,7 @@ static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
 });
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("api")
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME"))
 }
 
 /// A namespace of one test's own.
@@ -226,7 +226,9 @@ impl Bed {
 
     /// What the operator asked of the API server in this namespace.
     pub fn calls(&self) -> Vec<Call> {
-        API.calls(&self.namespace).expect("the audit log")
+        let mut calls = API.calls().expect("the audit log");
+        calls.retain(|call| call.namespace == self.namespace);
+        calls
     }
 
     /// How often the operator did `verb` to `resource` (`loadtests/status`).

@@ -6,8 +6,8 @@
 mod bed;
 mod ending;
 mod first_operator;
-mod manager;
 mod progress;
+mod quiet;
 mod refusals;
 mod script;
 mod start;

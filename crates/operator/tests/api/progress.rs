@@ -100,25 +100,6 @@ async fn the_duration_ticks_and_the_status_is_written_at_most_once_in_10_s() {
 }
 
 #[tokio::test]
-async fn a_finished_test_costs_nothing() {
-    let bed = Bed::new().await;
-    bed.script().await;
-    bed.load_test("t", 1).await;
-    let pod = bed.pods("t", 1).await.remove(0);
-    bed.exit(&pod, 0).await;
-    bed.until_reason("t", "Succeeded").await;
-    bed.until_events("t", 3).await;
-    let calls = bed.calls().len();
-    // another test's life, from start to end, is time enough
-    bed.create("other", spec(1)).await.expect("a LoadTest");
-    let pod = bed.pods("other", 1).await.remove(0);
-    bed.exit(&pod, 0).await;
-    bed.until_reason("other", "Succeeded").await;
-    let more: Vec<_> = bed.calls().split_off(calls).into_iter().filter(|c| c.name == "t").collect();
-    assert_eq!(more, []);
-}
-
-#[tokio::test]
 async fn kubectl_prints_the_first_operators_columns() {
     let bed = Bed::new().await;
     bed.script().await;

@@ -33,25 +33,6 @@ async fn a_missing_script_is_told_and_the_test_starts_within_10_s_of_its_coming(
 }
 
 #[tokio::test]
-async fn waiting_writes_nothing_while_nothing_changes() {
-    let bed = Bed::new().await;
-    bed.load_test("t", 1).await;
-    bed.until_reason("t", "MissingTestScript").await;
-    bed.until_events("t", 1).await;
-    let looked = || bed.count_calls("get", "configmaps");
-    let before = looked();
-    testbed::eventually::eventually(
-        "two more looks",
-        crate::bed::SOON,
-        async || looked(),
-        |n| *n >= before + 2,
-    )
-    .await;
-    assert_eq!(bed.count_calls("patch", "loadtests/status"), 1);
-    assert_eq!(bed.count_calls("create", "events"), 1);
-}
-
-#[tokio::test]
 async fn a_config_map_without_the_key_is_told_and_mended() {
     let bed = Bed::new().await;
     bed.config_map("test-script", json!({ "script.yml": SCRIPT })).await;

@@ -1,4 +1,11 @@
-//! The manager as a process: probes, metrics, Lease, log lines, and an end within 5 s.
+//! The manager as a process: probes, metrics, Lease, log lines, and an end within 5 s. A binary with an API server of its
+//! own, for several managers act here.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+#[allow(dead_code, reason = "shared with the tests of the controller, which use all of it")]
+#[path = "api/bed.rs"]
+mod bed;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,7 +20,7 @@ use testbed::process;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::bed::{API, Bed, SOON};
+use bed::{API, Bed, SOON};
 
 struct Manager {
     child: Child,

@@ -1,0 +1,57 @@
+//! What the operator does not ask for: nothing twice, nothing of others, nothing while nothing happens.
+
+use testbed::eventually::eventually;
+
+use crate::bed::{API, Bed, SOON, spec};
+
+#[tokio::test]
+async fn a_test_that_ended_costs_nothing_whatever_its_outcome() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    for (name, code, reason) in [("good", 0, "Succeeded"), ("bad", 1, "WorkersFailed")] {
+        bed.load_test(name, 1).await;
+        let pod = bed.pods(name, 1).await.remove(0);
+        bed.exit(&pod, code).await;
+        bed.until_reason(name, reason).await;
+        bed.until_events(name, 3).await;
+    }
+    let calls = bed.calls().len();
+    // another test's life, from start to end, is time enough
+    bed.create("other", spec(1)).await.expect("a LoadTest");
+    let pod = bed.pods("other", 1).await.remove(0);
+    bed.exit(&pod, 0).await;
+    bed.until_reason("other", "Succeeded").await;
+    let more: Vec<_> =
+        bed.calls().split_off(calls).into_iter().filter(|c| c.name == "good" || c.name == "bad").collect();
+    assert_eq!(more, []);
+}
+
+#[tokio::test]
+async fn waiting_writes_nothing_while_nothing_changes_and_its_own_write_is_no_work() {
+    let bed = Bed::new().await;
+    bed.load_test("t", 1).await;
+    bed.until_reason("t", "MissingTestScript").await;
+    bed.until_events("t", 1).await;
+    let looks = || bed.count_calls("get", "configmaps");
+    assert_eq!(looks(), 1, "the status write did not trigger a second look");
+    eventually("two more looks, each 5 s apart", SOON, async || looks(), |n| *n >= 3).await;
+    assert_eq!(bed.count_calls("patch", "loadtests/status"), 1);
+    assert_eq!(bed.count_calls("create", "events"), 1);
+}
+
+#[tokio::test]
+async fn only_pods_and_jobs_of_load_tests_are_watched_and_no_config_map_is_listed() {
+    let bed = Bed::new().await;
+    bed.load_test("t", 1).await;
+    bed.until_reason("t", "MissingTestScript").await;
+    let calls = API.calls().expect("the audit log");
+    let wide: Vec<_> = calls.iter().filter(|c| c.verb == "list" || c.verb == "watch").collect();
+    let watched =
+        |resource: &str| wide.iter().filter(|c| c.resource == resource && c.verb == "watch").count();
+    assert!(watched("pods") > 0 && watched("jobs") > 0 && watched("loadtests") > 0, "{wide:#?}");
+    for call in wide {
+        let selects = call.uri.contains("labelSelector=artillery.io%2Fpart-of%3Dloadtest");
+        assert!(call.resource == "loadtests" || selects, "{call:#?}");
+    }
+    assert!(calls.iter().all(|c| c.resource != "secrets"));
+}
