@@ -19,6 +19,11 @@ pub const NAME_TOO_LONG: &str = "metadata.name is too long: with the highest wor
 /// What the API server answers to a spec edit after the start.
 pub const SPEC_IMMUTABLE: &str = "spec cannot be changed once the load test has started: delete the LoadTest and create it again, or create another one under a new name";
 
+/// Condition type: is the test under way?
+pub const PROGRESSING: &str = "Progressing";
+/// Condition type: is the test over, whatever its outcome?
+pub const COMPLETED: &str = "Completed";
+
 /// A load test: N workers run the stock Artillery image against a system, once.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -208,11 +213,6 @@ pub struct LoadTestCondition {
 }
 
 impl LoadTest {
-    /// The condition of that type, if the status has one.
-    pub fn condition(&self, type_: &str) -> Option<&LoadTestCondition> {
-        self.status.as_ref()?.condition(type_)
-    }
-
     /// The number of workers; the API server's default for a spec that says nothing is 1.
     pub fn count(&self) -> i32 {
         self.spec.count
@@ -233,6 +233,11 @@ impl LoadTestStatus {
     /// The condition of that type, if there is one.
     pub fn condition(&self, type_: &str) -> Option<&LoadTestCondition> {
         self.conditions.iter().find(|c| c.type_ == type_)
+    }
+
+    /// Whether the test is over, whatever its outcome.
+    pub fn is_over(&self) -> bool {
+        self.condition(COMPLETED).is_some_and(|c| c.status == "True")
     }
 }
 

@@ -5,11 +5,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::api::LoadTestStatus;
+use crate::api::{COMPLETED, LoadTestStatus, PROGRESSING};
 use crate::job::{is_suspended, was_started};
 use crate::lifecycle::Outcome;
 use crate::observed::{JobFact, Observed};
-use crate::status::{COMPLETED, PROGRESSING, is_true};
 
 /// The component that reports, as the first operator's users know it.
 pub const REPORTING_CONTROLLER: &str = "loadtest-controller";
@@ -43,7 +42,7 @@ pub fn due(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
 fn problem(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
     let progressing =
         status.condition(PROGRESSING).filter(|c| c.status == "False" && status.job_uid.is_none())?;
-    if is_true(status.condition(COMPLETED)) {
+    if status.is_over() {
         return None;
     }
     let (reason, message) = (progressing.reason.clone()?, progressing.message.clone()?);
@@ -77,7 +76,7 @@ fn running(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
         })
         .collect();
     let count = started().count();
-    let is_over = is_true(status.condition(COMPLETED));
+    let is_over = status.is_over();
     if workers.planned > NAMED_WORKERS && (count as u64 >= u64::from(workers.planned) || is_over) {
         let note = format!("Running Load Test worker pods: {count} of {}", workers.planned);
         announcements.push(announcement(observed, "running", false, "Running", note));
@@ -86,7 +85,7 @@ fn running(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
 }
 
 fn finished(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
-    let completed = status.condition(COMPLETED).filter(|c| is_true(Some(c)))?;
+    let completed = status.condition(COMPLETED).filter(|_| status.is_over())?;
     // the first operator gave no reasons, and has said so itself
     let (is_warning, note) = match Outcome::from_reason(completed.reason.as_deref()?)? {
         Outcome::Succeeded => (false, "Load Test completed"),

@@ -10,7 +10,6 @@ use crate::LoadTest;
 use crate::job::{is_suspended, was_started};
 use crate::observed::{JobFact, Observed};
 use crate::plan::{Plan, Problem};
-use crate::status::{COMPLETED, is_true};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,7 +116,7 @@ fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
 
 /// Over or going: nothing is created, changed or told any more.
 pub fn is_settled(load_test: &LoadTest) -> bool {
-    load_test.metadata.deletion_timestamp.is_some() || is_true(load_test.condition(COMPLETED))
+    load_test.metadata.deletion_timestamp.is_some() || load_test.status.as_ref().is_some_and(|s| s.is_over())
 }
 
 fn recorded(load_test: &LoadTest) -> Option<&str> {

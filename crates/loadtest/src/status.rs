@@ -4,7 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::ToSpan;
 
-use crate::api::{LoadTestCondition, LoadTestStatus};
+use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PROGRESSING};
 use crate::human_duration::human_duration;
 use crate::job::{WORKER_IMAGE, started_at};
 use crate::lifecycle::{Decision, Outcome};
@@ -13,10 +13,6 @@ use crate::plan::Problem;
 use crate::workers::Workers;
 use crate::{LoadTest, Timestamp};
 
-/// Condition type: is the test under way?
-pub const PROGRESSING: &str = "Progressing";
-/// Condition type: is the test over, whatever its outcome?
-pub const COMPLETED: &str = "Completed";
 /// While a test runs its status is written at most once in this many seconds.
 pub const WRITE_INTERVAL_SECONDS: i64 = 10;
 /// How many failed workers a message names.
@@ -31,11 +27,6 @@ pub enum Write {
     Now,
     /// Not before that time; what is new then may be more.
     NotBefore(Timestamp),
-}
-
-/// Whether a condition is there and `True`.
-pub fn is_true(condition: Option<&LoadTestCondition>) -> bool {
-    condition.is_some_and(|c| c.status == "True")
 }
 
 /// The status after a decision; `None` where the decision is not about what is said. Times are whole seconds, as
@@ -271,12 +262,12 @@ mod tests {
     }
 
     fn said(load_test: &LoadTest, type_: &str) -> (String, String, String) {
-        let c = load_test.condition(type_).expect("the condition").clone();
+        let c = status(load_test).condition(type_).expect("the condition").clone();
         (c.status, c.reason.expect("a reason"), c.message.expect("a message"))
     }
 
     fn since(load_test: &LoadTest, type_: &str) -> Timestamp {
-        load_test.condition(type_).and_then(|c| c.last_transition_time.clone()).expect("a time").0
+        status(load_test).condition(type_).and_then(|c| c.last_transition_time.clone()).expect("a time").0
     }
 
     fn status(load_test: &LoadTest) -> &LoadTestStatus {
@@ -291,7 +282,7 @@ mod tests {
             said(&waiting, PROGRESSING),
             ("False".into(), "MissingTestScript".into(), "see field …".into())
         );
-        assert!(!is_true(waiting.condition(COMPLETED)));
+        assert!(!status(&waiting).is_over());
         let s = status(&waiting);
         assert_eq!(
             (s.completions.as_deref(), s.duration.as_deref(), s.observed_generation),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use loadtest::api::COMPLETED;
 use loadtest::lifecycle::{Decision, decide};
 use loadtest::observed::Observed;
 use loadtest::plan::{Plan, Problem, validate};
-use loadtest::status::{self, COMPLETED, WRITE_INTERVAL_SECONDS};
+use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp};
 
 use super::publish::{Recorded, announce, record};
