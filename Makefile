@@ -63,6 +63,10 @@ test-api: ## Test the manager against a real API server (built with Go the first
 test-e2e: ## Test the installed operator with real Artillery: in hack/cluster, or with E2E_KUBECONFIG=file
 	@hack/test e2e
 
+faults: ## Kill the manager at 100 random moments (KILLS=, SEED=) against a real API server
+	TESTBED_BIN=$$(hack/cluster/build) KILLS=$${KILLS:-100} \
+	  cargo test -p operator --test killed --locked -- --nocapture
+
 cluster: ## Start a Kubernetes of two nodes on this Linux machine, without Docker
 	hack/cluster/up
 
