@@ -87,6 +87,9 @@ docker-build: ## Build the operator's image (IMG=, IMAGE_REPO_OWNER=, IMAGE_PLAT
 docker-push: ## Push the operator's image (IMG=, IMAGE_REPO_OWNER=)
 	$(DOCKER) push $(IMG)
 
+docker-push-target: ## Push the image of the server that the example tests (TARGET_IMG=)
+	$(DOCKER) push $(TARGET_IMG)
+
 docker-build-target: ## Build the image of the server that the example tests (TARGET_IMG=)
 	$(docker_build) --target target -t $(TARGET_IMG) .
 

@@ -55,7 +55,8 @@ examine() {
     ImagePullBackOff | InvalidImageName | ErrImageNeverPull)
       cause=$(last_event "${pod#pod/}" Failed) || cause=
       die "the image $IMG cannot be pulled. The kubelet says: ${cause:-$message}
-Is it pushed, and may the nodes pull it? make docker-build docker-push IMG=$IMG builds and pushes it" ;;
+Is it pushed, and may the nodes pull it? make docker-build docker-push IMG=$IMG builds and pushes it.
+An operator that ran before still runs; this script with another IMG goes on from here" ;;
     CreateContainerConfigError | CreateContainerError | RunContainerError)
       die "the container cannot be started. The kubelet says: $message" ;;
     CrashLoopBackOff) # it was started twice at least
@@ -71,9 +72,17 @@ rolled_out() { # for: generation seen, replicas wanted, all, updated, available
   [[ $seen == "$wanted" && $all == "$replicas" && $updated == "$replicas" && $available == "$replicas" ]]
 }
 
+# The Deployment may be available while the manager cannot work: without rights, or without the CRD, it never leads.
+leads() {
+  local holder pod
+  holder=$(kn get lease "$LEASE" --ignore-not-found -o jsonpath='{.spec.holderIdentity}') || return
+  for pod in $(new_pods); do [[ $holder != "${pod#pod/}"_* ]] || return 0; done
+  return 1
+}
+
 deadline=$((SECONDS + TIMEOUT))
-until rolled_out; do
-  pods=$(new_pods)
+until rolled_out && leads; do
+  pods=$(new_pods) || pods='' # the API server may be away for a moment
   for pod in $pods; do examine "$pod"; done
   if ((SECONDS >= deadline)); then
     {

@@ -62,6 +62,7 @@ gone "the operator's Deployment" left_operator
 say "deleting all load tests and their workers"
 crd=$(left_crd)
 [[ -z $crd ]] || k delete "$CRD" --all --all-namespaces --wait=false
+k delete jobs --all-namespaces -l "$JOBS" --wait=false # those that were orphaned; the others go by themselves
 gone "load tests" left_tests
 
 say "removing what was installed"

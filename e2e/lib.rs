@@ -16,8 +16,7 @@ pub const WHOLE_TEST: Duration = Duration::from_secs(240);
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::from_environment().expect("a cluster"));
 
 static OPERATOR: LazyLock<()> = LazyLock::new(|| {
-    let said =
-        process::output(&mut CLUSTER.command("./operator-deploy.sh")).expect("the operator, installed");
+    let said = process::output(&CLUSTER.command("./operator-deploy.sh")).expect("the operator, installed");
     assert!(said.contains("installing ghcr.io/artilleryio/artillery-operator:latest"), "{said}");
 });
 
@@ -132,20 +131,21 @@ impl Bed {
         self.workers(test)
     }
 
-    /// Reasons of the events on a LoadTest, sorted, each checked to come from `loadtest-controller` once.
+    /// Waits until the events on a LoadTest have these reasons, sorted, each from `loadtest-controller`.
     ///
     /// # Panics
-    /// One came from elsewhere.
-    pub fn events(&self, test: &str) -> Vec<String> {
+    /// They do not in time.
+    pub async fn until_events(&self, test: &str, reasons: &[&str]) {
         let filter = format!("involvedObject.kind=LoadTest,involvedObject.name={test}");
         let path = "jsonpath={range .items[*]}{.reportingComponent} {.reason}{\"\\n\"}{end}";
-        let events = self.kubectl(&["get", "events", "--field-selector", &filter, "-o", path]);
-        let reason = |line: &str| {
-            line.strip_prefix("loadtest-controller ").expect("the reporting component").to_owned()
+        let look = async || {
+            let events = self.kubectl(&["get", "events", "--field-selector", &filter, "-o", path]);
+            let mut events: Vec<_> = events.lines().map(str::to_owned).collect();
+            events.sort();
+            events
         };
-        let mut reasons: Vec<_> = events.lines().map(reason).collect();
-        reasons.sort();
-        reasons
+        let expected: Vec<_> = reasons.iter().map(|reason| format!("loadtest-controller {reason}")).collect();
+        eventually("the events", Duration::from_secs(20), look, |events| *events == expected).await;
     }
 }
 

@@ -14,7 +14,7 @@ async fn an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing() {
 
     let mut deploy = cluster().command("./operator-deploy.sh");
     deploy.env("IMG", "registry.invalid/nobody/has-this:v0");
-    let refusal = process::output(&mut deploy).expect_err("no such image").to_string();
+    let refusal = process::output(&deploy).expect_err("no such image").to_string();
     assert!(refusal.contains("the image registry.invalid/nobody/has-this:v0 cannot be pulled"), "{refusal}");
 
     if cluster().is_ours() {
@@ -26,7 +26,7 @@ async fn an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing() {
         assert!(refusal.contains("the container cannot be started"), "{refusal}");
     }
 
-    let undeploy = || process::output(&mut cluster().command("./operator-undeploy.sh")).expect("undeployed");
+    let undeploy = || process::output(&cluster().command("./operator-undeploy.sh")).expect("undeployed");
     undeploy();
     let none = |args: &[&str]| assert_eq!(cluster().kubectl(args).expect("kubectl"), "", "{args:?}");
     none(&["get", "namespace", "artillery-operator-system", "--ignore-not-found", "-o", "name"]);

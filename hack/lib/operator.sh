@@ -5,6 +5,8 @@
 NAMESPACE=artillery-operator-system DEPLOYMENT=artillery-operator-controller-manager
 # shellcheck disable=SC2034
 MANAGER_LABEL=control-plane=controller-manager
+# shellcheck disable=SC2034
+LEASE=84f84c74.artillery.io
 OLDEST_MINOR=29 # of Kubernetes 1.x
 
 say() { printf '>> %s\n' "$*"; }

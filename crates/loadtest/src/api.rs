@@ -7,6 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+/// What a ConfigMap's name looks like (RFC 1123 subdomain, as Kubernetes has it).
+pub const CONFIG_MAP_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// The fewest workers a LoadTest can ask for.
 pub const MIN_COUNT: i32 = 1;
 /// The most workers a LoadTest can ask for.
@@ -45,9 +47,11 @@ pub const COMPLETED: &str = "Completed";
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.active", priority = 1, description = "Workers that have a pod and have not ended."),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed", priority = 1, description = "Workers that failed."),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.conditions[?(@.type==\"Progressing\")].reason", priority = 1, description = "What the load test is doing or waiting for, or how it ended."),
-    validation = kube::core::Rule::new("!self.metadata.name.contains('.')").message(NAME_WITH_DOT),
-    validation = kube::core::Rule::new("size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
-    validation = kube::core::Rule::new("!has(oldSelf.status) || !has(oldSelf.status.jobUID) || self.spec == oldSelf.spec").message(SPEC_IMMUTABLE).field_path(".spec"),
+    // A status makes an object an old one: what the first operator let pass must still be able to be told so.
+    validation = kube::core::Rule::new("has(self.status) || !self.metadata.name.contains('.')").message(NAME_WITH_DOT),
+    validation = kube::core::Rule::new("has(self.status) || size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
+    validation = kube::core::Rule::new("self.spec.count == oldSelf.spec.count || size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
+    validation = kube::core::Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.jobUID) || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True'))) || self.spec == oldSelf.spec").message(SPEC_IMMUTABLE).field_path(".spec"),
 )]
 pub struct LoadTestSpec {
     /// Number of workers, each running the whole test script: 1 to 10000.
@@ -85,7 +89,7 @@ pub struct TestScript {
 #[serde(rename_all = "camelCase")]
 pub struct ScriptConfig {
     /// Name of the ConfigMap with the test script, key test-script.yaml; its other keys become files beside it.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
     pub config_map: String,
 }
 
@@ -108,7 +112,7 @@ pub struct External {
 pub struct ConfigMaps {
     /// Names of ConfigMaps in the LoadTest's namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME)))]
     pub config_maps: Vec<String>,
 }
 
@@ -130,7 +134,7 @@ pub struct Processor {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapName {
     /// Name of a ConfigMap in the LoadTest's namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
     pub config_map: String,
 }
 
@@ -148,7 +152,7 @@ pub struct LoadTestStatus {
 
     /// Progressing (is it under way?) and Completed (is it over, whatever its outcome?).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<LoadTestCondition>,
 
     /// When the workers were let go.
@@ -190,9 +194,11 @@ pub struct LoadTestStatus {
 pub struct LoadTestCondition {
     /// Progressing or Completed.
     #[serde(rename = "type")]
+    #[schemars(length(max = 316))]
     pub type_: String,
 
     /// True, False or Unknown.
+    #[schemars(length(max = 16))]
     pub status: String,
 
     /// When this status was last written.
@@ -213,11 +219,6 @@ pub struct LoadTestCondition {
 }
 
 impl LoadTest {
-    /// The number of workers; the API server's default for a spec that says nothing is 1.
-    pub fn count(&self) -> i32 {
-        self.spec.count
-    }
-
     /// `metadata.name`; empty only for an object that the API server never saw.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()

@@ -3,17 +3,25 @@
 //! Each has a name that follows from what it says, so that saying it again is refused by the API server: an event is
 //! there exactly once, whatever restarts, without a memory in the cluster.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use crate::Timestamp;
 use crate::api::{COMPLETED, LoadTestStatus, PROGRESSING};
-use crate::job::{is_suspended, was_started};
+use crate::job::{Start, start};
 use crate::lifecycle::Outcome;
-use crate::observed::{JobFact, Observed};
+use crate::observed::Observed;
+use crate::plan::JOB_REFUSED;
 
 /// The component that reports, as the first operator's users know it.
 pub const REPORTING_CONTROLLER: &str = "loadtest-controller";
 /// Workers up to this number have a Running event each; one more counts them all where there are more.
 pub const NAMED_WORKERS: u32 = 100;
+
+/// Facts older than this are no news: Kubernetes keeps events for an hour, and a manager that starts must not say
+/// again what has been said and forgotten.
+pub const NEWS_SECONDS: i64 = 50 * 60;
+
+/// Of a test that ended longer ago than this all has been said, unless no manager ran since: a start looks at every
+/// LoadTest, and must not say it all again.
+const AFTER_THE_END_SECONDS: i64 = 10 * 60;
 
 /// One event on a LoadTest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,47 +36,62 @@ pub struct Announcement {
     pub note: String,
 }
 
-/// All that is to be said of a test now that `status` is stored.
-pub fn due(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
+/// All that is to be said of a test now that `status` is stored; nothing of one that is being deleted.
+pub fn due(observed: &Observed, status: &LoadTestStatus, now: Timestamp) -> Vec<Announcement> {
     let mut announcements = Vec::new();
+    if observed.load_test.metadata.deletion_timestamp.is_some() {
+        return announcements;
+    }
+    let age = |at: Timestamp| now.as_second() - at.as_second();
+    let is_news = |at: Option<Timestamp>| at.is_none_or(|at| age(at) < NEWS_SECONDS);
+    let ended = status
+        .condition(COMPLETED)
+        .filter(|_| status.is_over())
+        .and_then(|c| c.last_transition_time.as_ref());
+    if ended.is_some_and(|at| age(at.0) > AFTER_THE_END_SECONDS) {
+        return announcements;
+    }
     announcements.extend(problem(observed, status));
-    announcements.extend(created(observed, status));
-    announcements.extend(running(observed, status));
+    let job = observed.job.ours().filter(|job| status.job_uid == job.metadata.uid);
+    // a Job that says nothing of its start is the first operator's, which has announced it and its workers
+    if let Some(job) = job.filter(|job| start(job) != Start::Unknown) {
+        if is_news(job.metadata.creation_timestamp.as_ref().map(|at| at.0)) {
+            announcements.push(created(observed));
+        }
+        announcements.extend(running(observed, status, &is_news));
+    }
     announcements.extend(finished(observed, status));
     announcements
 }
 
-/// What a test waits for before it has a Job.
+/// What a test waits for.
 fn problem(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
-    let progressing =
-        status.condition(PROGRESSING).filter(|c| c.status == "False" && status.job_uid.is_none())?;
-    if status.is_over() {
-        return None;
-    }
+    let progressing = status.condition(PROGRESSING).filter(|c| c.status == "False" && !status.is_over())?;
     let (reason, message) = (progressing.reason.clone()?, progressing.message.clone()?);
-    let key = format!("{}.{}", reason.to_lowercase(), short_hash(&message));
+    // admission's words may differ each time it refuses
+    let detail = match reason.as_str() {
+        JOB_REFUSED => observed.load_test.metadata.generation.unwrap_or(0).to_string(),
+        _ => short_hash(&message),
+    };
+    let key = format!("{}.{detail}", reason.to_lowercase());
     Some(announcement(observed, &key, true, &reason, message))
 }
 
-fn created(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
-    let JobFact::Ours(job) = &observed.job else {
-        return None;
-    };
-    let is_recorded = status.job_uid.is_some() && status.job_uid == job.metadata.uid;
-    // a Job that is neither was created by the first operator, which has said so
-    if !is_recorded || !(is_suspended(job) || was_started(job)) {
-        return None;
-    }
-    let name = job.metadata.name.as_deref().unwrap_or_default();
-    let note = format!("Created Load Test worker master job: {name}");
-    Some(announcement(observed, "created", false, "Created", note))
+fn created(observed: &Observed) -> Announcement {
+    // the Job bears the LoadTest's name
+    let note = format!("Created Load Test worker master job: {}", observed.load_test.name());
+    announcement(observed, "created", false, "Created", note)
 }
 
-fn running(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
+fn running(
+    observed: &Observed,
+    status: &LoadTestStatus,
+    is_news: &impl Fn(Option<Timestamp>) -> bool,
+) -> Vec<Announcement> {
     let workers = &observed.workers;
     let started = || workers.pods.iter().filter(|(_, pod)| pod.started.is_some());
     let mut announcements: Vec<_> = started()
-        .filter(|(_, pod)| pod.index.is_none_or(|index| index < NAMED_WORKERS))
+        .filter(|(_, pod)| pod.index.is_none_or(|index| index < NAMED_WORKERS) && is_news(pod.started))
         .take(NAMED_WORKERS as usize)
         .map(|(name, pod)| {
             let note = format!("Running Load Test worker pod: {name}");
@@ -76,8 +99,9 @@ fn running(observed: &Observed, status: &LoadTestStatus) -> Vec<Announcement> {
         })
         .collect();
     let count = started().count();
-    let is_over = status.is_over();
-    if workers.planned > NAMED_WORKERS && (count as u64 >= u64::from(workers.planned) || is_over) {
+    let is_all = count as u64 >= u64::from(workers.planned) || (status.is_over() && count > 0);
+    let last = started().filter_map(|(_, pod)| pod.started).max();
+    if workers.planned > NAMED_WORKERS && is_all && is_news(last) {
         let note = format!("Running Load Test worker pods: {count} of {}", workers.planned);
         announcements.push(announcement(observed, "running", false, "Running", note));
     }
@@ -119,10 +143,12 @@ fn announcement(
     }
 }
 
+/// FNV-1a, 64 bits: the same in every release, so that an upgrade says nothing again.
 fn short_hash(text: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }
 
 #[cfg(test)]
@@ -146,7 +172,7 @@ mod tests {
     fn said(load_test: LoadTest, job: Option<Job>, pods: &[Pod], decision: &Decision) -> Vec<Announcement> {
         let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>());
         let status = next(&observed, decision, at(99)).expect("a status");
-        due(&observed, &status)
+        due(&observed, &status, at(99))
     }
 
     fn notes(announcements: &[Announcement]) -> Vec<(&str, &str)> {
@@ -182,6 +208,9 @@ mod tests {
         assert_eq!(events[101].note, "Running Load Test worker pods: 150 of 150");
         let events = said(test(150), Some(job), &pods[..120], &Decision::Follow);
         assert_eq!(events.len(), 1 + 100, "the count waits for all of them");
+        let job = job_of(&test(150)).started();
+        let events = said(test(150), Some(job), &[], &Decision::Finish(Outcome::WorkersFailed));
+        assert_eq!(notes(&events)[1..], [("Failed", "Load Test completed with failed workers")], "none ran");
     }
 
     #[test]
@@ -216,7 +245,43 @@ mod tests {
     #[test]
     fn the_first_operators_job_is_not_announced_again() {
         let job = job_of(&test(1)).of_the_first_operator();
-        assert_eq!(said(test(1), Some(job), &[], &Decision::Follow), []);
+        assert_eq!(said(test(1), Some(job), &[pod("t", 0).running(3)], &Decision::Follow), []);
+    }
+
+    #[test]
+    fn what_is_older_than_an_event_lives_is_not_said_again() {
+        let job = job_of(&test(1)).started();
+        let observed = Observed::new(test(1), Some(job), &[&pod("t", 0).running(3)]);
+        let status = next(&observed, &Decision::Follow, at(99)).expect("a status");
+        let later = |seconds| due(&observed, &status, at(seconds)).len();
+        assert_eq!(
+            (later(NEWS_SECONDS + 2), later(NEWS_SECONDS + 3)),
+            (2, 1),
+            "Created has no time in this test"
+        );
+    }
+
+    #[test]
+    fn a_test_that_ended_long_ago_is_not_spoken_of_again() {
+        let observed = Observed::new(test(1), None, &[]);
+        let status = next(&observed, &Decision::Finish(Outcome::Succeeded), at(99)).expect("a status");
+        let said = |seconds| due(&observed, &status, at(seconds)).len();
+        assert_eq!(
+            (said(99), said(99 + AFTER_THE_END_SECONDS), said(100 + AFTER_THE_END_SECONDS)),
+            (1, 1, 0)
+        );
+    }
+
+    #[test]
+    fn admissions_changing_words_are_one_event() {
+        let say = |words: &str| said(load_test("t"), None, &[], &Decision::Wait(Problem::job_refused(words)));
+        assert_eq!(say("request 1")[0].name, say("request 2")[0].name);
+    }
+
+    #[test]
+    fn a_test_that_is_being_deleted_is_not_spoken_of() {
+        let observed = Observed::new(test(1).being_deleted(), Some(job_of(&test(1)).started()), &[]);
+        assert_eq!(due(&observed, &LoadTestStatus::default(), at(99)), []);
     }
 
     #[test]

@@ -92,18 +92,24 @@ pub fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().and_then(|s| s.suspend) == Some(true)
 }
 
-/// Whether it has been started by [`start_patch`], whatever happened since.
-pub fn was_started(job: &Job) -> bool {
-    annotation(job).is_some_and(|at| !at.is_empty())
+/// What a Job's annotation says of its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It is ours, and nobody has started it: [`start_patch`] would.
+    Never,
+    /// It was started by [`start_patch`], whatever happened since; when, if that can be read.
+    At(Option<Timestamp>),
+    /// It says nothing: the first operator's, or somebody removed the annotation. It may have run.
+    Unknown,
 }
 
-/// When it was started by [`start_patch`].
-pub fn started_at(job: &Job) -> Option<Timestamp> {
-    annotation(job)?.parse().ok()
-}
-
-fn annotation(job: &Job) -> Option<&String> {
-    job.metadata.annotations.as_ref()?.get(STARTED_AT)
+/// Whether and when it was started.
+pub fn start(job: &Job) -> Start {
+    match job.metadata.annotations.as_ref().and_then(|a| a.get(STARTED_AT)).map(String::as_str) {
+        Some("") => Start::Never,
+        Some(at) => Start::At(at.parse().ok()),
+        None => Start::Unknown,
+    }
 }
 
 fn pod_metadata(name: &str) -> ObjectMeta {

@@ -7,7 +7,7 @@
 use k8s_openapi::api::batch::v1::Job;
 
 use crate::LoadTest;
-use crate::job::{is_suspended, was_started};
+use crate::job::{Start, is_suspended, start};
 use crate::observed::{JobFact, Observed};
 use crate::plan::{Plan, Problem};
 
@@ -75,9 +75,16 @@ pub const JOB_NAME_TAKEN: &str = "JobNameTaken";
 /// A Job of an earlier LoadTest of that name is still there.
 pub const EARLIER_JOB: &str = "WaitingForEarlierJob";
 
-/// Decides what to do next. `plan` is what [`Decision::MakePlan`] asked for; `None` until it has.
+/// Decides what to do next. `plan` is what came of [`Decision::MakePlan`], or what the API server had against the Job;
+/// `None` before either.
 pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decision {
     let Observed { load_test, job, workers } = observed;
+    if load_test.metadata.deletion_timestamp.is_some() {
+        return Decision::Leave;
+    }
+    if let Some(stray) = stray(observed) {
+        return Decision::DeleteStrayJob(stray);
+    }
     if is_settled(load_test) {
         return Decision::Leave;
     }
@@ -91,23 +98,31 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (None, JobFact::Ours(job)) => Decision::RecordJob(uid(job)),
         (None, JobFact::Earlier) => Decision::Wait(earlier(load_test)),
         (None, JobFact::Foreign(owner)) => Decision::Wait(taken(load_test, owner.as_deref())),
-        (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => {
-            match (is_suspended(job), was_started(job)) {
-                (true, false) => Decision::DeleteStrayJob(uid(job)),
-                _ => Decision::Finish(Outcome::JobDeleted),
-            }
-        }
-        (Some(_), JobFact::Ours(job)) => match (is_suspended(job), was_started(job)) {
-            (true, false) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
-            (true, false) => Decision::StartJob(uid(job)),
+        (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => Decision::Finish(Outcome::JobDeleted),
+        (Some(_), JobFact::Ours(job)) => match (is_suspended(job), start(job)) {
+            (true, Start::Never) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
+            (true, Start::Never) => match plan {
+                Some(Err(refused)) => Decision::Wait(refused),
+                _ => Decision::StartJob(uid(job)),
+            },
             _ if workers.all_ended() => Decision::Finish(outcome(observed)),
-            (true, true) => Decision::Finish(Outcome::JobSuspended),
+            (true, Start::At(_) | Start::Unknown) => Decision::Finish(Outcome::JobSuspended),
             (false, _) => Decision::Follow,
         },
         (Some(_), JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) => {
             Decision::Finish(Outcome::JobDeleted)
         }
     }
+}
+
+/// A second Job that was made from an old view, and never started; also after the test is over.
+fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
+    let job = job.ours()?;
+    let is_another = match recorded(load_test) {
+        Some(recorded) => uid(job) != recorded,
+        None => is_settled(load_test),
+    };
+    (is_another && is_suspended(job) && start(job) == Start::Never).then(|| uid(job))
 }
 
 fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
@@ -255,6 +270,39 @@ mod tests {
         assert_eq!(stray, Decision::DeleteStrayJob("job-2".into()));
         let started = decision(test().recorded("job-1"), Some(second.started()), &[]);
         assert_eq!(started, Decision::Finish(Outcome::JobDeleted), "what runs is never deleted as a stray");
+    }
+
+    #[test]
+    fn a_second_job_is_deleted_also_when_the_test_is_over() {
+        let over = test().recorded("job-1").with_condition("Completed", "True");
+        let second = job_of(&test()).with_uid("job-2");
+        assert_eq!(
+            decision(over.clone(), Some(second.clone()), &[]),
+            Decision::DeleteStrayJob("job-2".into())
+        );
+        assert_eq!(decision(over.being_deleted(), Some(second), &[]), Decision::Leave);
+    }
+
+    #[test]
+    fn a_start_that_the_api_server_refuses_is_waited_for() {
+        let observed = Observed::new(test().recorded("job-1"), Some(job_of(&test())), &[]);
+        let refused = Problem::job_refused("a webhook says no");
+        assert_eq!(decide(&observed, Some(Err(refused.clone()))), Decision::Wait(refused));
+    }
+
+    #[test]
+    fn a_suspended_job_whose_annotation_is_gone_may_have_run_and_is_not_started() {
+        let mut job = job_of(&test());
+        job.metadata.annotations = None;
+        let over = decision(test().recorded("job-1"), Some(job), &[]);
+        assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+    }
+
+    #[test]
+    fn the_first_operators_job_that_somebody_suspended_is_not_blamed_on_the_cluster() {
+        let job = job_of(&test()).of_the_first_operator().suspended();
+        let over = decision(test().recorded("job-1"), Some(job), &[]);
+        assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
     }
 
     #[test]

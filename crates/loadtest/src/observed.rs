@@ -30,6 +30,16 @@ pub enum JobFact {
     Foreign(Option<String>),
 }
 
+impl JobFact {
+    /// The Job, if it is this LoadTest's own.
+    pub fn ours(&self) -> Option<&Job> {
+        match self {
+            Self::Ours(job) => Some(job),
+            _ => None,
+        }
+    }
+}
+
 impl Observed {
     /// Gathers the facts from what the API server has.
     pub fn new(load_test: LoadTest, job: Option<Job>, pods: &[&Pod]) -> Self {

@@ -59,12 +59,58 @@ pub const CONFLICTING_FILES: &str = "ConflictingFiles";
 /// The object was stored before the API server refused such values.
 pub const INVALID_SPEC: &str = "InvalidSpec";
 
-/// Makes a plan of a LoadTest and of the ConfigMaps that [`crate::LoadTestSpec::config_maps`] names, in that order.
+/// The Job is refused by admission, by quota, or for want of a right of the operator's.
+pub const JOB_REFUSED: &str = "JobRefused";
+/// The operator may not read a ConfigMap.
+pub const UNREADABLE_CONFIG_MAP: &str = "UnreadableConfigMap";
+
+impl Problem {
+    /// The API server refuses to create or to start the Job, in its own words.
+    pub fn job_refused(words: &str) -> Self {
+        Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {words}") }
+    }
+
+    /// The API server refuses to show a ConfigMap, in its own words.
+    pub fn unreadable(field: &str, name: &str, words: &str) -> Self {
+        let message = format!("ConfigMap \"{name}\" cannot be read, see field {field}: {words}");
+        Self { reason: UNREADABLE_CONFIG_MAP, message }
+    }
+}
+
+/// The ConfigMaps that have to be read for a plan, as (field, name), the script's first: all have names that are names.
+///
+/// # Errors
+/// The first problem of the spec itself that its user has to mend.
+pub fn config_maps(load_test: &LoadTest) -> Result<Vec<(String, String)>, Problem> {
+    validate_spec(load_test)?;
+    let named = load_test.spec.config_maps();
+    for (field, name) in &named {
+        if !is_subdomain(name) {
+            let message = format!(
+                "{field} is \"{name}\", which no ConfigMap can be called: use lower case letters, digits, dashes and dots"
+            );
+            return Err(Problem { reason: INVALID_SPEC, message });
+        }
+    }
+    Ok(named)
+}
+
+/// RFC 1123, as Kubernetes has it: such a name is also safe in a path.
+fn is_subdomain(name: &str) -> bool {
+    let is_inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let is_label = |label: &str| {
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(is_inner)
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+/// Makes a plan of a LoadTest and of the ConfigMaps that [`config_maps`] names, in that order. Those after one that is
+/// missing may be left out.
 ///
 /// # Errors
 /// The first problem that its user has to mend.
 pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact]) -> Result<Plan, Problem> {
-    validate_spec(load_test)?;
+    config_maps(load_test)?;
     for (i, file) in files.iter().enumerate() {
         let keys = file.keys.as_ref().ok_or_else(|| missing(i == 0, file))?;
         if i == 0 {
@@ -250,6 +296,23 @@ mod tests {
         assert_eq!(reason, "ConflictingFiles");
         for part in ["users.csv", "\"users\", see field .a", "\"more\", see field .b"] {
             assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+
+    #[test]
+    fn names_that_no_config_map_can_have_are_refused_before_anything_is_read() {
+        for name in ["my script", "a/b", "a?b", "../../other/configmaps/x", "A", "-a", "a..b", "a-", ""] {
+            let mut load_test = load_test("t");
+            load_test.spec.test_script.config.config_map = name.into();
+            let problem = config_maps(&load_test).expect_err("a problem");
+            assert_eq!(problem.reason, "InvalidSpec");
+            let start = format!(".spec.testScript.config.configMap is \"{name}\"");
+            assert!(problem.message.starts_with(&start), "{}", problem.message);
+        }
+        for name in ["test-script", "a.b-c.0"] {
+            let mut load_test = load_test("t");
+            load_test.spec.test_script.config.config_map = name.into();
+            assert!(config_maps(&load_test).is_ok(), "{name}");
         }
     }
 

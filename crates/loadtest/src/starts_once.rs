@@ -11,7 +11,7 @@ use proptest::sample::Index;
 
 use crate::LoadTest;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, at, job_of, load_test};
-use crate::job::was_started;
+use crate::job::{Start, start};
 use crate::lifecycle::{Decision, decide};
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -128,7 +128,7 @@ impl World {
             Decision::StartJob(uid) => {
                 if let Some(job) = self.job().filter(|job| job.metadata.uid.as_ref() == Some(uid)).cloned() {
                     // the patch tests that it was never started
-                    if !was_started(&job) {
+                    if start(&job) == Start::Never {
                         self.starts.entry(owner(&job)).or_default().push(uid.clone());
                         self.jobs.push(Some(job.started()));
                     }
@@ -136,7 +136,7 @@ impl World {
             }
             Decision::DeleteStrayJob(uid) => {
                 if let Some(job) = self.job().filter(|job| job.metadata.uid.as_ref() == Some(uid)) {
-                    assert!(!was_started(job), "a Job that runs was deleted as a stray");
+                    assert_eq!(start(job), Start::Never, "a Job that runs was deleted as a stray");
                     self.jobs.push(None);
                 }
             }

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::ToSpan;
 
 use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PROGRESSING};
 use crate::human_duration::human_duration;
-use crate::job::{WORKER_IMAGE, started_at};
+use crate::job::{Start, WORKER_IMAGE, start};
 use crate::lifecycle::{Decision, Outcome};
 use crate::observed::{JobFact, Observed};
 use crate::plan::Problem;
@@ -76,7 +76,7 @@ fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestSt
 fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     status.job_uid = Some(uid.to_owned());
-    let message = format!("the Job of {} is created", workers_in_words(observed.load_test.count()));
+    let message = format!("the Job of {} is created", workers_in_words(observed.load_test.spec.count));
     set(&mut status, PROGRESSING, "True", "JobCreated", &message, now);
     set(&mut status, COMPLETED, "False", "JobCreated", &message, now);
     status
@@ -94,8 +94,14 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
         "WorkersRunning"
     };
     let waiting = planned.saturating_sub(running + succeeded + failed);
-    let reasons: Vec<_> =
+    let mut reasons: Vec<_> =
         observed.workers.waiting_reasons().into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    let without_pod = waiting.saturating_sub(observed.workers.waiting());
+    if without_pod > 0 {
+        // quota and Pod Security are told on the Job only
+        let name = observed.load_test.name();
+        reasons.push(format!("{without_pod} without a pod, see kubectl describe job {name}"));
+    }
     let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     let message = format!(
         "{}: {waiting} waiting{why}, {running} running, {succeeded} succeeded, {failed} failed",
@@ -111,8 +117,9 @@ fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus
     let ended = observed.workers.ended_at().map_or(now, |at| whole_seconds(at).min(now));
     count(&mut status, observed, ended);
     status.active = 0;
-    if status.start_time.is_some() {
-        status.completion_time = Some(Time(ended));
+    if let Some(Time(start)) = status.start_time {
+        // the clocks are a node's and the manager's: an end before the start is neither's
+        status.completion_time = Some(Time(ended.max(start)));
     }
     let reason = outcome.reason();
     let message = outcome_in_words(observed, outcome);
@@ -127,7 +134,7 @@ fn begun(load_test: &LoadTest) -> LoadTestStatus {
     status.observed_generation = load_test.metadata.generation;
     status.image.get_or_insert_with(|| WORKER_IMAGE.to_owned());
     if status.job_uid.is_none() {
-        status.completions = Some(format!("0/{}", load_test.count()));
+        status.completions = Some(format!("0/{}", load_test.spec.count));
     }
     status
 }
@@ -142,13 +149,16 @@ fn count(status: &mut LoadTestStatus, observed: &Observed, until: Timestamp) {
         status.failed = number(workers.failed);
         status.completions = Some(format!("{}/{}", workers.succeeded, workers.planned));
         let start_time = || job.status.as_ref().and_then(|s| s.start_time.clone());
-        let started = started_at(job).map(|at| Time(whole_seconds(at))).or_else(start_time);
+        let started = match start(job) {
+            Start::At(Some(at)) => Some(Time(whole_seconds(at))),
+            _ => start_time(),
+        };
         status.start_time = status.start_time.take().or(started);
         let template = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
         let image = template.and_then(|s| s.containers.first()).and_then(|c| c.image.clone());
         status.image = image.or(status.image.take());
     }
-    let since = |start: &Time| human_duration(until.as_second() - start.0.as_second());
+    let since = |start: &Time| human_duration((until.as_second() - start.0.as_second()).max(0));
     status.duration = status.start_time.as_ref().map(since);
 }
 
@@ -187,6 +197,9 @@ fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
             if failures.len() > NAMED_FAILURES {
                 causes.push(format!("and {} more", failures.len() - NAMED_FAILURES));
             }
+            // the first of them that still has a log
+            let with_log = failures.keys().find_map(|index| observed.workers.pod_of(*index));
+            causes.extend(with_log.map(|pod| format!("see kubectl logs {pod}")));
             let why = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
             format!("{failed} of {planned} workers failed{why}")
         }
@@ -329,7 +342,7 @@ mod tests {
     fn a_failed_test_is_completed_too_and_names_its_workers() {
         let pods = [pod("t", 0).exited(1, 41), pod("t", 1).exited(0, 51)];
         let over = after(test(), Some(started()), &pods, &Decision::Finish(Outcome::WorkersFailed), 60);
-        let expected = "1 of 2 workers failed: worker 0: exited with code 1";
+        let expected = "1 of 2 workers failed: worker 0: exited with code 1; see kubectl logs t-0-abcde";
         assert_eq!(said(&over, COMPLETED), ("True".into(), "WorkersFailed".into(), expected.into()));
         assert_eq!((status(&over).succeeded, status(&over).failed), (1, 1));
     }

@@ -27,7 +27,7 @@ pub struct Workers {
     pub failed: u32,
     /// Why workers failed, by completion index, as far as it is known.
     pub failures: BTreeMap<u32, String>,
-    /// How the Job itself ended, if it has.
+    /// That the Job itself has ended, if it has.
     pub job_end: Option<JobEnd>,
 }
 
@@ -65,13 +65,11 @@ pub enum WorkerState {
     },
 }
 
-/// How a Job ended.
+/// The end of a Job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobEnd {
-    /// When its final condition came.
+    /// When it completed, or its final condition came.
     pub at: Option<Timestamp>,
-    /// Whether all of it succeeded.
-    pub complete: bool,
 }
 
 impl Workers {
@@ -114,7 +112,12 @@ impl Workers {
         if self.all_ended() {
             return 0;
         }
-        self.count(|state| matches!(state, WorkerState::Waiting(_) | WorkerState::Running))
+        self.waiting() + self.running()
+    }
+
+    /// Number of workers that have a pod whose container does not run yet.
+    pub fn waiting(&self) -> u32 {
+        self.count(|state| matches!(state, WorkerState::Waiting(_)))
     }
 
     /// Number of workers whose container runs.
@@ -152,6 +155,11 @@ impl Workers {
             }
         }
         reasons
+    }
+
+    /// The name of the pod of that completion index, if it is there.
+    pub fn pod_of(&self, index: u32) -> Option<&str> {
+        self.pods.iter().find(|(_, pod)| pod.index == Some(index)).map(|(name, _)| name.as_str())
     }
 
     fn count(&self, is: impl Fn(&WorkerState) -> bool) -> u32 {
@@ -221,7 +229,7 @@ fn job_end(status: &JobStatus) -> Option<JobEnd> {
     let mut conditions = status.conditions.iter().flatten().filter(|c| c.status == "True");
     let end = conditions.find(|c| c.type_ == "Complete" || c.type_ == "Failed")?;
     let at = status.completion_time.as_ref().or(end.last_transition_time.as_ref());
-    Some(JobEnd { at: at.map(instant), complete: end.type_ == "Complete" })
+    Some(JobEnd { at: at.map(instant) })
 }
 
 struct Counted {
@@ -357,14 +365,14 @@ mod tests {
             conditions.iter().fold(job(1), |job, (type_, status)| job.with_condition(type_, status, 20))
         };
         for (conditions, ended) in [
-            (vec![("Complete", "True"), ("SuccessCriteriaMet", "True")], Some(true)),
-            (vec![("Suspended", "False"), ("Failed", "True")], Some(false)),
-            (vec![("Failed", "False")], None),
-            (vec![("FailureTarget", "True")], None),
-            (vec![("Suspended", "True")], None),
+            (vec![("Complete", "True"), ("SuccessCriteriaMet", "True")], true),
+            (vec![("Suspended", "False"), ("Failed", "True")], true),
+            (vec![("Failed", "False")], false),
+            (vec![("FailureTarget", "True")], false),
+            (vec![("Suspended", "True")], false),
         ] {
             let end = workers(&job_with(&conditions), &[]).job_end;
-            assert_eq!(end.map(|e| e.complete), ended, "{conditions:?}");
+            assert_eq!(end.is_some(), ended, "{conditions:?}");
         }
     }
 

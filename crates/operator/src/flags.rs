@@ -90,7 +90,7 @@ pub enum LogFormat {
 pub type Bind = Option<SocketAddr>;
 
 /// Reads Go's form of an address: `:8080` is every address, `0` is none.
-fn address(text: &str) -> Result<AddressOrNone, String> {
+fn address(text: &str) -> Result<Bind, String> {
     if text.is_empty() || text == "0" {
         return Ok(None);
     }
@@ -103,8 +103,6 @@ fn address(text: &str) -> Result<AddressOrNone, String> {
         format!("\"{text}\" is no address: give HOST:PORT such as 127.0.0.1:8080, :PORT for every address, or 0 for none")
     })
 }
-
-type AddressOrNone = Bind;
 
 /// Turns Go's `-flag` into `--flag`, so that the first operator's command lines are understood.
 pub fn modern(args: impl Iterator<Item = String>) -> impl Iterator<Item = String> {

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::flags::Flags;
 use crate::leader::Candidate;
 use crate::metrics::Metrics;
-use crate::serve::{Health, health, metrics, secure_metrics};
-use crate::{controller, leader};
+use crate::serve::{Transport, authorized, health, metrics};
+use crate::{controller, leader, serve};
 
 /// After a signal everything has this long to end.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -70,8 +70,7 @@ async fn run(flags: &Flags) -> Result<()> {
     let own_namespace = config.default_namespace.clone();
     let client = Client::try_from(config.clone()).context("cannot make a client for the cluster")?;
     let counters = Arc::new(Metrics::default());
-    let probes = Arc::new(Health::default());
-    serve(flags, &client, &counters, &probes, &stop).await?;
+    start_servers(flags, &client, &counters, &stop).await?;
 
     let work = async {
         if !flags.leader_elect {
@@ -113,7 +112,6 @@ async fn run(flags: &Flags) -> Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
-    probes.stopping();
     stop.cancel();
     timeout(SHUTDOWN, work).await.context("not everything ended in time")??;
     tracing::info!("stopped");
@@ -121,39 +119,24 @@ async fn run(flags: &Flags) -> Result<()> {
 }
 
 /// Binds all addresses before anything is served, so that one that is taken ends the manager at once.
-async fn serve(
+async fn start_servers(
     flags: &Flags,
     client: &Client,
     counters: &Arc<Metrics>,
-    probes: &Arc<Health>,
     stop: &CancellationToken,
 ) -> Result<()> {
     let health_listener = bind("--health-probe-bind-address", flags.health_probe_bind_address).await?;
     let metrics_listener = bind("--metrics-bind-address", flags.metrics_bind_address).await?;
     let secure_listener = bind("--metrics-secure-bind-address", flags.metrics_secure_bind_address).await?;
-    let plain = |listener: TcpListener, router: Router| {
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!("a server ended: {error}");
-            }
-        });
+    let start = |listener: Option<TcpListener>, router: Router, transport: Transport| {
+        if let Some(listener) = listener {
+            tokio::spawn(serve::serve(listener, router, transport, stop.clone()));
+        }
     };
-    if let Some(listener) = health_listener {
-        plain(listener, health(Arc::clone(probes)));
-    }
-    if let Some(listener) = metrics_listener {
-        plain(listener, metrics(Arc::clone(counters)));
-    }
-    if let Some(listener) = secure_listener {
-        let (router, client, stop) = (metrics(Arc::clone(counters)), client.clone(), stop.clone());
-        tokio::spawn(async move {
-            if let Err(error) = secure_metrics(listener, router, client, stop).await {
-                tracing::error!("the metrics server ended: {error:#}");
-            }
-        });
-    }
+    start(health_listener, health(), Transport::Plain);
+    start(metrics_listener, metrics(Arc::clone(counters)), Transport::Plain);
+    let guarded = authorized(metrics(Arc::clone(counters)), client.clone());
+    start(secure_listener, guarded, Transport::self_signed()?);
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 mod bed;
 
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use bed::{API, Bed, reason_of};
@@ -20,17 +21,20 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 /// A manager needs about this long to do anything, and this long to do all it can.
 const LIFE_MILLISECONDS: std::ops::Range<u64> = 30..700;
 
-/// A manager that lives for so long.
-async fn live_and_be_killed(life: Duration) {
+/// A manager with the operator's rights.
+fn manager() -> Child {
     let kubeconfig = API.kubeconfig(As::Operator);
     let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path"))];
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("killed.log");
     let off = ["--health-probe-bind-address=0".to_owned(), "--metrics-bind-address=0".to_owned()];
     let program = Path::new(env!("CARGO_BIN_EXE_manager"));
-    let mut child = process::start(program, &off, &environment, &log).expect("a manager");
+    process::start(program, &off, &environment, &log).expect("a manager")
+}
+
+async fn kill_after(life: Duration, mut manager: Child) {
     sleep(life).await; // the moment of its death is the fault under test
-    child.kill().expect("killed");
-    child.wait().expect("dead");
+    manager.kill().expect("killed");
+    manager.wait().expect("dead");
 }
 
 /// Numbers that follow from a seed (xorshift64, Marsaglia 2003): a failure can be repeated.
@@ -63,7 +67,7 @@ async fn a_manager_killed_at_random_moments_starts_each_test_once_and_forgets_no
         bed.load_test(&name, 2).await;
         let began = Instant::now();
         loop {
-            live_and_be_killed(Duration::from_millis(random.below(LIFE_MILLISECONDS))).await;
+            kill_after(Duration::from_millis(random.below(LIFE_MILLISECONDS)), manager()).await;
             killed += 1;
             let status = bed.status(&name).await;
             if reason_of(&status, "Completed") == "Succeeded" {
@@ -80,11 +84,13 @@ async fn a_manager_killed_at_random_moments_starts_each_test_once_and_forgets_no
         }
     }
     // a last one that lives says what the killed ones left unsaid
-    live_and_be_killed(Duration::from_secs(4)).await;
+    let last = manager();
     for test in 0..tests {
         let name = format!("t{test}");
+        let said: Vec<_> = bed.until_events(&name, 4).await.into_iter().map(|event| event.1).collect();
+        assert_eq!(said, ["Completed", "Created", "Running", "Running"], "SEED={seed}: events of {name}");
+        let calls = bed.calls();
         let worked = |verb: &str, resource: &str| {
-            let calls = bed.calls();
             calls
                 .iter()
                 .filter(|c| c.verb == verb && c.resource == resource && c.name == name && c.code < 300)
@@ -92,8 +98,17 @@ async fn a_manager_killed_at_random_moments_starts_each_test_once_and_forgets_no
         };
         assert_eq!(worked("create", "jobs"), 1, "SEED={seed}: Jobs of {name}");
         assert_eq!(worked("patch", "jobs"), 1, "SEED={seed}: starts of {name}");
-        let said: Vec<_> = bed.events(&name).await.into_iter().map(|event| event.1).collect();
-        assert_eq!(said, ["Completed", "Created", "Running", "Running"], "SEED={seed}: events of {name}");
     }
+    // and it outlives an API server that is away for a while
+    bed.load_test("after", 1).await;
+    bed.until_reason("after", "WorkersStarting").await;
+    tokio::task::spawn_blocking(|| API.restart(Duration::from_secs(5)))
+        .await
+        .expect("no panic")
+        .expect("it is back");
+    let pod = bed.pods("after", 1).await.remove(0);
+    bed.exit(&pod, 0).await;
+    bed.until_reason("after", "Succeeded").await;
+    kill_after(Duration::ZERO, last).await;
     println!("{killed} kills, {tests} load tests, none started twice, none forgotten");
 }

@@ -139,6 +139,10 @@ async fn log_lines_name_the_object_in_text_and_in_json() {
                 .any(|line| line.contains("decided") && line.contains(&format!("{}/{name}", bed.namespace)))
         })
         .await;
+        // every line of a reconcile names its object
+        for line in decided.lines().filter(|line| line.contains("operator::controller")) {
+            assert!(line.contains("loadtest\":\"") || line.contains("loadtest=\""), "{line}");
+        }
         if name == "json" {
             for line in decided.lines() {
                 serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|e| panic!("{e}: {line}"));

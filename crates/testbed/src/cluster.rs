@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::process;
 use crate::target::Counts;
@@ -23,7 +22,8 @@ pub fn repository() -> PathBuf {
 }
 
 impl Cluster {
-    /// The cluster of `E2E_KUBECONFIG`, or else the one that `hack/cluster/up` started, which `KUBECONFIG` names.
+    /// The cluster of `E2E_KUBECONFIG`, or else the one that `hack/cluster/test` started, which says so. `KUBECONFIG`
+    /// alone is not enough: it may be anybody's, and the tests remove the operator and all load tests.
     ///
     /// # Errors
     /// Neither is set.
@@ -31,20 +31,11 @@ impl Cluster {
         let named = |variable: &str| std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from);
         let given = named("E2E_KUBECONFIG");
         let is_ours = given.is_none();
-        let kubeconfig = given.or_else(|| named("KUBECONFIG")).context(
-            "no cluster: run `make test-e2e`, or set E2E_KUBECONFIG to the kubeconfig of a cluster to test in",
+        let kubeconfig = given.or_else(|| named("HACK_CLUSTER_KUBECONFIG")).context(
+            "no cluster: run `make test-e2e`, or set E2E_KUBECONFIG to the kubeconfig of a cluster to test in, which \
+             loses its operator and all load tests",
         )?;
         Ok(Self { kubeconfig, is_ours })
-    }
-
-    /// A client that lives in the calling runtime.
-    ///
-    /// # Errors
-    /// The kubeconfig cannot be read.
-    pub async fn client(&self) -> Result<kube::Client> {
-        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(kube::Client::try_from(config)?)
     }
 
     /// A command of the repository (such as `./operator-deploy.sh`) or of the PATH, that finds this cluster.

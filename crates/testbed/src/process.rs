@@ -52,18 +52,38 @@ pub fn start(program: &Path, args: &[String], environment: &[(&str, &str)], log:
         .with_context(|| format!("cannot start setpriv (Debian: util-linux) for {}", program.display()))
 }
 
+/// No program that a test runs to its end may take longer, in seconds; coreutils' `timeout` ends it.
+const PATIENCE_SECONDS: u32 = 400;
+
 /// Runs a program to its end and returns what it printed on standard output.
 ///
 /// # Errors
-/// It could not be started, or ended with another code than 0: then its output is part of the error.
-pub fn output(command: &mut Command) -> Result<String> {
-    let said = format!("{command:?}");
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {said}"))?;
+/// It could not be started, took too long, or ended with another code than 0: then its output is part of the error.
+pub fn output(command: &Command) -> Result<String> {
+    let mut bounded = Command::new("timeout");
+    bounded.arg("--kill-after=10").arg(PATIENCE_SECONDS.to_string()).arg(command.get_program());
+    bounded.args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        bounded.current_dir(folder);
+    }
+    let output =
+        bounded.output().with_context(|| format!("cannot start timeout (coreutils) for {command:?}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     anyhow::ensure!(
         output.status.success(),
-        "{said}: {}\n{}{}",
+        "{command:?}: {}{}\n{}{}",
         output.status,
+        if output.status.code() == Some(124) {
+            format!(": not done within {PATIENCE_SECONDS} s")
+        } else {
+            String::new()
+        },
         text(&output.stdout),
         text(&output.stderr)
     );

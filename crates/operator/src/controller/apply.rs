@@ -3,14 +3,13 @@
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Status;
+use loadtest::job::{Start, start};
 use loadtest::plan::{Plan, Problem};
 use loadtest::{LoadTest, Timestamp, job};
 
 use super::observe::get_job;
 use super::{Context, Error, cache};
-
-/// Reason while the API server refuses the Job.
-const JOB_REFUSED: &str = "JobRefused";
 
 fn jobs(context: &Context, load_test: &LoadTest) -> Api<Job> {
     Api::namespaced(context.client.clone(), load_test.metadata.namespace.as_deref().unwrap_or_default())
@@ -33,25 +32,21 @@ pub async fn create_job(
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             Ok(Ok(get_job(context, load_test).await?))
         }
-        // admission, quota or Pod Security: the user's to mend
-        Err(kube::Error::Api(status))
-            if status.is_forbidden() || status.is_invalid() || status.code == 400 =>
-        {
-            let message = format!("the API server refuses the Job: {}", status.message);
-            Ok(Err(Problem { reason: JOB_REFUSED, message }))
+        Err(kube::Error::Api(status)) if is_refusal(&status) => {
+            Ok(Err(Problem::job_refused(&status.message)))
         }
         Err(error) => Err(Error::api("create its Job")(error)),
     }
 }
 
 /// Unsuspends the Job with that UID. Returns the Job of that name as it is afterwards, which is another one if that
-/// Job is gone.
+/// Job is gone, or what the API server has against it.
 pub async fn start_job(
     context: &Context,
     load_test: &LoadTest,
     uid: &str,
     now: Timestamp,
-) -> Result<Option<Job>, Error> {
+) -> Result<Result<Option<Job>, Problem>, Error> {
     let patch = serde_json::from_value(job::start_patch(uid, now)).map_err(Error::Patch)?;
     let patched = jobs(context, load_test)
         .patch(load_test.name(), &PatchParams::default(), &Patch::<()>::Json(patch))
@@ -60,16 +55,28 @@ pub async fn start_job(
         Ok(mut job) => {
             tracing::info!(uid, "started the workers");
             cache::strip_job(&mut job);
-            Ok(Some(job))
+            Ok(Ok(Some(job)))
         }
-        // another Job, or started already: its tests failed
         Err(kube::Error::Api(status))
-            if status.is_not_found() || status.is_conflict() || status.is_invalid() =>
+            if status.is_not_found() || status.is_conflict() || is_refusal(&status) =>
         {
-            get_job(context, load_test).await
+            let job = get_job(context, load_test).await?;
+            let is_startable =
+                |job: &Job| job.metadata.uid.as_deref() == Some(uid) && start(job) == Start::Never;
+            match job {
+                // its tests hold, so it was admission that said no
+                Some(job) if is_startable(&job) => Ok(Err(Problem::job_refused(&status.message))),
+                // another Job, or started already
+                job => Ok(Ok(job)),
+            }
         }
         Err(error) => Err(Error::api("start its Job")(error)),
     }
+}
+
+/// Whether the API server's answer is a lasting no: by admission, or for want of a right.
+fn is_refusal(status: &Status) -> bool {
+    status.is_forbidden() || status.is_invalid() || status.code == 400
 }
 
 /// Deletes the Job with that UID, of which it is known that it never had a pod. Returns the Job of that name as it is

@@ -70,6 +70,11 @@ impl Memory {
         self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
+    /// Forgets all LoadTests but these: what is gone was not always seen to go.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
+    }
+
     fn with<T>(&self, uid: &str, f: impl FnOnce(&mut Memories) -> T) -> T {
         f(self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).entry(uid.to_owned()).or_default())
     }

@@ -4,6 +4,7 @@ mod apply;
 mod cache;
 mod memory;
 mod observe;
+mod patience;
 mod publish;
 mod reconcile;
 
@@ -24,6 +25,7 @@ use tracing::Instrument;
 use crate::metrics::{Ended, Metrics};
 use cache::{Pods, Synced};
 use memory::Memory;
+use patience::Patience;
 
 /// How many LoadTests are reconciled at a time.
 const CONCURRENCY: u16 = 32;
@@ -79,14 +81,19 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
     let selected = |selector| watcher::Config::default().labels(selector);
 
     let (tests_synced, jobs_synced) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
-    let (forget, tests_come) = (Arc::clone(&memory), Arc::clone(&tests_synced));
+    let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
     let load_test_stream = watcher(Api::<LoadTest>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
+        .backoff(Patience::default())
         .modify(|load_test| load_test.metadata.managed_fields = None)
         .reflect(load_test_writer)
         .inspect(move |event| {
-            if let Ok(watcher::Event::Delete(load_test)) = event {
-                forget.forget(load_test.uid());
+            match event {
+                Ok(watcher::Event::Delete(load_test)) => forget.forget(load_test.uid()),
+                Ok(watcher::Event::InitDone) => {
+                    let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
+                    forget.keep_only(&uids);
+                }
+                _ => {}
             }
             if let Ok(event) = event {
                 tests_come.apply(event);
@@ -97,7 +104,7 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
         .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
     let jobs_come = Arc::clone(&jobs_synced);
     let job_stream = watcher(Api::<Job>::all(client.clone()), selected(labels::JOB_SELECTOR))
-        .default_backoff()
+        .backoff(Patience::default())
         .modify(cache::strip_job)
         .reflect(job_writer)
         .inspect(move |event| {
@@ -108,7 +115,7 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
         .touched_objects();
     let index = Arc::clone(&pods);
     let pod_stream = watcher(Api::<Pod>::all(client.clone()), selected(labels::WORKER_SELECTOR))
-        .default_backoff()
+        .backoff(Patience::default())
         .modify(cache::strip_pod)
         .inspect(move |event| {
             if let Ok(event) = event {
@@ -123,6 +130,7 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
         .owns_stream(job_stream)
         .watches_stream(pod_stream, |pod: Pod| cache::load_test_of(&pod))
         .with_config(Config::default().concurrency(CONCURRENCY))
+        .trigger_backoff(Patience::default())
         .graceful_shutdown_on(async move { graceful.cancelled().await })
         .run(measured, retry, context)
         .for_each(|result| async {

@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use loadtest::LoadTest;
 use loadtest::lifecycle::is_settled;
 use loadtest::observed::Observed;
-use loadtest::plan::{ConfigMapFact, Content};
+use loadtest::plan::{self, ConfigMapFact, Content, Problem};
 
 use super::{Context, Error, cache};
 
@@ -46,22 +46,34 @@ pub async fn get_job(context: &Context, load_test: &LoadTest) -> Result<Option<J
     Ok(job)
 }
 
-/// The ConfigMaps that a LoadTest names, each read by its name: there is no right to list them.
-pub async fn config_maps(context: &Context, load_test: &LoadTest) -> Result<Vec<ConfigMapFact>, Error> {
+/// The ConfigMaps that a LoadTest names, each read by its name (there is no right to list them), up to the first that is
+/// missing; or what its user has to mend before they can be read.
+pub async fn config_maps(
+    context: &Context,
+    load_test: &LoadTest,
+) -> Result<Result<Vec<ConfigMapFact>, Problem>, Error> {
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let named = match plan::config_maps(load_test) {
+        Ok(named) => named,
+        Err(problem) => return Ok(Err(problem)),
+    };
     let mut facts = Vec::new();
-    for (field, name) in load_test.spec.config_maps() {
-        let config_map = api.get_opt(&name).await;
-        let keys = match config_map {
+    for (field, name) in named {
+        let keys = match api.get_opt(&name).await {
             Ok(config_map) => config_map.map(keys),
-            // what is no ConfigMap's name is no ConfigMap
-            Err(kube::Error::Api(status)) if status.code == 400 || status.is_invalid() => None,
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                return Ok(Err(Problem::unreadable(&field, &name, &status.message)));
+            }
             Err(error) => return Err(Error::api("read a ConfigMap that it names")(error)),
         };
+        let is_missing = keys.is_none();
         facts.push(ConfigMapFact { field, name, keys });
+        if is_missing {
+            break;
+        }
     }
-    Ok(facts)
+    Ok(Ok(facts))
 }
 
 fn keys(config_map: ConfigMap) -> BTreeMap<String, Content> {

@@ -68,7 +68,7 @@ pub async fn announce(
     now: Timestamp,
 ) -> Result<(), Error> {
     let load_test = &observed.load_test;
-    for announcement in events::due(observed, status) {
+    for announcement in events::due(observed, status, now) {
         if context.memory.was_announced(load_test.uid(), &announcement.name) {
             continue;
         }

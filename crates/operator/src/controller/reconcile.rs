@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
-use loadtest::api::COMPLETED;
 use loadtest::lifecycle::{Decision, decide};
-use loadtest::observed::Observed;
 use loadtest::plan::{Plan, Problem, validate};
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp};
@@ -19,8 +17,6 @@ const WAIT: Duration = Duration::from_secs(5);
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// From nothing to running takes six steps.
 const MAX_STEPS: usize = 12;
-/// A test that ended longer ago than this has had its events.
-const OLD_NEWS_SECONDS: i64 = 600;
 
 /// Does all that can be done for a LoadTest now, and says when to look again.
 pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, Error> {
@@ -31,7 +27,9 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         let decision = decide(&observed, plan.take());
         tracing::debug!(?decision, "decided");
         if let Decision::Leave = decision {
-            announce_recent_end(context, &observed, now).await?;
+            // a manager that was killed after the last status left its event unsaid
+            let status = observed.load_test.status.clone().unwrap_or_default();
+            announce(context, &observed, &status, now).await?;
             return Ok(Action::await_change());
         }
 
@@ -57,26 +55,22 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 return Ok(Action::await_change());
             }
             Decision::MakePlan => {
-                plan = Some(validate(&load_test, &observe::config_maps(context, &load_test).await?));
+                let files = observe::config_maps(context, &load_test).await?;
+                plan = Some(files.and_then(|files| validate(&load_test, &files)));
                 continue;
             }
             Decision::RecordJob(uid) => {
                 tracing::info!(uid, "recorded the Job");
                 continue;
             }
-            Decision::CreateJob(plan_made) => {
-                match apply::create_job(context, &load_test, plan_made).await? {
-                    Ok(job) => job,
-                    Err(problem) => {
-                        plan = Some(Err(problem));
-                        continue;
-                    }
-                }
-            }
+            Decision::CreateJob(plan) => apply::create_job(context, &load_test, plan).await?,
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
-            Decision::DeleteStrayJob(uid) => apply::delete_stray_job(context, &load_test, uid).await?,
+            Decision::DeleteStrayJob(uid) => Ok(apply::delete_stray_job(context, &load_test, uid).await?),
         };
-        observed = observe::observed(context, load_test, job);
+        match job {
+            Ok(job) => observed = observe::observed(context, load_test, job),
+            Err(problem) => plan = Some(Err(problem)),
+        }
     }
     Err(Error::Unsettled)
 }
@@ -88,20 +82,4 @@ fn next_look(not_before: Option<Timestamp>, now: Timestamp) -> Duration {
         None => WRITE_INTERVAL_SECONDS * 1000,
     };
     Duration::from_millis(milliseconds.unsigned_abs())
-}
-
-/// A manager that was killed between the last status and its event left the event unsaid.
-async fn announce_recent_end(context: &Context, observed: &Observed, now: Timestamp) -> Result<(), Error> {
-    let load_test = &observed.load_test;
-    let Some(status) = load_test.status.as_ref().filter(|_| load_test.metadata.deletion_timestamp.is_none())
-    else {
-        return Ok(());
-    };
-    let ended = status.condition(COMPLETED).and_then(|c| c.last_transition_time.as_ref());
-    match ended {
-        Some(ended) if now.as_second() - ended.0.as_second() < OLD_NEWS_SECONDS => {
-            announce(context, observed, status, now).await
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,7 +1,9 @@
-//! What the manager serves: probes and metrics, each on a listener of its own.
+//! What the manager serves: probes and metrics, each on a listener of its own, with bounds that hold for both.
 
-mod plain;
-mod secure;
+mod authorize;
+mod listen;
+mod routes;
 
-pub use plain::{Health, health, metrics};
-pub use secure::secure_metrics;
+pub use authorize::authorized;
+pub use listen::{Transport, serve};
+pub use routes::{health, metrics};

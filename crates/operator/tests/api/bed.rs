@@ -27,6 +27,7 @@ pub const SCRIPT: &str =
 pub static API: LazyLock<ApiServer> = LazyLock::new(|| {
     rustls::crypto::ring::default_provider().install_default().expect("the first provider");
     let server = ApiServer::start(&folder()).expect("an API server");
+    leave_behind(&server);
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/default");
     server.kubectl(&["apply", "-k", manifests.to_str().expect("a path")]).expect("the installation");
     server
@@ -39,6 +40,32 @@ pub static API: LazyLock<ApiServer> = LazyLock::new(|| {
         .expect("the CRD");
     server
 });
+
+/// A LoadTest from the time of a schema that let any name pass, in the namespace `left-behind`.
+fn leave_behind(server: &ApiServer) {
+    let mut crd = serde_json::to_value(loadtest::crd::crd()).expect("JSON");
+    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema.as_object_mut().expect("an object").remove("x-kubernetes-validations");
+    schema["properties"]["spec"]["properties"]["count"] = json!({ "type": "integer", "default": 1 });
+    let apply = |file: &str, manifest: &Value| {
+        let path = folder().join(file);
+        std::fs::write(&path, manifest.to_string()).expect("a file");
+        server.kubectl(&["apply", "-f", path.to_str().expect("a path")]).expect("applied");
+    };
+    apply("lax-crd.json", &crd);
+    server
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])
+        .expect("the lax CRD");
+    server.kubectl(&["create", "namespace", "left-behind"]).expect("a namespace");
+    for (name, count) in [("old.test", 1), ("none", 0)] {
+        let metadata = json!({ "name": name, "namespace": "left-behind" });
+        let (api_version, kind) = ("loadtest.artillery.io/v1alpha1", "LoadTest");
+        apply(
+            "old.json",
+            &json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec(count) }),
+        );
+    }
+}
 
 static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
     std::thread::spawn(|| {
@@ -60,7 +87,17 @@ pub struct Bed {
     pub namespace: String,
 }
 
+async fn admin() -> kube::Client {
+    API.client(As::Admin).await.expect("a client")
+}
+
 impl Bed {
+    /// The namespace in which objects of another time lie, with the controller at work.
+    pub async fn left_behind() -> Self {
+        LazyLock::force(&CONTROLLER);
+        Self { client: admin().await, namespace: "left-behind".to_owned() }
+    }
+
     /// A new namespace, with the controller at work.
     pub async fn new() -> Self {
         LazyLock::force(&CONTROLLER);
@@ -70,7 +107,7 @@ impl Bed {
     /// A new namespace; the controller may be at work, or not yet.
     pub async fn without_controller() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let client = API.client(As::Admin).await.expect("a client");
+        let client = admin().await;
         let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
         let new = Namespace { metadata, ..Namespace::default() };
@@ -170,7 +207,7 @@ impl Bed {
 
     /// Plays the kubelet: the worker's container runs.
     pub async fn run(&self, pod: &Pod) {
-        let state = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
+        let state = json!({ "running": { "startedAt": loadtest::Timestamp::now().to_string() } });
         self.kubelet(pod, "Running", state).await;
     }
 
@@ -242,6 +279,20 @@ impl Bed {
             call.verb == verb && whole == resource
         };
         self.calls().iter().filter(is).count()
+    }
+}
+
+impl Drop for Bed {
+    /// Says what the cluster says of a test that failed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for about in [&["describe", "loadtests"][..], &["get", "jobs,pods,events", "-o", "wide"]] {
+                match API.kubectl(&[&["--namespace", &self.namespace], about].concat()) {
+                    Ok(said) => eprintln!("--- kubectl {} in {}\n{said}", about.join(" "), self.namespace),
+                    Err(error) => eprintln!("{error}"),
+                }
+            }
+        }
     }
 }
 

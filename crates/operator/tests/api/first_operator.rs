@@ -86,3 +86,23 @@ async fn a_finished_test_is_left_as_it_is() {
     assert_eq!(Some(bed.status("old").await), before);
     assert!(bed.job("old").await.is_none());
 }
+
+#[tokio::test]
+async fn what_its_schema_let_pass_is_told_and_never_run() {
+    let bed = Bed::left_behind().await;
+    for (name, part) in [("old.test", "must not contain dots"), ("none", ".spec.count is 0")] {
+        let status = bed.until_reason(name, "InvalidSpec").await;
+        let message = crate::bed::message_of(&status, "Progressing");
+        assert!(message.contains(part), "{message}");
+        assert_eq!(bed.until_events(name, 1).await[0].1, "InvalidSpec");
+        assert!(bed.job(name).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_finished_test_cannot_be_edited() {
+    let bed = Bed::new().await;
+    left_behind(&bed, json!([condition("Progressing", "False"), condition("Completed", "True")])).await;
+    let refusal = bed.refusal("old", crate::bed::spec(3)).await;
+    assert!(refusal.contains("spec cannot be changed once the load test has started"), "{refusal}");
+}

@@ -66,6 +66,15 @@ async fn a_script_must_be_named() {
 }
 
 #[tokio::test]
+async fn what_is_no_config_maps_name_is_refused() {
+    let bed = Bed::without_controller().await;
+    for name in ["my script", "a/b", "a?b", "../../other/configmaps/x", "Upper"] {
+        let refusal = bed.refusal("t", json!({ "testScript": { "config": { "configMap": name } } })).await;
+        assert!(refusal.contains("spec.testScript.config.configMap") && refusal.contains(name), "{refusal}");
+    }
+}
+
+#[tokio::test]
 async fn a_count_that_is_not_given_is_1() {
     let bed = Bed::without_controller().await;
     let test = bed
