@@ -55,7 +55,7 @@ async fn a_killed_manager_and_a_killed_api_server_change_nothing() {
 /// The fault that later tests of a collector stand on: pods of one node lose one address, and nothing else.
 async fn one_address_can_be_cut_off(bed: &Bed) {
     let script = json!({
-        "config": { "target": "http://loadtest-target", "phases": [{ "pause": 120 }] },
+        "config": { "target": "http://127.0.0.1:9", "phases": [{ "duration": 120, "arrivalRate": 1 }] },
         "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
     });
     bed.apply(&list(&[
