@@ -1,0 +1,155 @@
+//! The status in sentences: what is said after which decision, and when it is written.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::*;
+use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
+
+fn test() -> LoadTest {
+    load_test("t").with_count(2).recorded("job-1")
+}
+
+fn started() -> Job {
+    job_of(&test()).started()
+}
+
+/// The status after a decision, stored in the LoadTest.
+fn after(load_test: LoadTest, job: Option<Job>, pods: &[Pod], decision: &Decision, seconds: i64) -> LoadTest {
+    let observed = Observed::new(load_test.clone(), job, &pods.iter().collect::<Vec<_>>());
+    LoadTest { status: next(&observed, decision, at(seconds)), ..load_test }
+}
+
+fn said(load_test: &LoadTest, type_: &str) -> (String, String, String) {
+    let c = status(load_test).condition(type_).expect("the condition").clone();
+    (c.status, c.reason.expect("a reason"), c.message.expect("a message"))
+}
+
+fn since(load_test: &LoadTest, type_: &str) -> Timestamp {
+    status(load_test).condition(type_).and_then(|c| c.last_transition_time.clone()).expect("a time").0
+}
+
+fn status(load_test: &LoadTest) -> &LoadTestStatus {
+    load_test.status.as_ref().expect("a status")
+}
+
+#[test]
+fn a_waiting_test_says_what_for_and_that_nothing_has_run() {
+    let problem = Problem { reason: "MissingTestScript", message: "see field …".into() };
+    let waiting = after(load_test("t").with_count(2), None, &[], &Decision::Wait(problem), 5);
+    assert_eq!(
+        said(&waiting, PROGRESSING),
+        ("False".into(), "MissingTestScript".into(), "see field …".into())
+    );
+    assert!(!status(&waiting).is_over());
+    let s = status(&waiting);
+    assert_eq!(
+        (s.completions.as_deref(), s.duration.as_deref(), s.observed_generation),
+        (Some("0/2"), None, Some(1))
+    );
+}
+
+#[test]
+fn a_running_test_counts_its_workers_and_its_time() {
+    let pods = [pod("t", 0).running(3), pod("t", 1).waiting("ErrImagePull")];
+    let running = after(test(), Some(started()), &pods, &Decision::Follow, 31);
+    let (progressing, reason, message) = said(&running, PROGRESSING);
+    assert_eq!((progressing.as_str(), reason.as_str()), ("True", "WorkersRunning"));
+    assert_eq!(message, "2 workers: 1 waiting (1 ErrImagePull), 1 running, 0 succeeded, 0 failed");
+    let s = status(&running);
+    assert_eq!((s.active, s.succeeded, s.failed, s.duration.as_deref()), (2, 0, 0, Some("30s")));
+    assert_eq!((s.completions.as_deref(), s.image.as_deref()), (Some("0/2"), Some(WORKER_IMAGE)));
+    assert_eq!(s.start_time, Some(Time(at(1))), "the time of the patch that let the workers go");
+}
+
+#[test]
+fn progress_stays_true_when_half_the_workers_have_finished() {
+    let pods = [pod("t", 0).exited(0, 20), pod("t", 1).waiting("ContainerCreating")];
+    let half = after(test(), Some(started()), &pods, &Decision::Follow, 31);
+    assert_eq!(said(&half, PROGRESSING).0, "True");
+    assert_eq!(said(&half, PROGRESSING).1, "WorkersRunning");
+}
+
+#[test]
+fn a_succeeded_test_is_completed_at_the_time_its_last_worker_ended() {
+    let pods = [pod("t", 0).exited(0, 41), pod("t", 1).exited(0, 51)];
+    let over = after(test(), Some(started()), &pods, &Decision::Finish(Outcome::Succeeded), 60);
+    assert_eq!(
+        said(&over, COMPLETED),
+        ("True".into(), "Succeeded".into(), "2 of 2 workers succeeded".into())
+    );
+    assert_eq!(said(&over, PROGRESSING).0, "False");
+    let s = status(&over);
+    assert_eq!((s.completion_time.clone(), s.duration.as_deref()), (Some(Time(at(51))), Some("50s")));
+    assert_eq!((s.active, s.completions.as_deref()), (0, Some("2/2")));
+}
+
+#[test]
+fn a_failed_test_is_completed_too_and_names_its_workers() {
+    let pods = [pod("t", 0).exited(1, 41), pod("t", 1).exited(0, 51)];
+    let over = after(test(), Some(started()), &pods, &Decision::Finish(Outcome::WorkersFailed), 60);
+    let expected = "1 of 2 workers failed: worker 0: exited with code 1; see kubectl logs t-0-abcde";
+    assert_eq!(said(&over, COMPLETED), ("True".into(), "WorkersFailed".into(), expected.into()));
+    assert_eq!((status(&over).succeeded, status(&over).failed), (1, 1));
+}
+
+#[test]
+fn many_failed_workers_are_named_up_to_five() {
+    let many = load_test("t").with_count(8).recorded("job-1");
+    let job = job_of(&many).started().with_indexes("", "0-7");
+    let over = after(many, Some(job), &[], &Decision::Finish(Outcome::WorkersFailed), 60);
+    let message = said(&over, COMPLETED).2;
+    assert!(message.contains("worker 4: its pod is gone; and 3 more"), "{message}");
+}
+
+#[test]
+fn a_test_whose_job_was_deleted_keeps_what_was_seen() {
+    let pods = [pod("t", 0).exited(0, 20), pod("t", 1).running(3)];
+    let running = after(test(), Some(started()), &pods, &Decision::Follow, 31);
+    let over = after(running, None, &[], &Decision::Finish(Outcome::JobDeleted), 40);
+    assert_eq!(said(&over, COMPLETED).1, "JobDeleted");
+    let s = status(&over);
+    assert_eq!((s.active, s.succeeded, s.completions.as_deref()), (0, 1, Some("1/2")));
+    assert_eq!(s.duration.as_deref(), Some("39s"));
+}
+
+#[test]
+fn a_condition_keeps_its_time_while_its_status_stays() {
+    let recorded =
+        after(load_test("t"), Some(job_of(&load_test("t"))), &[], &Decision::RecordJob("job-1".into()), 5);
+    assert_eq!(since(&recorded, PROGRESSING), at(5));
+    let running = after(recorded, Some(job_of(&load_test("t")).started()), &[], &Decision::Follow, 30);
+    assert_eq!((since(&running, PROGRESSING), since(&running, COMPLETED)), (at(5), at(5)));
+    let pods = [pod("t", 0).exited(0, 60)];
+    let job = job_of(&load_test("t")).started();
+    let over = after(running, Some(job), &pods, &Decision::Finish(Outcome::Succeeded), 61);
+    assert_eq!((since(&over, PROGRESSING), since(&over, COMPLETED)), (at(61), at(61)));
+    let types: Vec<_> = status(&over).conditions.iter().map(|c| c.type_.as_str()).collect();
+    assert_eq!(types, [PROGRESSING, COMPLETED], "in a fixed order");
+}
+
+#[test]
+fn decisions_that_are_not_about_the_status_leave_it() {
+    let observed = Observed::new(test(), None, &[]);
+    assert_eq!(next(&observed, &Decision::Leave, at(0)), None);
+}
+
+#[test]
+fn nothing_new_is_not_written() {
+    let running = after(test(), Some(started()), &[], &Decision::Follow, 31);
+    let again = after(running.clone(), Some(started()), &[], &Decision::Follow, 31);
+    assert_eq!(due(status(&running), status(&again), Some(at(0)), at(99)), Write::Nothing);
+}
+
+#[test]
+fn a_passing_second_waits_for_its_turn_and_a_milestone_does_not() {
+    let pods = |n| [pod("t", 0).running(3), pod("t", 1).exited(0, n)];
+    let running = after(test(), Some(started()), &[pod("t", 0).running(3)], &Decision::Follow, 31);
+    let more = after(running.clone(), Some(started()), &pods(35), &Decision::Follow, 36);
+    let (old, new) = (status(&running), status(&more));
+    assert_eq!(due(old, new, Some(at(31)), at(36)), Write::NotBefore(at(41)));
+    assert_eq!(due(old, new, Some(at(31)), at(41)), Write::Now);
+    assert_eq!(due(old, new, None, at(36)), Write::Now, "a fresh process does not know of a write");
+    let over = after(running.clone(), Some(started()), &[], &Decision::Finish(Outcome::Succeeded), 36);
+    assert_eq!(due(old, status(&over), Some(at(31)), at(36)), Write::Now);
+}

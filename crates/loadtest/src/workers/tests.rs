@@ -1,0 +1,122 @@
+//! The workers in sentences: what their Job and pods say of them.
+
+use super::*;
+use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
+
+fn job(count: i32) -> Job {
+    job_of(&load_test("t").with_count(count)).started()
+}
+
+fn workers(job: &Job, pods: &[Pod]) -> Workers {
+    Workers::of(job, &pods.iter().collect::<Vec<_>>())
+}
+
+fn counts(w: &Workers) -> (u32, u32, u32, u32) {
+    (w.active(), w.running(), w.succeeded, w.failed)
+}
+
+#[test]
+fn a_worker_whose_container_ended_has_ended_though_its_side_car_lives_on() {
+    let w = workers(&job(2), &[pod("t", 0).exited(0, 9), pod("t", 1).running(3)]);
+    assert_eq!(counts(&w), (1, 1, 1, 0));
+    assert!(!w.all_ended());
+}
+
+#[test]
+fn one_worker_that_fails_leaves_the_others_running() {
+    let w = workers(&job(2), &[pod("t", 0).exited(1, 9), pod("t", 1).running(3)]);
+    assert_eq!(counts(&w), (1, 1, 0, 1));
+    assert_eq!(w.failures[&0], "exited with code 1");
+    assert!(!w.all_ended());
+}
+
+#[test]
+fn an_index_that_the_job_counted_is_not_counted_again_by_its_pod() {
+    let job = job(3).with_indexes("0", "2");
+    let w = workers(&job, &[pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9), pod("t", 2).exited(0, 9)]);
+    assert_eq!((w.succeeded, w.failed), (2, 1), "the Job says that 2 failed");
+    assert!(w.all_ended());
+}
+
+#[test]
+fn a_pod_that_was_deleted_is_known_by_the_job() {
+    let w = workers(&job(2).with_indexes("1", "0"), &[]);
+    assert_eq!(counts(&w), (0, 0, 1, 1));
+    assert_eq!(w.failures[&0], "its pod is gone");
+}
+
+#[test]
+fn an_evicted_pod_has_failed_and_says_why() {
+    let w = workers(&job(1), &[pod("t", 0).evicted()]);
+    assert_eq!(w.failures[&0], "Evicted");
+    assert!(w.all_ended());
+}
+
+#[test]
+fn pods_of_another_job_do_not_count() {
+    let mut stranger = pod("t", 0).exited(0, 9);
+    stranger.metadata.owner_references.as_mut().expect("owner")[0].uid = "job-0".into();
+    assert_eq!(workers(&job(1), &[stranger]).pods.len(), 0);
+}
+
+#[test]
+fn waiting_workers_say_what_kubernetes_says() {
+    let w = workers(
+        &job(3),
+        &[pod("t", 0).waiting("ImagePullBackOff"), pod("t", 1).waiting("ImagePullBackOff"), pod("t", 2)],
+    );
+    assert_eq!(counts(&w), (3, 0, 0, 0));
+    assert_eq!(w.waiting_reasons(), [("ImagePullBackOff", 2)].into());
+}
+
+#[test]
+fn the_end_is_the_last_containers_or_the_jobs_when_a_pod_is_gone() {
+    let both = [pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 12)];
+    assert_eq!(workers(&job(2), &both).ended_at(), Some(at(12)));
+    let job = job(2).with_indexes("0", "1").with_condition("Failed", "True", 20);
+    assert_eq!(workers(&job, &both[..1]).ended_at(), Some(at(20)));
+}
+
+#[test]
+fn the_final_condition_counts_wherever_it_stands_and_only_if_true() {
+    let job_with = |conditions: &[(&str, &str)]| {
+        conditions.iter().fold(job(1), |job, (type_, status)| job.with_condition(type_, status, 20))
+    };
+    for (conditions, ended) in [
+        (vec![("Complete", "True"), ("SuccessCriteriaMet", "True")], true),
+        (vec![("Suspended", "False"), ("Failed", "True")], true),
+        (vec![("Failed", "False")], false),
+        (vec![("FailureTarget", "True")], false),
+        (vec![("Suspended", "True")], false),
+    ] {
+        let end = workers(&job_with(&conditions), &[]).job_end;
+        assert_eq!(end.is_some(), ended, "{conditions:?}");
+    }
+}
+
+#[test]
+fn workers_that_never_ran_failed_once_the_job_has_ended() {
+    let w = workers(&job(4).with_indexes("0", "").with_condition("Failed", "True", 9), &[]);
+    assert_eq!((w.succeeded, w.failed, w.all_ended()), (1, 3, true));
+}
+
+#[test]
+fn the_first_operators_job_is_counted_by_its_own_counts() {
+    let mut job = job(2).of_the_first_operator();
+    job.status.get_or_insert_default().succeeded = Some(1);
+    let w = workers(&job, &[pod("t", 0).running(3)]);
+    assert_eq!((w.planned, w.succeeded, w.active(), w.all_ended()), (2, 1, 1, false));
+}
+
+#[test]
+fn index_lists_are_read_within_bounds() {
+    for (text, planned, expected) in [
+        ("", 4, vec![]),
+        ("0", 4, vec![0]),
+        ("0,2-3", 4, vec![0, 2, 3]),
+        ("1-4000000000", 3, vec![1, 2]),
+        ("x,3-1,2", 4, vec![2]),
+    ] {
+        assert_eq!(indexes(text, planned), expected.into_iter().collect(), "{text:?}");
+    }
+}
