@@ -100,6 +100,8 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (None, JobFact::Foreign(owner)) => Decision::Wait(taken(load_test, owner.as_deref())),
         (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => Decision::Finish(Outcome::JobDeleted),
         (Some(_), JobFact::Ours(job)) => match (is_suspended(job), start(job)) {
+            // somebody resumed it before we did, and suspended it again: it has run
+            (true, Start::Never) if has_run(load_test) => Decision::Finish(Outcome::JobSuspended),
             (true, Start::Never) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
             (true, Start::Never) => match plan {
                 Some(Err(refused)) => Decision::Wait(refused),
@@ -122,7 +124,8 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
         Some(recorded) => uid(job) != recorded,
         None => is_settled(load_test),
     };
-    (is_another && is_suspended(job) && start(job) == Start::Never).then(|| uid(job))
+    let is_going = job.metadata.deletion_timestamp.is_some();
+    (is_another && !is_going && is_suspended(job) && start(job) == Start::Never).then(|| uid(job))
 }
 
 fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
@@ -136,6 +139,11 @@ pub fn is_settled(load_test: &LoadTest) -> bool {
 
 fn recorded(load_test: &LoadTest) -> Option<&str> {
     load_test.status.as_ref()?.job_uid.as_deref()
+}
+
+/// Whether workers were seen to be let go, by whomever.
+fn has_run(load_test: &LoadTest) -> bool {
+    load_test.status.as_ref().is_some_and(|s| s.start_time.is_some())
 }
 
 /// The first operator wrote conditions only once a Job existed, and never an observed generation: such a LoadTest has
@@ -288,6 +296,25 @@ mod tests {
         let observed = Observed::new(test().recorded("job-1"), Some(job_of(&test())), &[]);
         let refused = Problem::job_refused("a webhook says no");
         assert_eq!(decide(&observed, Some(Err(refused.clone()))), Decision::Wait(refused));
+    }
+
+    #[test]
+    fn a_second_job_that_is_going_already_is_let_go() {
+        let mut second = job_of(&test()).with_uid("job-2");
+        second.metadata.deletion_timestamp = test().being_deleted().metadata.deletion_timestamp;
+        let over = test().recorded("job-1").with_condition("Completed", "True");
+        assert_eq!(decision(over, Some(second.clone()), &[]), Decision::Leave);
+        let running = decision(test().recorded("job-1"), Some(second), &[]);
+        assert_eq!(running, Decision::Finish(Outcome::JobDeleted));
+    }
+
+    #[test]
+    fn a_job_that_somebody_resumed_for_us_and_suspended_is_not_started_again() {
+        let mut load_test = test().recorded("job-1");
+        load_test.status.get_or_insert_default().start_time =
+            load_test.clone().being_deleted().metadata.deletion_timestamp;
+        let over = decision(load_test.clone(), Some(job_of(&load_test)), &[]);
+        assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
     }
 
     #[test]

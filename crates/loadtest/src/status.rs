@@ -9,7 +9,7 @@ use crate::human_duration::human_duration;
 use crate::job::{Start, WORKER_IMAGE, start};
 use crate::lifecycle::{Decision, Outcome};
 use crate::observed::{JobFact, Observed};
-use crate::plan::Problem;
+use crate::plan::{JOB_REFUSED, Problem};
 use crate::workers::Workers;
 use crate::{LoadTest, Timestamp};
 
@@ -68,6 +68,13 @@ pub fn due(
 fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     let Problem { reason, message } = problem;
+    // admission's words may differ each time it refuses: the first ones stand until the spec changes
+    let stored =
+        observed.load_test.status.as_ref().filter(|s| s.observed_generation == status.observed_generation);
+    let same =
+        stored.and_then(|s| s.condition(PROGRESSING)).filter(|c| c.reason.as_deref() == Some(JOB_REFUSED));
+    let said = same.filter(|_| *reason == JOB_REFUSED).and_then(|c| c.message.clone());
+    let message = said.as_ref().unwrap_or(message);
     set(&mut status, PROGRESSING, "False", reason, message, now);
     set(&mut status, COMPLETED, "False", reason, message, now);
     status
@@ -97,7 +104,8 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     let mut reasons: Vec<_> =
         observed.workers.waiting_reasons().into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
     let without_pod = waiting.saturating_sub(observed.workers.waiting());
-    if without_pod > 0 {
+    let since_start = status.start_time.as_ref().map_or(0, |start| now.as_second() - start.0.as_second());
+    if without_pod > 0 && since_start >= WRITE_INTERVAL_SECONDS {
         // quota and Pod Security are told on the Job only
         let name = observed.load_test.name();
         reasons.push(format!("{without_pod} without a pod, see kubectl describe job {name}"));

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::flags::Flags;
 use crate::leader::Candidate;
 use crate::metrics::Metrics;
-use crate::serve::{Transport, authorized, health, metrics};
+use crate::serve::{Readiness, Transport, authorized, health, metrics};
 use crate::{controller, leader, serve};
 
 /// After a signal everything has this long to end.
@@ -70,12 +70,18 @@ async fn run(flags: &Flags) -> Result<()> {
     let own_namespace = config.default_namespace.clone();
     let client = Client::try_from(config.clone()).context("cannot make a client for the cluster")?;
     let counters = Arc::new(Metrics::default());
-    start_servers(flags, &client, &counters, &stop).await?;
+    let readiness = Readiness::default();
+    start_servers(flags, &client, &counters, &readiness, &stop).await?;
+    let control = || {
+        readiness.acts.cancel();
+        counters.leads(true);
+        let synced = readiness.synced.clone();
+        controller::run(client.clone(), instance(), Arc::clone(&counters), synced, stop.clone())
+    };
 
     let work = async {
         if !flags.leader_elect {
-            counters.leads(true);
-            controller::run(client.clone(), instance(), Arc::clone(&counters), stop.clone()).await;
+            control().await;
             return Ok(());
         }
         let mut patient = config;
@@ -88,11 +94,10 @@ async fn run(flags: &Flags) -> Result<()> {
             () = candidate.acquire() => {}
         }
         tracing::info!(lease = leader::LEASE_NAME, "leading");
-        counters.leads(true);
         // the Lease outlives the last write: it is given back only once the controller has ended
         let controller_ended = CancellationToken::new();
         let controlling = async {
-            controller::run(client.clone(), instance(), Arc::clone(&counters), stop.clone()).await;
+            control().await;
             controller_ended.cancel();
         };
         let holding = candidate.hold(controller_ended.clone());
@@ -123,6 +128,7 @@ async fn start_servers(
     flags: &Flags,
     client: &Client,
     counters: &Arc<Metrics>,
+    readiness: &Readiness,
     stop: &CancellationToken,
 ) -> Result<()> {
     let health_listener = bind("--health-probe-bind-address", flags.health_probe_bind_address).await?;
@@ -133,7 +139,7 @@ async fn start_servers(
             tokio::spawn(serve::serve(listener, router, transport, stop.clone()));
         }
     };
-    start(health_listener, health(), Transport::Plain);
+    start(health_listener, health(readiness.clone()), Transport::Plain);
     start(metrics_listener, metrics(Arc::clone(counters)), Transport::Plain);
     let guarded = authorized(metrics(Arc::clone(counters)), client.clone());
     start(secure_listener, guarded, Transport::self_signed()?);

@@ -65,9 +65,12 @@ async fn a_manager_killed_at_random_moments_starts_each_test_once_and_forgets_no
         let name = format!("t{tests}");
         tests += 1;
         bed.load_test(&name, 2).await;
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), killed);
         loop {
-            kill_after(Duration::from_millis(random.below(LIFE_MILLISECONDS)), manager()).await;
+            // a busy machine needs longer lives to get anywhere
+            let longest = LIFE_MILLISECONDS.end * (1 + (killed - before) / 8);
+            let life = random.below(LIFE_MILLISECONDS.start..longest);
+            kill_after(Duration::from_millis(life), manager()).await;
             killed += 1;
             let status = bed.status(&name).await;
             if reason_of(&status, "Completed") == "Succeeded" {
@@ -96,8 +99,12 @@ async fn a_manager_killed_at_random_moments_starts_each_test_once_and_forgets_no
                 .filter(|c| c.verb == verb && c.resource == resource && c.name == name && c.code < 300)
                 .count()
         };
-        assert_eq!(worked("create", "jobs"), 1, "SEED={seed}: Jobs of {name}");
-        assert_eq!(worked("patch", "jobs"), 1, "SEED={seed}: starts of {name}");
+        // a call whose caller died may have no good code in the log: never more than one has
+        assert!(worked("create", "jobs") <= 1, "SEED={seed}: Jobs of {name}");
+        assert!(worked("patch", "jobs") <= 1, "SEED={seed}: starts of {name}");
+        let job = bed.job(&name).await.expect("its Job");
+        assert_eq!(job.metadata.uid, bed.status(&name).await.job_uid, "SEED={seed}: the Job of {name}");
+        bed.pods(&name, 2).await;
     }
     // and it outlives an API server that is away for a while
     bed.load_test("after", 1).await;

@@ -31,6 +31,10 @@ struct Manager {
 
 impl Manager {
     fn start(name: &str, more: &[&str]) -> Self {
+        Self::start_as(As::Operator, name, more)
+    }
+
+    fn start_as(who: As, name: &str, more: &[&str]) -> Self {
         let [health, metrics] = [(); 2].map(|()| free_address());
         let mut args = vec![
             format!("--health-probe-bind-address={health}"),
@@ -38,7 +42,7 @@ impl Manager {
         ];
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
-        let kubeconfig = API.kubeconfig(As::Operator);
+        let kubeconfig = API.kubeconfig(who);
         let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path")), ("POD_NAME", name)];
         let program = Path::new(env!("CARGO_BIN_EXE_manager"));
         let child = process::start(program, &args, &environment, &log).expect("a manager");
@@ -204,6 +208,25 @@ async fn metrics_over_tls_are_for_those_whom_the_api_server_lets_read_them() {
             Err(error) => panic!("{token:?}: {error}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_manager_without_its_rights_is_alive_and_not_ready_and_says_why() {
+    drop(Bed::without_controller().await);
+    let manager = Manager::start_as(As::Stranger, "manager-stranger", &[]);
+    let healthy =
+        async || get(manager.health, "/healthz").await.is_some_and(|(status, _)| status.contains("200"));
+    eventually("alive", SOON, healthy, |healthy| *healthy).await;
+    let why = "the watch on Jobs broke, and is tried again";
+    eventually(
+        "the reason",
+        SOON,
+        async || manager.log(),
+        |log| log.contains(why) && log.contains("forbidden"),
+    )
+    .await;
+    let (status, body) = get(manager.health, "/readyz").await.expect("an answer");
+    assert!(status.contains("503") && body.contains("not synced"), "{status} {body}");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ use crate::process;
 const ADMIN: &str = "admin-token";
 /// The token of the operator's ServiceAccount, with the rights that `config/rbac` gives it.
 const OPERATOR: &str = "operator-token";
+/// The token of somebody without any rights.
+const STRANGER: &str = "stranger-token";
 /// The operator's ServiceAccount as the API server names it.
 const OPERATOR_USER: &str =
     "system:serviceaccount:artillery-operator-system:artillery-operator-controller-manager";
@@ -45,6 +47,8 @@ pub enum As {
     Admin,
     /// The operator, with the rights that its installation gives it.
     Operator,
+    /// Somebody without any rights.
+    Stranger,
 }
 
 impl ApiServer {
@@ -63,7 +67,7 @@ impl ApiServer {
         fs::create_dir_all(folder)?;
         let pki = pki::make(folder)?;
         let tokens = format!(
-            "{ADMIN},admin,admin,system:masters\n{OPERATOR},{OPERATOR_USER},operator,\"system:serviceaccounts,system:serviceaccounts:artillery-operator-system\"\n"
+            "{ADMIN},admin,admin,system:masters\n{OPERATOR},{OPERATOR_USER},operator,\"system:serviceaccounts,system:serviceaccounts:artillery-operator-system\"\n{STRANGER},stranger,stranger\n"
         );
         fs::write(folder.join("tokens.csv"), tokens)?;
 
@@ -82,7 +86,7 @@ impl ApiServer {
             api_server: Mutex::new(api_server),
             others: Mutex::new(vec![etcd]),
         };
-        for who in [As::Admin, As::Operator] {
+        for who in [As::Admin, As::Operator, As::Stranger] {
             fs::write(server.kubeconfig(who), server.kubeconfig_text(who))?;
         }
         server.wait_ready()?;
@@ -96,6 +100,7 @@ impl ApiServer {
         self.folder.join(match who {
             As::Admin => "admin.kubeconfig",
             As::Operator => "operator.kubeconfig",
+            As::Stranger => "stranger.kubeconfig",
         })
     }
 
@@ -198,6 +203,7 @@ impl ApiServer {
         let token = match who {
             As::Admin => ADMIN,
             As::Operator => OPERATOR,
+            As::Stranger => STRANGER,
         };
         let (url, ca) = (&self.url, self.pki.ca.display());
         format!(

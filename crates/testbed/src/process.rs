@@ -61,7 +61,9 @@ const PATIENCE_SECONDS: u32 = 400;
 /// It could not be started, took too long, or ended with another code than 0: then its output is part of the error.
 pub fn output(command: &Command) -> Result<String> {
     let mut bounded = Command::new("timeout");
-    bounded.arg("--kill-after=10").arg(PATIENCE_SECONDS.to_string()).arg(command.get_program());
+    // in the foreground: a signal to the test's process group must reach what it runs
+    bounded.args(["--foreground", "--kill-after=10"]).arg(PATIENCE_SECONDS.to_string());
+    bounded.arg(command.get_program());
     bounded.args(command.get_args()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
         match value {

@@ -50,6 +50,26 @@ fn a_waiting_test_says_what_for_and_that_nothing_has_run() {
 }
 
 #[test]
+fn admissions_changing_words_are_no_news() {
+    let refused =
+        |load_test, words| after(load_test, None, &[], &Decision::Wait(Problem::job_refused(words)), 5);
+    let first = refused(load_test("t"), "request 1");
+    let second = refused(first.clone(), "request 2");
+    assert_eq!(due(status(&first), status(&second), None, at(99)), Write::Nothing);
+}
+
+#[test]
+fn workers_that_get_no_pod_are_told_after_a_while() {
+    let message = |seconds| {
+        let running = after(test(), Some(started()), &[pod("t", 0).running(3)], &Decision::Follow, seconds);
+        said(&running, PROGRESSING).2
+    };
+    assert_eq!(message(5), "2 workers: 1 waiting, 1 running, 0 succeeded, 0 failed");
+    let hint = "1 waiting (1 without a pod, see kubectl describe job t)";
+    assert!(message(11).contains(hint), "{}", message(11));
+}
+
+#[test]
 fn a_running_test_counts_its_workers_and_its_time() {
     let pods = [pod("t", 0).running(3), pod("t", 1).waiting("ErrImagePull")];
     let running = after(test(), Some(started()), &pods, &Decision::Follow, 31);

@@ -65,7 +65,9 @@ pub async fn start_job(
                 |job: &Job| job.metadata.uid.as_deref() == Some(uid) && start(job) == Start::Never;
             match job {
                 // its tests hold, so it was admission that said no
-                Some(job) if is_startable(&job) => Ok(Err(Problem::job_refused(&status.message))),
+                Some(job) if is_startable(&job) && is_refusal(&status) => {
+                    Ok(Err(Problem::job_refused(&status.message)))
+                }
                 // another Job, or started already
                 job => Ok(Ok(job)),
             }

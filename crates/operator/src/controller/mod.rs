@@ -11,7 +11,7 @@ mod reconcile;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -72,8 +72,15 @@ impl Error {
     }
 }
 
-/// Runs the controller on all namespaces until `stop`; returns once the reconciles under way have ended.
-pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, stop: CancellationToken) {
+/// Runs the controller on all namespaces until `stop`; returns once the reconciles under way have ended. `synced` is
+/// cancelled once it knows all there is.
+pub async fn run(
+    client: kube::Client,
+    instance: String,
+    metrics: Arc<Metrics>,
+    synced: CancellationToken,
+    stop: CancellationToken,
+) {
     let (load_tests, load_test_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let pods = Arc::new(Pods::default());
@@ -125,19 +132,22 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
         .touched_objects();
 
     let graceful = stop.clone();
+    let context_synced = (Arc::clone(&jobs_synced), Arc::clone(&pods));
     let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, memory, metrics });
-    let controlling = Controller::for_stream(load_test_stream, load_tests)
-        .owns_stream(job_stream)
-        .watches_stream(pod_stream, |pod: Pod| cache::load_test_of(&pod))
+    let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
+        .owns_stream(heard("Jobs", job_stream))
+        .watches_stream(heard("pods", pod_stream), |pod: Pod| cache::load_test_of(&pod))
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .trigger_backoff(Patience::default())
         .graceful_shutdown_on(async move { graceful.cancelled().await })
         .run(measured, retry, context)
-        .for_each(|result| async {
-            if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = result {
-                tracing::warn!("watch: {error}");
-            }
-        });
+        .for_each(|_| std::future::ready(()));
+    let knows_all = async {
+        tests_synced.wait().await;
+        context_synced.0.wait().await;
+        context_synced.1.synced.wait().await;
+        synced.cancel();
+        std::future::pending::<()>().await;
+    };
     // before the first list is whole nothing can be under way, and the controller would wait for it
     let stopped_early = async {
         stop.cancelled().await;
@@ -146,9 +156,26 @@ pub async fn run(client: kube::Client, instance: String, metrics: Arc<Metrics>, 
         }
     };
     tokio::select! {
+        () = knows_all => {}
         () = controlling => {}
         () = stopped_early => {}
     }
+}
+
+/// Tells a watch's errors and keeps them from the controller, which would stop listening to all watches for a while.
+fn heard<K>(
+    what: &'static str,
+    stream: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static
+where
+    K: Send + 'static,
+{
+    stream.filter(move |item| {
+        if let Err(error) = item {
+            tracing::warn!("the watch on {what} broke, and is tried again: {error}");
+        }
+        std::future::ready(item.is_ok())
+    })
 }
 
 fn uid_and_generation(load_test: &LoadTest) -> Option<u64> {

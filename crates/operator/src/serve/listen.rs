@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_CONNECTIONS: usize = 64;
 /// How long a handshake or a request's head may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection may last.
-const CONNECTION_LIFE: Duration = Duration::from_secs(300);
+/// How long a connection may last: one request's time, for none is kept alive, lest a few idle ones take all places.
+const CONNECTION_LIFE: Duration = Duration::from_secs(15);
 
 /// What the router's bytes travel in.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, transport: Transport, 
                     drop(place);
                 });
             }
-            (Ok(_), Err(_)) => tracing::warn!("more than {MAX_CONNECTIONS} connections: one was closed"),
+            (Ok(_), Err(_)) => tracing::debug!("more than {MAX_CONNECTIONS} connections: one was closed"),
             (Err(error), _) => {
                 tracing::warn!("cannot accept connections: {error}");
                 sleep(Duration::from_millis(100)).await; // out of file descriptors: a retry at once would spin
@@ -92,6 +92,7 @@ async fn handle(transport: Transport, stream: TcpStream, router: Router) -> Resu
 async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) -> Result<()> {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(PATIENCE)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     timeout(CONNECTION_LIFE, connection).await.context("a long connection")??;

@@ -6,4 +6,4 @@ mod routes;
 
 pub use authorize::authorized;
 pub use listen::{Transport, serve};
-pub use routes::{health, metrics};
+pub use routes::{Readiness, health, metrics};

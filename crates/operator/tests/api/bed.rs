@@ -72,7 +72,8 @@ static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let client = API.client(As::Operator).await.expect("a client");
-            operator::controller::run(client, "test".into(), Arc::default(), CancellationToken::new()).await;
+            let (synced, stop) = (CancellationToken::new(), CancellationToken::new());
+            operator::controller::run(client, "test".into(), Arc::default(), synced, stop).await;
         });
     });
 });

@@ -17,6 +17,9 @@ async fn a_test_that_ended_costs_nothing_whatever_its_outcome() {
         bed.until_reason(name, reason).await;
         bed.until_events(name, 3).await;
     }
+    // an event is there before its line in the audit log is
+    let announced = async || bed.count_calls("create", "events");
+    eventually("the audit log is whole", SOON, announced, |n| *n == 6).await;
     let calls = bed.calls().len();
     // another test's whole life, elsewhere, is time enough
     let elsewhere = Bed::new().await;
