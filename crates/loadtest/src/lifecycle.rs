@@ -116,6 +116,19 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
     }
 }
 
+/// Whether a cached Job is not enough to decide by: that the recorded Job is gone ends a test, and a cache that does not
+/// have it, or still has another of its name, may be behind.
+pub fn wants_fresh_job(load_test: &LoadTest, cached: Option<&Job>) -> bool {
+    if is_settled(load_test) {
+        return false;
+    }
+    match (recorded(load_test), cached) {
+        (_, None) => true,
+        (Some(recorded), Some(job)) => uid(job) != recorded,
+        (None, Some(_)) => false,
+    }
+}
+
 /// A second Job that was made from an old view, and never started; also after the test is over.
 fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
     let job = job.ours()?;
@@ -132,7 +145,7 @@ fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
 }
 
 /// Over or going: nothing is created, changed or told any more.
-pub fn is_settled(load_test: &LoadTest) -> bool {
+fn is_settled(load_test: &LoadTest) -> bool {
     load_test.metadata.deletion_timestamp.is_some() || load_test.status.as_ref().is_some_and(|s| s.is_over())
 }
 
@@ -382,6 +395,17 @@ mod tests {
     fn the_first_operators_finished_test_is_left_alone() {
         let old = test().with_condition("Progressing", "False").with_condition("Completed", "True");
         assert_eq!(decision(old, None, &[]), Decision::Leave);
+    }
+
+    #[test]
+    fn a_job_that_is_absent_or_another_is_asked_for_before_a_test_is_ended() {
+        let job = job_of(&test());
+        assert!(wants_fresh_job(&test(), None));
+        assert!(!wants_fresh_job(&test(), Some(&job)));
+        assert!(!wants_fresh_job(&test().recorded("job-1"), Some(&job)));
+        assert!(wants_fresh_job(&test().recorded("job-2"), Some(&job)));
+        let over = test().recorded("job-2").with_condition("Completed", "True");
+        assert!(!wants_fresh_job(&over, Some(&job)) && !wants_fresh_job(&over, None));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A small model of managers, API server and crashes: no order of events starts a load test twice (invariant 1).
+//! A small model of managers, API server and crashes: no order of events starts a load test twice (invariant 1), and none
+//! ends one that runs.
 //!
 //! The managers run the real [`decide`] on real objects, but on any *old* view of them; writes are refused exactly where
 //! the API server refuses them. A crash is a manager that never does what it decided.
@@ -12,7 +13,7 @@ use proptest::sample::Index;
 use crate::LoadTest;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, at, job_of, load_test};
 use crate::job::{Start, start};
-use crate::lifecycle::{Decision, decide};
+use crate::lifecycle::{Decision, decide, wants_fresh_job};
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::status::next;
@@ -59,6 +60,8 @@ struct World {
     jobs: Vec<Option<Job>>,
     managers: [Option<(LoadTest, Decision)>; MANAGERS],
     uids: u32,
+    /// Whether somebody deleted or suspended a Job since the LoadTest was created.
+    meddled: bool,
     /// How often a Job of a LoadTest (by UID) was let go.
     starts: BTreeMap<String, Vec<String>>,
 }
@@ -71,6 +74,7 @@ impl World {
             jobs: vec![None],
             managers: [None, None],
             uids: 0,
+            meddled: false,
             starts: BTreeMap::new(),
         }
     }
@@ -92,13 +96,18 @@ impl World {
                 }
             }
             Event::Crash { manager } => self.managers[manager] = None,
-            Event::DeleteJob => self.jobs.push(None),
+            Event::DeleteJob => {
+                self.meddled = true;
+                self.jobs.push(None);
+            }
             Event::SuspendJob => {
+                self.meddled = true;
                 if let Some(job) = self.job().cloned() {
                     self.jobs.push(Some(job.suspended()));
                 }
             }
             Event::Recreate => {
+                self.meddled = false;
                 let mut again = load_test("t").with_count(2);
                 again.metadata.uid = Some(self.uid("t"));
                 let version = self.load_tests.len() + 1;
@@ -114,8 +123,8 @@ impl World {
 
     fn look(&mut self, manager: usize, load_test: Index, job: Index) {
         let load_test = load_test.get(&self.load_tests).clone();
-        // a Job that the cache does not have is asked for
-        let job = job.get(&self.jobs).clone().or_else(|| self.job().cloned());
+        let cached = job.get(&self.jobs).clone();
+        let job = if wants_fresh_job(&load_test, cached.as_ref()) { self.job().cloned() } else { cached };
         self.managers[manager] = Some(decided(load_test, job));
     }
 
@@ -143,6 +152,10 @@ impl World {
             Decision::RecordJob(_) | Decision::Wait(_) | Decision::Follow | Decision::Finish(_) => {
                 // the status patch names UID and resourceVersion
                 if seen.metadata.resource_version == self.live().metadata.resource_version {
+                    assert!(
+                        self.meddled || !matches!(decision, Decision::Finish(_)),
+                        "{decision:?}, though nobody touched the Job, and its workers run"
+                    );
                     let observed = Observed::new(seen.clone(), self.job().cloned(), &[]);
                     let status = next(&observed, &decision, at(0));
                     let version = self.load_tests.len() + 1;

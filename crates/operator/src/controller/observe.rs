@@ -7,23 +7,23 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use loadtest::LoadTest;
-use loadtest::lifecycle::is_settled;
+use loadtest::lifecycle::wants_fresh_job;
 use loadtest::observed::Observed;
 use loadtest::plan::{self, ConfigMapFact, Content, Problem};
 
 use super::{Context, Error, cache};
 
-/// The facts about a LoadTest. A Job that the cache does not have is asked for: the cache may be behind, and what is
-/// gone ends a test, unless it has ended already.
+/// The facts about a LoadTest, from the caches as far as these are enough.
 pub async fn observe(context: &Context, cached: &LoadTest) -> Result<Observed, Error> {
     context.jobs_synced.wait().await;
     context.pods.synced.wait().await;
     let load_test = context.memory.freshest(cached);
     let namespace = load_test.metadata.namespace.clone().unwrap_or_default();
-    let job = match context.jobs.get(&ObjectRef::new(load_test.name()).within(&namespace)) {
-        Some(job) => Some(Job::clone(&job)),
-        None if is_settled(&load_test) => None,
-        None => get_job(context, &load_test).await?,
+    let cached = context.jobs.get(&ObjectRef::new(load_test.name()).within(&namespace));
+    let job = if wants_fresh_job(&load_test, cached.as_deref()) {
+        get_job(context, &load_test).await?
+    } else {
+        cached.map(|job| Job::clone(&job))
     };
     Ok(observed(context, load_test, job))
 }
