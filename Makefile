@@ -67,7 +67,7 @@ faults: ## Kill the manager at 100 random moments (KILLS=, SEED=) against a real
 	TESTBED_BIN=$$(hack/cluster/build) KILLS=$${KILLS:-100} \
 	  cargo test -p operator --test killed --locked -- --nocapture
 
-test-cluster: ## Try what hack/cluster promises (5 minutes; not a part of make test)
+test-cluster: ## Try what hack/cluster promises (7 minutes; not a part of make test)
 	hack/cluster/selftest
 
 cluster: ## Start a Kubernetes of two nodes on this Linux machine, without Docker
