@@ -1,0 +1,225 @@
+//! The lifecycle in sentences: what is done next, by the facts.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::*;
+use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, job_of, load_test, pod};
+
+fn plan() -> Plan {
+    Plan { workers: 2, environment: None, config_maps: vec!["test-script".into()] }
+}
+
+fn test() -> LoadTest {
+    load_test("t").with_count(2)
+}
+
+fn decision(load_test: LoadTest, job: Option<Job>, pods: &[Pod]) -> Decision {
+    decide(&Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>()), Some(Ok(plan())))
+}
+
+fn waits_for(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Wait(problem) => problem.reason,
+        other => panic!("{other:?} is not waiting"),
+    }
+}
+
+#[test]
+fn a_new_test_gets_its_job() {
+    assert_eq!(decision(test(), None, &[]), Decision::CreateJob(plan()));
+}
+
+#[test]
+fn a_test_with_a_problem_waits_until_it_is_mended() {
+    let problem = Problem { reason: "MissingTestScript", message: "…".into() };
+    let observed = Observed::new(test(), None, &[]);
+    assert_eq!(decide(&observed, Some(Err(problem.clone()))), Decision::Wait(problem));
+}
+
+#[test]
+fn a_created_job_is_recorded_before_it_is_started() {
+    assert_eq!(decision(test(), Some(job_of(&test())), &[]), Decision::RecordJob("job-1".into()));
+}
+
+#[test]
+fn a_recorded_job_is_started() {
+    let job = job_of(&test());
+    assert_eq!(decision(test().recorded("job-1"), Some(job), &[]), Decision::StartJob("job-1".into()));
+}
+
+#[test]
+fn a_started_job_is_followed() {
+    let job = job_of(&test()).started();
+    let pods = [pod("t", 0).running(3), pod("t", 1)];
+    assert_eq!(decision(test().recorded("job-1"), Some(job), &pods), Decision::Follow);
+}
+
+#[test]
+fn a_test_is_over_when_its_workers_ended_though_the_job_has_not_said_so() {
+    let job = job_of(&test()).started();
+    let pods = [pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9)];
+    let over = decision(test().recorded("job-1"), Some(job.clone()), &pods);
+    assert_eq!(over, Decision::Finish(Outcome::Succeeded));
+    let pods = [pod("t", 0).exited(0, 9), pod("t", 1).exited(21, 9)];
+    let over = decision(test().recorded("job-1"), Some(job), &pods);
+    assert_eq!(over, Decision::Finish(Outcome::WorkersFailed));
+}
+
+#[test]
+fn a_failed_job_ends_the_test() {
+    let job = job_of(&test()).started().with_condition("Failed", "True", 9).with_indexes("0", "1");
+    assert_eq!(decision(test().recorded("job-1"), Some(job), &[]), Decision::Finish(Outcome::WorkersFailed));
+}
+
+#[test]
+fn a_finished_test_whose_job_was_deleted_is_left_alone() {
+    let over = test().recorded("job-1").with_condition("Completed", "True");
+    assert_eq!(decision(over, None, &[]), Decision::Leave);
+}
+
+#[test]
+fn a_running_test_whose_job_was_deleted_is_over_and_never_started_again() {
+    assert_eq!(decision(test().recorded("job-1"), None, &[]), Decision::Finish(Outcome::JobDeleted));
+}
+
+#[test]
+fn a_recorded_job_that_somebody_replaced_ends_the_test() {
+    let theirs = job_of(&test()).with_uid("job-2").unowned();
+    let over = decision(test().recorded("job-1"), Some(theirs), &[]);
+    assert_eq!(over, Decision::Finish(Outcome::JobDeleted));
+}
+
+#[test]
+fn a_second_job_made_from_a_stale_view_is_deleted_unstarted() {
+    let second = job_of(&test()).with_uid("job-2");
+    let stray = decision(test().recorded("job-1"), Some(second.clone()), &[]);
+    assert_eq!(stray, Decision::DeleteStrayJob("job-2".into()));
+    let started = decision(test().recorded("job-1"), Some(second.started()), &[]);
+    assert_eq!(started, Decision::Finish(Outcome::JobDeleted), "what runs is never deleted as a stray");
+}
+
+#[test]
+fn a_second_job_is_deleted_also_when_the_test_is_over() {
+    let over = test().recorded("job-1").with_condition("Completed", "True");
+    let second = job_of(&test()).with_uid("job-2");
+    assert_eq!(decision(over.clone(), Some(second.clone()), &[]), Decision::DeleteStrayJob("job-2".into()));
+    assert_eq!(decision(over.being_deleted(), Some(second), &[]), Decision::Leave);
+}
+
+#[test]
+fn a_start_that_the_api_server_refuses_is_waited_for() {
+    let observed = Observed::new(test().recorded("job-1"), Some(job_of(&test())), &[]);
+    let refused = Problem::job_refused("a webhook says no");
+    assert_eq!(decide(&observed, Some(Err(refused.clone()))), Decision::Wait(refused));
+}
+
+#[test]
+fn a_second_job_that_is_going_already_is_let_go() {
+    let mut second = job_of(&test()).with_uid("job-2");
+    second.metadata.deletion_timestamp = test().being_deleted().metadata.deletion_timestamp;
+    let over = test().recorded("job-1").with_condition("Completed", "True");
+    assert_eq!(decision(over, Some(second.clone()), &[]), Decision::Leave);
+    let running = decision(test().recorded("job-1"), Some(second), &[]);
+    assert_eq!(running, Decision::Finish(Outcome::JobDeleted));
+}
+
+#[test]
+fn an_old_view_of_a_job_that_runs_ends_nothing() {
+    let mut load_test = test().recorded("job-1");
+    let before = job_of(&load_test);
+    load_test.status.get_or_insert_default().start_time = test().being_deleted().metadata.deletion_timestamp;
+    assert_eq!(decision(load_test, Some(before), &[]), Decision::StartJob("job-1".into()));
+}
+
+#[test]
+fn a_suspended_job_whose_annotation_is_gone_may_have_run_and_is_not_started() {
+    let mut job = job_of(&test());
+    job.metadata.annotations = None;
+    let over = decision(test().recorded("job-1"), Some(job), &[]);
+    assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+}
+
+#[test]
+fn the_first_operators_job_that_somebody_suspended_is_not_blamed_on_the_cluster() {
+    let job = job_of(&test()).of_the_first_operator().suspended();
+    let over = decision(test().recorded("job-1"), Some(job), &[]);
+    assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+}
+
+#[test]
+fn a_test_that_is_being_deleted_creates_nothing() {
+    assert_eq!(decision(test().being_deleted(), None, &[]), Decision::Leave);
+    assert_eq!(decision(test().recorded("job-1").being_deleted(), None, &[]), Decision::Leave);
+}
+
+#[test]
+fn a_job_of_somebody_else_is_reported_and_not_adopted() {
+    let unowned = decision(test(), Some(job_of(&test()).unowned()), &[]);
+    assert_eq!(waits_for(&unowned), "JobNameTaken");
+    let cron = decision(test(), Some(job_of(&test()).owned_by("CronJob", "nightly", "uid-9")), &[]);
+    let Decision::Wait(problem) = cron else { panic!("{cron:?}") };
+    assert!(problem.message.contains("belongs to CronJob/nightly"), "{}", problem.message);
+}
+
+#[test]
+fn a_job_of_an_earlier_test_of_that_name_is_waited_for() {
+    let earlier = job_of(&test()).owned_by("LoadTest", "t", "uid-of-the-earlier-t");
+    assert_eq!(waits_for(&decision(test(), Some(earlier), &[])), "WaitingForEarlierJob");
+}
+
+#[test]
+fn a_job_that_somebody_suspended_after_the_start_is_not_started_again() {
+    let job = job_of(&test()).started().suspended();
+    let over = decision(test().recorded("job-1"), Some(job), &[pod("t", 0).running(3)]);
+    assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+}
+
+#[test]
+fn a_cluster_that_drops_backoff_limit_per_index_is_refused_before_anything_runs() {
+    let mut job = job_of(&test());
+    job.spec.as_mut().expect("a spec").backoff_limit_per_index = None;
+    let refused = decision(test().recorded("job-1"), Some(job), &[]);
+    assert_eq!(refused, Decision::Finish(Outcome::KubernetesTooOld));
+}
+
+#[test]
+fn the_first_operators_running_test_is_followed() {
+    let old = test().with_condition("Progressing", "True");
+    let mut old = old;
+    old.status.as_mut().expect("a status").observed_generation = None;
+    let job = job_of(&test()).of_the_first_operator();
+    assert_eq!(decision(old.clone(), Some(job.clone()), &[]), Decision::RecordJob("job-1".into()));
+    assert_eq!(decision(old.recorded("job-1"), Some(job), &[pod("t", 0).running(3)]), Decision::Follow);
+}
+
+#[test]
+fn the_first_operators_test_without_a_job_is_over_and_not_run_again() {
+    let old = test().with_condition("Progressing", "Unknown");
+    assert_eq!(decision(old, None, &[]), Decision::Finish(Outcome::JobDeleted));
+}
+
+#[test]
+fn the_first_operators_finished_test_is_left_alone() {
+    let old = test().with_condition("Progressing", "False").with_condition("Completed", "True");
+    assert_eq!(decision(old, None, &[]), Decision::Leave);
+}
+
+#[test]
+fn a_job_that_is_absent_or_another_is_asked_for_before_a_test_is_ended() {
+    let job = job_of(&test());
+    assert!(wants_fresh_job(&test(), None));
+    assert!(!wants_fresh_job(&test(), Some(&job)));
+    assert!(!wants_fresh_job(&test().recorded("job-1"), Some(&job)));
+    assert!(wants_fresh_job(&test().recorded("job-2"), Some(&job)));
+    let over = test().recorded("job-2").with_condition("Completed", "True");
+    assert!(!wants_fresh_job(&over, Some(&job)) && !wants_fresh_job(&over, None));
+}
+
+#[test]
+fn files_are_looked_at_only_before_a_job_is_created() {
+    let wants = |load_test, job| decide(&Observed::new(load_test, job, &[]), None) == Decision::MakePlan;
+    assert!(wants(test(), None));
+    assert!(!wants(test(), Some(job_of(&test()))));
+    assert!(!wants(test().recorded("job-1"), None));
+    assert!(!wants(test().being_deleted(), None));
+}
