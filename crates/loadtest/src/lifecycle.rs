@@ -100,10 +100,10 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (None, JobFact::Foreign(owner)) => Decision::Wait(taken(load_test, owner.as_deref())),
         (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => Decision::Finish(Outcome::JobDeleted),
         (Some(_), JobFact::Ours(job)) => match (is_suspended(job), start(job)) {
-            // also of an old view of a Job that runs already: then the patch's tests fail, and the Job is read anew
             (true, Start::Never) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
             (true, Start::Never) => match plan {
                 Some(Err(refused)) => Decision::Wait(refused),
+                // also on an old view of a Job that runs already: then the patch's tests fail, and the Job is read anew
                 _ => Decision::StartJob(uid(job)),
             },
             _ if workers.all_ended() => Decision::Finish(outcome(observed)),

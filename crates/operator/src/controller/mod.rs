@@ -132,7 +132,7 @@ pub async fn run(
         .touched_objects();
 
     let graceful = stop.clone();
-    let context_synced = (Arc::clone(&jobs_synced), Arc::clone(&pods));
+    let (all_jobs, all_pods) = (Arc::clone(&jobs_synced), Arc::clone(&pods));
     let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, memory, metrics });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))
@@ -143,8 +143,8 @@ pub async fn run(
         .for_each(|_| std::future::ready(()));
     let knows_all = async {
         tests_synced.wait().await;
-        context_synced.0.wait().await;
-        context_synced.1.synced.wait().await;
+        all_jobs.wait().await;
+        all_pods.synced.wait().await;
         synced.cancel();
         std::future::pending::<()>().await;
     };

@@ -9,6 +9,14 @@ use testbed::eventually::eventually;
 
 use crate::bed::{Bed, SOON, is};
 
+/// The LoadTest `t`, whose one worker runs.
+async fn running(bed: &Bed) {
+    bed.load_test("t", 1).await;
+    let pod = bed.pods("t", 1).await.remove(0);
+    bed.run(&pod).await;
+    bed.until_reason("t", "WorkersRunning").await;
+}
+
 #[tokio::test]
 async fn deleting_a_finished_job_does_not_run_the_test_again() {
     let bed = Bed::new().await;
@@ -30,10 +38,7 @@ async fn deleting_a_finished_job_does_not_run_the_test_again() {
 async fn deleting_a_running_job_ends_the_test_and_says_so() {
     let bed = Bed::new().await;
     bed.script().await;
-    bed.load_test("t", 1).await;
-    let pod = bed.pods("t", 1).await.remove(0);
-    bed.run(&pod).await;
-    bed.until_reason("t", "WorkersRunning").await;
+    running(&bed).await;
     bed.api::<Job>().delete("t", &DeleteParams::background()).await.expect("deleted");
     let status = bed.until("t", "the end", |status| is(status, "Completed", "True")).await;
     let reason = status.condition("Completed").and_then(|c| c.reason.clone()).expect("a reason");
@@ -90,10 +95,7 @@ async fn a_test_that_is_being_deleted_creates_nothing() {
 async fn a_job_that_somebody_suspends_ends_the_test_and_is_not_resumed() {
     let bed = Bed::new().await;
     bed.script().await;
-    bed.load_test("t", 1).await;
-    let pod = bed.pods("t", 1).await.remove(0);
-    bed.run(&pod).await;
-    bed.until_reason("t", "WorkersRunning").await;
+    running(&bed).await;
     let suspend = json!({ "spec": { "suspend": true } });
     bed.api::<Job>().patch("t", &PatchParams::default(), &Patch::Merge(&suspend)).await.expect("suspended");
     let status = bed.until("t", "the end", |status| is(status, "Completed", "True")).await;
