@@ -20,6 +20,10 @@ pub struct Flags {
     #[arg(long, default_value = ":8081", value_name = "ADDRESS", value_parser = address)]
     pub health_probe_bind_address: Bind,
 
+    /// The one namespace whose LoadTests are run, with rights in that namespace only; by default all namespaces.
+    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE", value_parser = namespaces)]
+    pub namespace: Option<Namespaces>,
+
     /// Run only while holding the Lease 84f84c74.artillery.io, so that of several managers one acts.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub leader_elect: bool,
@@ -84,6 +88,32 @@ pub enum LogFormat {
     Text,
     /// For programs, one object a line.
     Json,
+}
+
+/// Which namespaces' LoadTests are run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Those of all.
+    #[default]
+    All,
+    /// Those of one.
+    One(String),
+}
+
+/// Reads the name of a namespace; an empty one, as a variable that is not set may be, means all.
+fn namespaces(text: &str) -> Result<Namespaces, String> {
+    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_name = text.len() <= 63
+        && text.chars().all(|c| is_edge(c) || c == '-')
+        && text.starts_with(is_edge)
+        && text.ends_with(is_edge);
+    match text {
+        "" => Ok(Namespaces::All),
+        _ if is_name => Ok(Namespaces::One(text.to_owned())),
+        _ => Err(format!(
+            "\"{text}\" is no namespace: give one name of lowercase letters, digits and -; run a manager for each namespace"
+        )),
+    }
 }
 
 /// Where to serve something; `None`: nowhere.
@@ -205,6 +235,18 @@ mod tests {
                 (directives, warnings),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn one_namespace_or_all() {
+        let namespaces = |line: &str| parse(line).map(|flags| flags.namespace.unwrap_or_default());
+        assert_eq!(namespaces("").expect("flags"), Namespaces::All);
+        assert_eq!(namespaces("--namespace=").expect("flags"), Namespaces::All);
+        assert_eq!(namespaces("--namespace=team-a").expect("flags"), Namespaces::One("team-a".into()));
+        for wrong in ["a,b", "a/b", "-a", "A"] {
+            let error = namespaces(&format!("--namespace={wrong}")).expect_err(wrong).to_string();
+            assert!(error.contains(wrong) && error.contains("a manager for each namespace"), "{error}");
         }
     }
 

@@ -13,11 +13,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Clients;
 use crate::flags::Flags;
-use crate::leader::Candidate;
+use crate::leader::{Candidate, Term};
 use crate::metrics::Metrics;
 use crate::serve::{Readiness, Transport, authorized, health, metrics};
-use crate::{controller, leader, serve};
+use crate::{controller, serve};
 
 /// After a signal everything has this long to end.
 const SHUTDOWN: Duration = Duration::from_secs(4);
@@ -68,39 +69,39 @@ async fn run(flags: &Flags) -> Result<()> {
         .context("no cluster: neither a ServiceAccount in a pod nor a kubeconfig (KUBECONFIG, ~/.kube/config) was found")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), cluster = %config.cluster_url, "the manager starts");
     let own_namespace = config.default_namespace.clone();
-    let client = Client::try_from(config.clone()).context("cannot make a client for the cluster")?;
     let counters = Arc::new(Metrics::default());
+    let clients = Clients::new(config, &instance(), Arc::clone(&counters))?;
+    let client = clients.within(&Term::endless())?;
     let readiness = Readiness::default();
     start_servers(flags, &client, &counters, &readiness, &stop).await?;
-    let control = || {
+    let control = |client: Client| {
         readiness.acts.cancel();
         counters.leads(true);
+        let namespaces = flags.namespace.clone().unwrap_or_default();
         let synced = readiness.synced.clone();
-        controller::run(client.clone(), instance(), Arc::clone(&counters), synced, stop.clone())
+        let (counters, stop) = (Arc::clone(&counters), stop.clone());
+        async move { controller::run(client, &namespaces, instance(), counters, synced, stop).await }
     };
 
     let work = async {
         if !flags.leader_elect {
-            control().await;
+            control(client.clone()).await;
             return Ok(());
         }
-        let mut patient = config;
-        patient.default_retry = false;
-        let lease_client = Client::try_from(patient).context("cannot make a client for the Lease")?;
         let namespace = flags.leader_election_namespace.clone().unwrap_or(own_namespace);
-        let mut candidate = Candidate::new(lease_client, &namespace, identity());
-        tokio::select! {
+        let candidate = Candidate::new(client.clone(), &namespace, identity());
+        let leader = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = candidate.acquire() => {}
-        }
-        tracing::info!(lease = leader::LEASE_NAME, "leading");
+            leader = candidate.acquire() => leader,
+        };
         // the Lease outlives the last write: it is given back only once the controller has ended
         let controller_ended = CancellationToken::new();
+        let fenced = clients.within(&leader.term())?;
         let controlling = async {
-            control().await;
+            control(fenced).await;
             controller_ended.cancel();
         };
-        let holding = candidate.hold(controller_ended.clone());
+        let holding = leader.hold(controller_ended.clone());
         tokio::pin!(holding);
         tokio::select! {
             lost = &mut holding => {

@@ -19,6 +19,14 @@ pub struct Metrics {
     seconds: Histogram,
     leading: Gauge<i64, std::sync::atomic::AtomicI64>,
     events: Counter<u64, AtomicU64>,
+    calls: Family<Called, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Called {
+    verb: &'static str,
+    resource: String,
+    code: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -62,9 +70,15 @@ impl Default for Metrics {
             "Kubernetes events published",
             events.clone(),
         );
+        let calls = Family::<Called, Counter>::default();
+        registry.register(
+            "artillery_operator_api_calls",
+            "Calls to the API server by verb, resource and HTTP status; status 0 means no answer",
+            calls.clone(),
+        );
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("artillery_operator_build", "This manager", build);
-        Self { registry, reconciles, seconds, leading, events }
+        Self { registry, reconciles, seconds, leading, events, calls }
     }
 }
 
@@ -78,6 +92,12 @@ impl Metrics {
     /// Counts a published Kubernetes event.
     pub fn published_event(&self) {
         self.events.inc();
+    }
+
+    /// Counts a call to the API server, and the HTTP status of its answer, if one came.
+    pub fn called(&self, verb: &'static str, resource: String, code: Option<u16>) {
+        let code = code.unwrap_or(0).to_string();
+        self.calls.get_or_create(&Called { verb, resource, code }).inc();
     }
 
     /// Says whether this manager may act.

@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -22,6 +23,7 @@ use loadtest::{LoadTest, labels};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::flags::Namespaces;
 use crate::metrics::{Ended, Metrics};
 use cache::{Pods, Synced};
 use memory::Memory;
@@ -31,6 +33,16 @@ use patience::Patience;
 const CONCURRENCY: u16 = 32;
 /// A reconcile is a few calls; one that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn of_namespaces<K>(client: &kube::Client, namespaces: &Namespaces) -> Api<K>
+where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespaces {
+        Namespaces::All => Api::all(client.clone()),
+        Namespaces::One(namespace) => Api::namespaced(client.clone(), namespace),
+    }
+}
 
 /// What every reconcile shares.
 struct Context {
@@ -72,10 +84,11 @@ impl Error {
     }
 }
 
-/// Runs the controller on all namespaces until `stop`; returns once the reconciles under way have ended. `synced` is
+/// Runs the controller until `stop`; returns once the reconciles under way have ended. `synced` is
 /// cancelled once it knows all there is.
 pub async fn run(
     client: kube::Client,
+    namespaces: &Namespaces,
     instance: String,
     metrics: Arc<Metrics>,
     synced: CancellationToken,
@@ -89,28 +102,29 @@ pub async fn run(
 
     let (tests_synced, jobs_synced) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
-    let load_test_stream = watcher(Api::<LoadTest>::all(client.clone()), watcher::Config::default())
-        .backoff(Patience::default())
-        .modify(|load_test| load_test.metadata.managed_fields = None)
-        .reflect(load_test_writer)
-        .inspect(move |event| {
-            match event {
-                Ok(watcher::Event::Delete(load_test)) => forget.forget(load_test.uid()),
-                Ok(watcher::Event::InitDone) => {
-                    let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
-                    forget.keep_only(&uids);
+    let load_test_stream =
+        watcher(of_namespaces::<LoadTest>(&client, namespaces), watcher::Config::default())
+            .backoff(Patience::default())
+            .modify(|load_test| load_test.metadata.managed_fields = None)
+            .reflect(load_test_writer)
+            .inspect(move |event| {
+                match event {
+                    Ok(watcher::Event::Delete(load_test)) => forget.forget(load_test.uid()),
+                    Ok(watcher::Event::InitDone) => {
+                        let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
+                        forget.keep_only(&uids);
+                    }
+                    _ => {}
                 }
-                _ => {}
-            }
-            if let Ok(event) = event {
-                tests_come.apply(event);
-            }
-        })
-        .applied_objects()
-        // our own status writes change neither: they do not come back as work
-        .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
+                if let Ok(event) = event {
+                    tests_come.apply(event);
+                }
+            })
+            .applied_objects()
+            // our own status writes change neither: they do not come back as work
+            .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
     let jobs_come = Arc::clone(&jobs_synced);
-    let job_stream = watcher(Api::<Job>::all(client.clone()), selected(labels::JOB_SELECTOR))
+    let job_stream = watcher(of_namespaces::<Job>(&client, namespaces), selected(labels::JOB_SELECTOR))
         .backoff(Patience::default())
         .modify(cache::strip_job)
         .reflect(job_writer)
@@ -121,7 +135,7 @@ pub async fn run(
         })
         .touched_objects();
     let index = Arc::clone(&pods);
-    let pod_stream = watcher(Api::<Pod>::all(client.clone()), selected(labels::WORKER_SELECTOR))
+    let pod_stream = watcher(of_namespaces::<Pod>(&client, namespaces), selected(labels::WORKER_SELECTOR))
         .backoff(Patience::default())
         .modify(cache::strip_pod)
         .inspect(move |event| {

@@ -12,6 +12,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use loadtest::{LoadTest, LoadTestStatus};
+use operator::flags::Namespaces;
 use serde_json::{Value, json};
 use testbed::api_server::{ApiServer, As, Call};
 use testbed::eventually::eventually;
@@ -73,7 +74,8 @@ static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
         runtime.block_on(async {
             let client = API.client(As::Operator).await.expect("a client");
             let (synced, stop) = (CancellationToken::new(), CancellationToken::new());
-            operator::controller::run(client, "test".into(), Arc::default(), synced, stop).await;
+            operator::controller::run(client, &Namespaces::All, "test".into(), Arc::default(), synced, stop)
+                .await;
         });
     });
 });
