@@ -228,6 +228,12 @@ impl LoadTest {
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
+
+    /// Over or being deleted: nothing is started or told any more.
+    pub fn is_settled(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+            || self.status.as_ref().is_some_and(LoadTestStatus::is_over)
+    }
 }
 
 impl LoadTestStatus {

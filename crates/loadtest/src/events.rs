@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn said(load_test: LoadTest, job: Option<Job>, pods: &[Pod], decision: &Decision) -> Vec<Announcement> {
-        let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>());
+        let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), at(99));
         let status = next(&observed, decision, at(99)).expect("a status");
         due(&observed, &status, at(99))
     }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn what_is_older_than_an_event_lives_is_not_said_again() {
         let job = job_of(&test(1)).started();
-        let observed = Observed::new(test(1), Some(job), &[&pod("t", 0).running(3)]);
+        let observed = Observed::new(test(1), Some(job), &[&pod("t", 0).running(3)], at(99));
         let status = next(&observed, &Decision::Follow, at(99)).expect("a status");
         let later = |seconds| due(&observed, &status, at(seconds)).len();
         assert_eq!(
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_test_that_ended_long_ago_is_not_spoken_of_again() {
-        let observed = Observed::new(test(1), None, &[]);
+        let observed = Observed::new(test(1), None, &[], at(99));
         let status = next(&observed, &Decision::Finish(Outcome::Succeeded), at(99)).expect("a status");
         let said = |seconds| due(&observed, &status, at(seconds)).len();
         assert_eq!(
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_test_that_is_being_deleted_is_not_spoken_of() {
-        let observed = Observed::new(test(1).being_deleted(), Some(job_of(&test(1)).started()), &[]);
+        let observed = Observed::new(test(1).being_deleted(), Some(job_of(&test(1)).started()), &[], at(99));
         assert_eq!(due(&observed, &LoadTestStatus::default(), at(99)), []);
     }
 

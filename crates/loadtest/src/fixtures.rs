@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    Pod, PodStatus,
+    Pod, PodCondition, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
@@ -184,7 +184,11 @@ pub trait PodFixture: Sized {
     fn waiting(self, reason: &str) -> Self;
     fn running(self, since: i64) -> Self;
     fn exited(self, code: i32, ended: i64) -> Self;
+    fn killed_for_memory(self, ended: i64) -> Self;
     fn evicted(self) -> Self;
+    fn unschedulable(self, message: &str) -> Self;
+    fn disrupted_by(self, reason: &str) -> Self;
+    fn to_be_gone(self, at: i64) -> Self;
 }
 
 impl PodFixture for Pod {
@@ -214,6 +218,27 @@ impl PodFixture for Pod {
         )
     }
 
+    fn killed_for_memory(self, ended: i64) -> Self {
+        let mut pod = self.exited(137, ended);
+        let statuses = pod.status.as_mut().and_then(|s| s.container_statuses.as_mut()).expect("statuses");
+        let state = statuses[1].state.as_mut().and_then(|s| s.terminated.as_mut()).expect("an end");
+        state.reason = Some("OOMKilled".into());
+        pod
+    }
+
+    fn unschedulable(self, message: &str) -> Self {
+        with_condition(self, "PodScheduled", "False", "Unschedulable", message)
+    }
+
+    fn disrupted_by(self, reason: &str) -> Self {
+        with_condition(self, "DisruptionTarget", "True", reason, "")
+    }
+
+    fn to_be_gone(mut self, seconds: i64) -> Self {
+        self.metadata.deletion_timestamp = Some(Time(at(seconds)));
+        self
+    }
+
     fn evicted(mut self) -> Self {
         let status = self.status.get_or_insert_default();
         status.phase = Some("Failed".into());
@@ -221,6 +246,18 @@ impl PodFixture for Pod {
         status.container_statuses = None;
         self
     }
+}
+
+fn with_condition(mut pod: Pod, type_: &str, status: &str, reason: &str, message: &str) -> Pod {
+    let condition = PodCondition {
+        type_: type_.into(),
+        status: status.into(),
+        reason: Some(reason.into()),
+        message: Some(message.into()),
+        ..PodCondition::default()
+    };
+    pod.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
+    pod
 }
 
 fn in_state(mut pod: Pod, phase: &str, state: ContainerState) -> Pod {

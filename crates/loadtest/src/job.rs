@@ -87,6 +87,15 @@ pub fn start_patch(uid: &str, now: Timestamp) -> Value {
     ])
 }
 
+/// The patch (RFC 6902) that ends the Job with that UID: its time is over since its first second, so the Job controller
+/// removes the pods that have not ended, and makes no more.
+pub fn end_patch(uid: &str) -> Value {
+    json!([
+        { "op": "test", "path": "/metadata/uid", "value": uid },
+        { "op": "add", "path": "/spec/activeDeadlineSeconds", "value": 1 },
+    ])
+}
+
 /// Whether no worker may run: before the start, and after somebody suspended it.
 pub fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().and_then(|s| s.suspend) == Some(true)

@@ -28,6 +28,8 @@ pub enum Decision {
     StartJob(String),
     /// Delete the Job with that UID: it was never started, and another one is the recorded one.
     DeleteStrayJob(String),
+    /// End the Job with that UID: the test is over, and what it has not started must not start any more.
+    EndJob(String),
     /// Tell how it goes.
     Follow,
     /// Tell how it ended.
@@ -78,15 +80,15 @@ pub const EARLIER_JOB: &str = "WaitingForEarlierJob";
 /// Decides what to do next. `plan` is what came of [`Decision::MakePlan`], or what the API server had against the Job;
 /// `None` before either.
 pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decision {
-    let Observed { load_test, job, workers } = observed;
+    let Observed { load_test, job, workers, .. } = observed;
     if load_test.metadata.deletion_timestamp.is_some() {
         return Decision::Leave;
     }
     if let Some(stray) = stray(observed) {
         return Decision::DeleteStrayJob(stray);
     }
-    if is_settled(load_test) {
-        return Decision::Leave;
+    if load_test.is_settled() {
+        return left_over(observed).map_or(Decision::Leave, Decision::EndJob);
     }
     match (recorded(load_test), job) {
         (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
@@ -119,12 +121,14 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
 /// Whether a cached Job is not enough to decide by: that the recorded Job is gone ends a test, and a cache that does not
 /// have it, or still has another of its name, may be behind.
 pub fn wants_fresh_job(load_test: &LoadTest, cached: Option<&Job>) -> bool {
-    if is_settled(load_test) {
+    if load_test.is_settled() {
         return false;
     }
     match (recorded(load_test), cached) {
-        (_, None) => true,
         (Some(recorded), Some(job)) => uid(job) != recorded,
+        (Some(_), None) => true,
+        // to create one where there is one does no harm, and tells
+        (None, None) => is_the_first_operators(load_test),
         (None, Some(_)) => false,
     }
 }
@@ -134,19 +138,23 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
     let job = job.ours()?;
     let is_another = match recorded(load_test) {
         Some(recorded) => uid(job) != recorded,
-        None => is_settled(load_test),
+        None => load_test.is_settled(),
     };
     let is_going = job.metadata.deletion_timestamp.is_some();
     (is_another && !is_going && is_suspended(job) && start(job) == Start::Never).then(|| uid(job))
 }
 
-fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
-    if workers.failed == 0 { Outcome::Succeeded } else { Outcome::WorkersFailed }
+/// The Job of a test that ended without some of its workers, which Kubernetes may still start.
+fn left_over(Observed { load_test, job, workers, .. }: &Observed) -> Option<String> {
+    let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
+    let is_told = job.spec.as_ref().is_some_and(|s| s.active_deadline_seconds.is_some());
+    let is_open = workers.job_end.is_none() && !is_suspended(job) && matches!(start(job), Start::At(_));
+    let is_waiting = workers.waiting() + workers.running() + workers.without_pod() + workers.presumed > 0;
+    (is_open && is_waiting && !is_told && job.metadata.deletion_timestamp.is_none()).then(|| uid(job))
 }
 
-/// Over or going: nothing is created, changed or told any more.
-fn is_settled(load_test: &LoadTest) -> bool {
-    load_test.metadata.deletion_timestamp.is_some() || load_test.status.as_ref().is_some_and(|s| s.is_over())
+fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
+    if workers.failed == 0 { Outcome::Succeeded } else { Outcome::WorkersFailed }
 }
 
 fn recorded(load_test: &LoadTest) -> Option<&str> {

@@ -3,8 +3,12 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::LoadTest;
+use crate::job::{Start, start};
 use crate::workers::Workers;
+use crate::{LoadTest, Timestamp};
+
+/// The Job controller has made a Job's first pods, or was refused, after this.
+const POD_CREATION_SECONDS: i64 = 2;
 
 /// Everything that is known about a load test at one moment.
 #[derive(Clone, Debug)]
@@ -15,6 +19,8 @@ pub struct Observed {
     pub job: JobFact,
     /// The workers of that Job, if it is this LoadTest's; none otherwise.
     pub workers: Workers,
+    /// Why the Job gets no pods, in admission's words, if it was asked for and is known.
+    pub refusal: Option<String>,
 }
 
 /// The Job that bears a LoadTest's name.
@@ -42,13 +48,29 @@ impl JobFact {
 
 impl Observed {
     /// Gathers the facts from what the API server has.
-    pub fn new(load_test: LoadTest, job: Option<Job>, pods: &[&Pod]) -> Self {
+    pub fn new(load_test: LoadTest, job: Option<Job>, pods: &[&Pod], now: Timestamp) -> Self {
         let workers = match &job {
-            Some(job) if is_ours(&load_test, job) => Workers::of(job, pods),
+            Some(job) if is_ours(&load_test, job) => Workers::of(job, pods, now),
             _ => Workers::default(),
         };
         let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
-        Self { load_test, job, workers }
+        Self { load_test, job, workers, refusal: None }
+    }
+
+    /// Whether the end of this test would rest on what is *not* seen of its pods: then a cache, which may be behind, is not
+    /// enough.
+    pub fn wants_fresh_pods(&self) -> bool {
+        !self.load_test.is_settled() && self.workers.presumed > 0
+    }
+
+    /// Whether it is time to ask why workers have no pods: quota and Pod Security are told as events of the Job only.
+    pub fn wants_refusal(&self, now: Timestamp) -> bool {
+        let since = self.job.ours().map(start).and_then(|start| match start {
+            Start::At(at) => at,
+            Start::Never | Start::Unknown => None,
+        });
+        let is_time = since.is_some_and(|at| now.as_second() - at.as_second() >= POD_CREATION_SECONDS);
+        is_time && !self.load_test.is_settled() && self.workers.without_pod() > 0
     }
 }
 

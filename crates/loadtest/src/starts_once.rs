@@ -156,11 +156,15 @@ impl World {
                         self.meddled || !matches!(decision, Decision::Finish(_)),
                         "{decision:?}, though nobody touched the Job, and its workers run"
                     );
-                    let observed = Observed::new(seen.clone(), self.job().cloned(), &[]);
+                    let observed = Observed::new(seen.clone(), self.job().cloned(), &[], at(0));
                     let status = next(&observed, &decision, at(0));
                     let version = self.load_tests.len() + 1;
                     self.load_tests.push(versioned(LoadTest { status, ..seen.clone() }, version));
                 }
+            }
+            Decision::EndJob(uid) => {
+                let is_live = self.job().is_some_and(|job| job.metadata.uid.as_ref() == Some(uid));
+                assert!(self.meddled || !is_live, "a Job was ended that nobody touched");
             }
             Decision::CreateJob(_) | Decision::Leave | Decision::MakePlan => {}
         }
@@ -174,7 +178,7 @@ impl World {
 
 fn decided(load_test: LoadTest, job: Option<Job>) -> (LoadTest, Decision) {
     let plan = Plan { workers: 2, environment: None, config_maps: vec!["test-script".into()] };
-    let decision = decide(&Observed::new(load_test.clone(), job, &[]), Some(Ok(plan)));
+    let decision = decide(&Observed::new(load_test.clone(), job, &[], at(0)), Some(Ok(plan)));
     (load_test, decision)
 }
 

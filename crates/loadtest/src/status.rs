@@ -38,7 +38,8 @@ pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<
         | Decision::MakePlan
         | Decision::CreateJob(_)
         | Decision::StartJob(_)
-        | Decision::DeleteStrayJob(_) => return None,
+        | Decision::DeleteStrayJob(_)
+        | Decision::EndJob(_) => return None,
         Decision::Wait(problem) => waiting(observed, problem, now),
         Decision::RecordJob(uid) => recorded(observed, uid, now),
         Decision::Follow => under_way(observed, now),
@@ -92,32 +93,58 @@ fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
 fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     count(&mut status, observed, now);
-    let Workers { planned, succeeded, failed, .. } = &observed.workers;
-    let running = observed.workers.running();
-    let reason = if running + succeeded + failed == 0 && status.condition(PROGRESSING).is_none_or(not_running)
-    {
-        "WorkersStarting"
-    } else {
-        "WorkersRunning"
+    let workers = &observed.workers;
+    let Workers { planned, succeeded, failed, .. } = workers;
+    let running = workers.running();
+    let has_run = running + succeeded + failed > 0 || status.condition(PROGRESSING).is_some_and(is_running);
+    let is_held_up =
+        observed.refusal.is_some() || workers.waiting_reasons().values().any(|(_, why)| why.is_problem());
+    let reason = match (has_run, is_held_up) {
+        (true, _) => "WorkersRunning",
+        (false, true) => "WorkersWaiting",
+        (false, false) => "WorkersStarting",
     };
     let waiting = planned.saturating_sub(running + succeeded + failed);
-    let mut reasons: Vec<_> =
-        observed.workers.waiting_reasons().into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-    let without_pod = waiting.saturating_sub(observed.workers.waiting());
-    let since_start = status.start_time.as_ref().map_or(0, |start| now.as_second() - start.0.as_second());
-    if without_pod > 0 && since_start >= WRITE_INTERVAL_SECONDS {
-        // quota and Pod Security are told on the Job only
-        let name = observed.load_test.name();
-        reasons.push(format!("{without_pod} without a pod, see kubectl describe job {name}"));
-    }
-    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    let causes = causes(workers);
     let message = format!(
-        "{}: {waiting} waiting{why}, {running} running, {succeeded} succeeded, {failed} failed",
-        workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX))
+        "{}: {waiting} waiting{}, {running} running, {succeeded} succeeded, {failed} failed{}",
+        workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX)),
+        in_parentheses(&held_up_by(observed, now)),
+        in_parentheses(&causes),
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
     set(&mut status, COMPLETED, "False", reason, "the load test is not over", now);
     status
+}
+
+/// What keeps workers from running: Kubernetes' word, how many say so, and what one of them says.
+fn held_up_by(observed: &Observed, now: Timestamp) -> Vec<String> {
+    let reasons = observed.workers.waiting_reasons();
+    let mut said: Vec<_> = reasons
+        .into_iter()
+        .map(|(reason, (n, why))| match why.message.as_str() {
+            message if why.is_problem() && !message.is_empty() => format!("{n} {reason}: {message}"),
+            _ => format!("{n} {reason}"),
+        })
+        .collect();
+    let without_pod = observed.workers.without_pod();
+    if let Some(refusal) = observed.refusal.as_ref().filter(|_| without_pod > 0) {
+        said.push(format!("{without_pod} without a pod: {refusal}"));
+    } else if without_pod > 0 && observed.wants_refusal(now) {
+        said.push(format!("{without_pod} without a pod"));
+    }
+    said
+}
+
+/// Why workers failed, the first few by name.
+fn causes(Workers { failures, .. }: &Workers) -> Vec<String> {
+    let named = failures.iter().take(NAMED_FAILURES).map(|(index, cause)| format!("worker {index}: {cause}"));
+    let more = failures.len().saturating_sub(NAMED_FAILURES);
+    named.chain((more > 0).then(|| format!("and {more} more"))).collect()
+}
+
+fn in_parentheses(said: &[String]) -> String {
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }
 
 fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
@@ -188,8 +215,8 @@ fn set(status: &mut LoadTestStatus, type_: &str, value: &str, reason: &str, mess
     }
 }
 
-fn not_running(progressing: &LoadTestCondition) -> bool {
-    progressing.reason.as_deref() != Some("WorkersRunning")
+fn is_running(progressing: &LoadTestCondition) -> bool {
+    progressing.reason.as_deref() == Some("WorkersRunning")
 }
 
 fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
@@ -197,14 +224,7 @@ fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeded => format!("{succeeded} of {planned} workers succeeded"),
         Outcome::WorkersFailed => {
-            let mut causes: Vec<String> = failures
-                .iter()
-                .take(NAMED_FAILURES)
-                .map(|(index, cause)| format!("worker {index}: {cause}"))
-                .collect();
-            if failures.len() > NAMED_FAILURES {
-                causes.push(format!("and {} more", failures.len() - NAMED_FAILURES));
-            }
+            let mut causes = causes(&observed.workers);
             // the first of them that still has a log
             let with_log = failures.keys().find_map(|index| observed.workers.pod_of(*index));
             causes.extend(with_log.map(|pod| format!("see kubectl logs {pod}")));

@@ -1,18 +1,24 @@
 //! How the workers are, read from the Job and its pods: what status and events count.
 //!
 //! A worker has ended when its *worker container* terminated (a mesh's side-car may live on), when its pod failed
-//! without one (evicted), or when the Job counted its index, whichever is known first.
+//! without one (evicted), or when the Job counted its index, whichever is known first. So that nothing waits for ever, one
+//! that nobody hears of, or that does not start, is in the end presumed to have failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::Timestamp;
+use crate::job::{Start, start};
 
-/// The label that carries a pod's completion index.
-const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+mod pod;
+
+pub use pod::{LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState, refusal};
+
+/// Workers that wait are given up when none has started for this long and none runs (a Deployment's
+/// `progressDeadlineSeconds` has the same default).
+pub const START_DEADLINE_SECONDS: i64 = 600;
 
 /// The workers of one load test at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,42 +33,11 @@ pub struct Workers {
     pub failed: u32,
     /// Why workers failed, by completion index, as far as it is known.
     pub failures: BTreeMap<u32, String>,
+    /// How many of the failed are only presumed to have: they are lost, or did not start in time. Kubernetes may still
+    /// let them run.
+    pub presumed: u32,
     /// That the Job itself has ended, if it has.
     pub job_end: Option<JobEnd>,
-}
-
-/// One worker's pod.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerPod {
-    /// `metadata.uid`.
-    pub uid: String,
-    /// Its completion index; the first operator's Jobs have none.
-    pub index: Option<u32>,
-    /// When its worker container began to run.
-    pub started: Option<Timestamp>,
-    /// What it is doing.
-    pub state: WorkerState,
-}
-
-/// What a worker is doing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WorkerState {
-    /// Its container does not run yet; why, in Kubernetes' word, if it says.
-    Waiting(Option<String>),
-    /// Its container runs.
-    Running,
-    /// Its container exited with code 0.
-    Succeeded {
-        /// When.
-        at: Option<Timestamp>,
-    },
-    /// It ended otherwise.
-    Failed {
-        /// When, if a container ran.
-        at: Option<Timestamp>,
-        /// Such as `exited with code 1` or `OOMKilled`.
-        cause: String,
-    },
 }
 
 /// The end of a Job.
@@ -74,7 +49,7 @@ pub struct JobEnd {
 
 impl Workers {
     /// The workers of a LoadTest's Job, from the Job and those of `pods` that it owns.
-    pub fn of(job: &Job, pods: &[&Pod]) -> Self {
+    pub fn of(job: &Job, pods: &[&Pod], now: Timestamp) -> Self {
         let spec = job.spec.as_ref();
         let planned = spec.and_then(|s| s.completions.or(s.parallelism)).unwrap_or(1).max(0).unsigned_abs();
         let container = spec
@@ -84,27 +59,35 @@ impl Workers {
         let pods: BTreeMap<String, WorkerPod> = pods
             .iter()
             .filter(|pod| is_owned_by(pod, job))
-            .map(|pod| (pod.metadata.name.clone().unwrap_or_default(), WorkerPod::of(pod, container)))
+            .map(|pod| (pod.metadata.name.clone().unwrap_or_default(), WorkerPod::of(pod, container, now)))
             .collect();
         let default = JobStatus::default();
         let status = job.status.as_ref().unwrap_or(&default);
         let job_end = job_end(status);
         let counted = if spec.is_some_and(|s| s.completion_mode.as_deref() == Some("Indexed")) {
-            count_indexes(status, &pods, planned)
+            let mut counted = Counted::of(status, &pods, planned);
+            if job_end.is_none() && is_start_overdue(job, &pods, now) {
+                counted.give_up(&pods, planned);
+            }
+            counted
         } else {
             // the first operator's Job: it knows no indexes, and its own counts are all there is
             let count = |n: Option<i32>| n.unwrap_or(0).max(0).unsigned_abs();
-            Counted {
-                succeeded: count(status.succeeded),
-                failed: count(status.failed),
-                failures: BTreeMap::new(),
-            }
+            let (succeeded, failed) = (count(status.succeeded), count(status.failed));
+            return Self { planned, pods, succeeded, failed, job_end, ..Self::default() }.ended_early();
         };
-        let Counted { succeeded, mut failed, failures } = counted;
-        if job_end.is_some() {
-            failed = planned.saturating_sub(succeeded); // a Job that ended early leaves workers that never ran
+        let Counted { succeeded, failed, failures, presumed } = counted;
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (succeeded, failed) = (count(succeeded.len()), count(failed.len()));
+        Self { planned, pods, succeeded, failed, failures, presumed, job_end }.ended_early()
+    }
+
+    /// A Job that ended early leaves workers that never ran.
+    fn ended_early(mut self) -> Self {
+        if self.job_end.is_some() {
+            self.failed = self.planned.saturating_sub(self.succeeded);
         }
-        Self { planned, pods, succeeded, failed, failures, job_end }
+        self
     }
 
     /// Number of workers that have a pod and have not ended.
@@ -146,12 +129,17 @@ impl Workers {
         }
     }
 
-    /// Kubernetes' words for why workers wait, with how many say so: `2 ImagePullBackOff`.
-    pub fn waiting_reasons(&self) -> BTreeMap<&str, u32> {
+    /// Number of workers that have neither ended nor got a pod.
+    pub fn without_pod(&self) -> u32 {
+        self.planned.saturating_sub(self.succeeded + self.failed + self.running() + self.waiting())
+    }
+
+    /// Why workers wait, with how many say so, by reason; of each reason one explanation.
+    pub fn waiting_reasons(&self) -> BTreeMap<&str, (u32, &Why)> {
         let mut reasons = BTreeMap::new();
         for pod in self.pods.values() {
-            if let WorkerState::Waiting(Some(reason)) = &pod.state {
-                *reasons.entry(reason.as_str()).or_default() += 1;
+            if let WorkerState::Waiting(Some(why)) = &pod.state {
+                reasons.entry(why.reason.as_str()).or_insert((0, why)).0 += 1;
             }
         }
         reasons
@@ -167,58 +155,6 @@ impl Workers {
     }
 }
 
-impl WorkerPod {
-    fn of(pod: &Pod, container: &str) -> Self {
-        let index =
-            pod.metadata.labels.as_ref().and_then(|l| l.get(COMPLETION_INDEX)).and_then(|i| i.parse().ok());
-        let status = pod.status.as_ref();
-        let statuses = status.and_then(|s| s.container_statuses.as_ref());
-        let worker = statuses.into_iter().flatten().find(|s| s.name == container);
-        let container_state = worker.and_then(|s| s.state.as_ref());
-        let phase = status.and_then(|s| s.phase.as_deref());
-        let pod_reason = status.and_then(|s| s.reason.clone());
-        let unschedulable = || {
-            let conditions = status.and_then(|s| s.conditions.as_ref()).into_iter().flatten();
-            let mut scheduled = conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False");
-            scheduled.next().and_then(|c| c.reason.clone())
-        };
-        let state = match (container_state, phase) {
-            (Some(ContainerState { terminated: Some(end), .. }), _) => {
-                let at = end.finished_at.as_ref().map(instant);
-                match (end.exit_code, end.reason.as_deref()) {
-                    (0, _) => WorkerState::Succeeded { at },
-                    (code, None | Some("Error")) => {
-                        WorkerState::Failed { at, cause: format!("exited with code {code}") }
-                    }
-                    (code, Some(reason)) => {
-                        WorkerState::Failed { at, cause: format!("{reason} (exit code {code})") }
-                    }
-                }
-            }
-            (_, Some("Failed")) => WorkerState::Failed {
-                at: None,
-                cause: pod_reason.unwrap_or_else(|| "its pod failed".to_owned()),
-            },
-            (_, Some("Succeeded")) => WorkerState::Succeeded { at: None },
-            (Some(ContainerState { running: Some(_), .. }), _) => WorkerState::Running,
-            (Some(ContainerState { waiting: Some(waiting), .. }), _) => {
-                WorkerState::Waiting(waiting.reason.clone())
-            }
-            _ => WorkerState::Waiting(unschedulable()),
-        };
-        let started = container_state.and_then(|s| {
-            let running = s.running.as_ref().and_then(|r| r.started_at.as_ref());
-            let terminated = s.terminated.as_ref().and_then(|t| t.started_at.as_ref());
-            running.or(terminated).map(instant)
-        });
-        Self { uid: pod.metadata.uid.clone().unwrap_or_default(), index, started, state }
-    }
-}
-
-fn instant(time: &Time) -> Timestamp {
-    time.0
-}
-
 fn is_owned_by(pod: &Pod, job: &Job) -> bool {
     let owners = pod.metadata.owner_references.iter().flatten();
     job.metadata.uid.is_some() && owners.into_iter().any(|o| Some(&o.uid) == job.metadata.uid.as_ref())
@@ -229,40 +165,86 @@ fn job_end(status: &JobStatus) -> Option<JobEnd> {
     let mut conditions = status.conditions.iter().flatten().filter(|c| c.status == "True");
     let end = conditions.find(|c| c.type_ == "Complete" || c.type_ == "Failed")?;
     let at = status.completion_time.as_ref().or(end.last_transition_time.as_ref());
-    Some(JobEnd { at: at.map(instant) })
+    Some(JobEnd { at: at.map(|at| at.0) })
 }
 
+#[derive(Default)]
 struct Counted {
-    succeeded: u32,
-    failed: u32,
+    succeeded: BTreeSet<u32>,
+    failed: BTreeSet<u32>,
     failures: BTreeMap<u32, String>,
+    presumed: u32,
 }
 
-/// The Job's own count of an index stands; what it has not counted yet is read from the pods.
-fn count_indexes(status: &JobStatus, pods: &BTreeMap<String, WorkerPod>, planned: u32) -> Counted {
-    let mut succeeded = indexes(status.completed_indexes.as_deref().unwrap_or_default(), planned);
-    let mut failed = indexes(status.failed_indexes.as_deref().unwrap_or_default(), planned);
-    let mut failures: BTreeMap<u32, String> = BTreeMap::new();
-    for pod in pods.values() {
-        let Some(index) = pod.index.filter(|i| *i < planned) else {
-            continue;
+impl Counted {
+    /// The Job's own count of an index stands; what it has not counted yet is read from the pods.
+    fn of(status: &JobStatus, pods: &BTreeMap<String, WorkerPod>, planned: u32) -> Self {
+        let mut counted = Self {
+            succeeded: indexes(status.completed_indexes.as_deref().unwrap_or_default(), planned),
+            failed: indexes(status.failed_indexes.as_deref().unwrap_or_default(), planned),
+            ..Self::default()
         };
-        match &pod.state {
-            WorkerState::Succeeded { .. } if !failed.contains(&index) => {
-                succeeded.insert(index);
+        for pod in pods.values() {
+            let Some(index) = pod.index.filter(|i| *i < planned) else {
+                continue;
+            };
+            match &pod.state {
+                WorkerState::Succeeded { .. } if !counted.failed.contains(&index) => {
+                    counted.succeeded.insert(index);
+                }
+                WorkerState::Failed { cause, .. } if !counted.succeeded.contains(&index) => {
+                    counted.failed.insert(index);
+                    counted.failures.insert(index, cause.clone());
+                }
+                WorkerState::Lost if !counted.has(index) => {
+                    counted.presume(index, "its node is lost, and its pod with it".to_owned());
+                }
+                _ => {}
             }
-            WorkerState::Failed { cause, .. } if !succeeded.contains(&index) => {
-                failed.insert(index);
-                failures.insert(index, cause.clone());
+        }
+        for index in &counted.failed {
+            counted.failures.entry(*index).or_insert_with(|| "its pod is gone".to_owned());
+        }
+        counted
+    }
+
+    /// Counts all that wait as failed, unless one runs.
+    fn give_up(&mut self, pods: &BTreeMap<String, WorkerPod>, planned: u32) {
+        if pods.values().any(|pod| pod.state == WorkerState::Running) {
+            return;
+        }
+        let waiting: BTreeMap<u32, &WorkerState> =
+            pods.values().filter_map(|pod| Some((pod.index?, &pod.state))).collect();
+        for index in 0..planned {
+            if self.has(index) {
+                continue;
             }
-            _ => {}
+            let why = match waiting.get(&index) {
+                Some(WorkerState::Waiting(Some(why))) => why.reason.as_str(),
+                Some(_) => "Pending",
+                None => "it got no pod",
+            };
+            self.presume(index, format!("did not start within {START_DEADLINE_SECONDS} s ({why})"));
         }
     }
-    for index in &failed {
-        failures.entry(*index).or_insert_with(|| "its pod is gone".to_owned());
+
+    fn has(&self, index: u32) -> bool {
+        self.succeeded.contains(&index) || self.failed.contains(&index)
     }
-    let count = |set: &BTreeSet<u32>| u32::try_from(set.len()).unwrap_or(u32::MAX);
-    Counted { succeeded: count(&succeeded), failed: count(&failed), failures }
+
+    fn presume(&mut self, index: u32, cause: String) {
+        self.presumed += 1;
+        self.failed.insert(index);
+        self.failures.insert(index, cause);
+    }
+}
+
+/// Whether no worker has started for [`START_DEADLINE_SECONDS`]. A Job that does not say when it was started is given all
+/// the time.
+fn is_start_overdue(job: &Job, pods: &BTreeMap<String, WorkerPod>, now: Timestamp) -> bool {
+    let Start::At(Some(began)) = start(job) else { return false };
+    let last = pods.values().filter_map(|pod| pod.started).fold(began, Timestamp::max);
+    now.as_second() - last.as_second() >= START_DEADLINE_SECONDS
 }
 
 /// Reads a Job's list of indexes, such as `0,2-5`, up to the planned number; what is no number is no index.

@@ -3,7 +3,8 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use super::*;
-use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, job_of, load_test, pod};
+use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
+use crate::workers::{LOST_AFTER_SECONDS, START_DEADLINE_SECONDS};
 
 fn plan() -> Plan {
     Plan { workers: 2, environment: None, config_maps: vec!["test-script".into()] }
@@ -14,7 +15,12 @@ fn test() -> LoadTest {
 }
 
 fn decision(load_test: LoadTest, job: Option<Job>, pods: &[Pod]) -> Decision {
-    decide(&Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>()), Some(Ok(plan())))
+    decision_at(99, load_test, job, pods)
+}
+
+fn decision_at(seconds: i64, load_test: LoadTest, job: Option<Job>, pods: &[Pod]) -> Decision {
+    let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), at(seconds));
+    decide(&observed, Some(Ok(plan())))
 }
 
 fn waits_for(decision: &Decision) -> &'static str {
@@ -32,7 +38,7 @@ fn a_new_test_gets_its_job() {
 #[test]
 fn a_test_with_a_problem_waits_until_it_is_mended() {
     let problem = Problem { reason: "MissingTestScript", message: "…".into() };
-    let observed = Observed::new(test(), None, &[]);
+    let observed = Observed::new(test(), None, &[], at(99));
     assert_eq!(decide(&observed, Some(Err(problem.clone()))), Decision::Wait(problem));
 }
 
@@ -108,7 +114,7 @@ fn a_second_job_is_deleted_also_when_the_test_is_over() {
 
 #[test]
 fn a_start_that_the_api_server_refuses_is_waited_for() {
-    let observed = Observed::new(test().recorded("job-1"), Some(job_of(&test())), &[]);
+    let observed = Observed::new(test().recorded("job-1"), Some(job_of(&test())), &[], at(99));
     let refused = Problem::job_refused("a webhook says no");
     assert_eq!(decide(&observed, Some(Err(refused.clone()))), Decision::Wait(refused));
 }
@@ -207,7 +213,11 @@ fn the_first_operators_finished_test_is_left_alone() {
 #[test]
 fn a_job_that_is_absent_or_another_is_asked_for_before_a_test_is_ended() {
     let job = job_of(&test());
-    assert!(wants_fresh_job(&test(), None));
+    assert!(!wants_fresh_job(&test(), None), "a Job that is there refuses a second one");
+    assert!(wants_fresh_job(&test().recorded("job-1"), None));
+    let mut old = test().with_condition("Progressing", "True");
+    old.status.as_mut().expect("a status").observed_generation = None;
+    assert!(wants_fresh_job(&old, None), "of the first operator, which started it");
     assert!(!wants_fresh_job(&test(), Some(&job)));
     assert!(!wants_fresh_job(&test().recorded("job-1"), Some(&job)));
     assert!(wants_fresh_job(&test().recorded("job-2"), Some(&job)));
@@ -217,9 +227,61 @@ fn a_job_that_is_absent_or_another_is_asked_for_before_a_test_is_ended() {
 
 #[test]
 fn files_are_looked_at_only_before_a_job_is_created() {
-    let wants = |load_test, job| decide(&Observed::new(load_test, job, &[]), None) == Decision::MakePlan;
+    let wants =
+        |load_test, job| decide(&Observed::new(load_test, job, &[], at(99)), None) == Decision::MakePlan;
     assert!(wants(test(), None));
     assert!(!wants(test(), Some(job_of(&test()))));
     assert!(!wants(test().recorded("job-1"), None));
     assert!(!wants(test().being_deleted(), None));
+}
+
+#[test]
+fn workers_that_do_not_start_are_given_up_once_none_runs_and_none_has_started_for_ten_minutes() {
+    let recorded = || test().recorded("job-1");
+    let job = || Some(job_of(&test()).started()); // at 1
+    let (deadline, stuck) = (START_DEADLINE_SECONDS, pod("t", 1).waiting("ImagePullBackOff"));
+    let never = [pod("t", 0).waiting("ImagePullBackOff"), stuck.clone()];
+    let over = Decision::Finish(Outcome::WorkersFailed);
+    assert_eq!(decision_at(deadline, recorded(), job(), &never), Decision::Follow);
+    assert_eq!(decision_at(deadline + 1, recorded(), job(), &never), over);
+    assert_eq!(decision_at(deadline + 1, recorded(), job(), &[]), over, "also those without a pod");
+    let one_runs = [pod("t", 0).running(3), stuck.clone()];
+    assert_eq!(decision_at(deadline + 9, recorded(), job(), &one_runs), Decision::Follow);
+    let one_ended = [pod("t", 0).exited(0, 9), stuck];
+    assert_eq!(decision_at(deadline + 1, recorded(), job(), &one_ended), Decision::Follow, "it started at 2");
+    assert_eq!(decision_at(deadline + 2, recorded(), job(), &one_ended), over);
+}
+
+#[test]
+fn a_worker_on_a_lost_node_has_failed_a_minute_after_its_pod_should_have_been_gone() {
+    let pods = [pod("t", 0).exited(0, 9), pod("t", 1).running(3).to_be_gone(100)];
+    let look =
+        |seconds| decision_at(seconds, test().recorded("job-1"), Some(job_of(&test()).started()), &pods);
+    assert_eq!(look(100 + LOST_AFTER_SECONDS - 1), Decision::Follow);
+    assert_eq!(look(100 + LOST_AFTER_SECONDS), Decision::Finish(Outcome::WorkersFailed));
+}
+
+#[test]
+fn what_a_test_that_is_over_has_not_started_is_ended_with_its_job() {
+    let over = || test().recorded("job-1").with_condition("Completed", "True");
+    let pods = [pod("t", 0).exited(0, 9), pod("t", 1).waiting("ImagePullBackOff")];
+    let job = job_of(&test()).started();
+    assert_eq!(decision(over(), Some(job.clone()), &pods), Decision::EndJob("job-1".into()));
+    assert_eq!(decision(over(), Some(job.clone()), &pods[..1]), Decision::EndJob("job-1".into()));
+    let started_late = [pod("t", 0).exited(0, 9), pod("t", 1).running(700)];
+    assert_eq!(decision(over(), Some(job.clone()), &started_late), Decision::EndJob("job-1".into()));
+    let ended = [pod("t", 0).exited(0, 9), pod("t", 1).exited(1, 9)];
+    assert_eq!(decision(over(), Some(job.clone()), &ended), Decision::Leave, "it ends by itself");
+    let mut told = job.clone();
+    told.spec.as_mut().expect("a spec").active_deadline_seconds = Some(1);
+    assert_eq!(decision(over(), Some(told), &pods), Decision::Leave);
+    assert_eq!(
+        decision(over(), Some(job.clone().with_condition("Failed", "True", 9)), &pods),
+        Decision::Leave
+    );
+    assert_eq!(
+        decision(over(), Some(job.with_uid("job-2")), &pods),
+        Decision::Leave,
+        "another Job is not ours to end"
+    );
 }

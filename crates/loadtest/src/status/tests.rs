@@ -16,7 +16,7 @@ fn started() -> Job {
 
 /// The status after a decision, stored in the LoadTest.
 fn after(load_test: LoadTest, job: Option<Job>, pods: &[Pod], decision: &Decision, seconds: i64) -> LoadTest {
-    let observed = Observed::new(load_test.clone(), job, &pods.iter().collect::<Vec<_>>());
+    let observed = Observed::new(load_test.clone(), job, &pods.iter().collect::<Vec<_>>(), at(seconds));
     LoadTest { status: next(&observed, decision, at(seconds)), ..load_test }
 }
 
@@ -59,14 +59,39 @@ fn admissions_changing_words_are_no_news() {
 }
 
 #[test]
-fn workers_that_get_no_pod_are_told_after_a_while() {
-    let message = |seconds| {
-        let running = after(test(), Some(started()), &[pod("t", 0).running(3)], &Decision::Follow, seconds);
+fn workers_that_get_no_pod_are_told_with_admissions_words() {
+    let message = |seconds, refusal: Option<&str>| {
+        let mut observed = Observed::new(test(), Some(started()), &[&pod("t", 0).running(3)], at(seconds));
+        observed.refusal = refusal.map(str::to_owned);
+        let running = LoadTest { status: next(&observed, &Decision::Follow, at(seconds)), ..test() };
         said(&running, PROGRESSING).2
     };
-    assert_eq!(message(5), "2 workers: 1 waiting, 1 running, 0 succeeded, 0 failed");
-    let hint = "1 waiting (1 without a pod, see kubectl describe job t)";
-    assert!(message(11).contains(hint), "{}", message(11));
+    assert_eq!(message(2, None), "2 workers: 1 waiting, 1 running, 0 succeeded, 0 failed");
+    assert!(message(3, None).contains("1 waiting (1 without a pod)"), "{}", message(3, None));
+    let told = message(3, Some("forbidden: exceeded quota: q"));
+    assert!(told.contains("1 waiting (1 without a pod: forbidden: exceeded quota: q)"), "{told}");
+}
+
+#[test]
+fn what_holds_workers_up_is_told_at_once_and_in_kubernetes_words() {
+    let starting = after(test(), Some(started()), &[pod("t", 0), pod("t", 1)], &Decision::Follow, 2);
+    assert_eq!(said(&starting, PROGRESSING).1, "WorkersStarting");
+    let unschedulable = pod("t", 0).unschedulable("0/2 nodes are available");
+    let pods = [unschedulable, pod("t", 1).waiting("ImagePullBackOff")];
+    let held_up = after(starting.clone(), Some(started()), &pods, &Decision::Follow, 3);
+    let (_, reason, message) = said(&held_up, PROGRESSING);
+    assert_eq!(reason, "WorkersWaiting");
+    let why = "2 waiting (1 ImagePullBackOff; 1 Unschedulable: 0/2 nodes are available)";
+    assert!(message.contains(why), "{message}");
+    assert_eq!(due(status(&starting), status(&held_up), Some(at(2)), at(3)), Write::Now);
+}
+
+#[test]
+fn a_worker_that_is_killed_while_others_run_is_named_by_reason() {
+    let pods = [pod("t", 0).killed_for_memory(9), pod("t", 1).running(3)];
+    let running = after(test(), Some(started()), &pods, &Decision::Follow, 31);
+    let message = said(&running, PROGRESSING).2;
+    assert!(message.ends_with("1 failed (worker 0: OOMKilled (exit code 137))"), "{message}");
 }
 
 #[test]
@@ -150,7 +175,7 @@ fn a_condition_keeps_its_time_while_its_status_stays() {
 
 #[test]
 fn decisions_that_are_not_about_the_status_leave_it() {
-    let observed = Observed::new(test(), None, &[]);
+    let observed = Observed::new(test(), None, &[], at(5));
     assert_eq!(next(&observed, &Decision::Leave, at(0)), None);
 }
 

@@ -1,5 +1,6 @@
 //! The workers in sentences: what their Job and pods say of them.
 
+use super::pod::brief;
 use super::*;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
 
@@ -8,7 +9,7 @@ fn job(count: i32) -> Job {
 }
 
 fn workers(job: &Job, pods: &[Pod]) -> Workers {
-    Workers::of(job, &pods.iter().collect::<Vec<_>>())
+    Workers::of(job, &pods.iter().collect::<Vec<_>>(), at(99))
 }
 
 fn counts(w: &Workers) -> (u32, u32, u32, u32) {
@@ -66,7 +67,8 @@ fn waiting_workers_say_what_kubernetes_says() {
         &[pod("t", 0).waiting("ImagePullBackOff"), pod("t", 1).waiting("ImagePullBackOff"), pod("t", 2)],
     );
     assert_eq!(counts(&w), (3, 0, 0, 0));
-    assert_eq!(w.waiting_reasons(), [("ImagePullBackOff", 2)].into());
+    let reasons: Vec<_> = w.waiting_reasons().into_iter().map(|(reason, (n, _))| (reason, n)).collect();
+    assert_eq!(reasons, [("ImagePullBackOff", 2)]);
 }
 
 #[test]
@@ -119,4 +121,34 @@ fn index_lists_are_read_within_bounds() {
     ] {
         assert_eq!(indexes(text, planned), expected.into_iter().collect(), "{text:?}");
     }
+}
+
+#[test]
+fn what_kubernetes_did_to_a_pod_comes_before_the_exit_code_that_followed() {
+    let w = workers(&job(1), &[pod("t", 0).exited(143, 9).disrupted_by("EvictionByEvictionAPI")]);
+    assert_eq!(w.failures[&0], "EvictionByEvictionAPI: exited with code 143");
+}
+
+#[test]
+fn a_worker_killed_for_memory_says_so() {
+    let w = workers(&job(1), &[pod("t", 0).killed_for_memory(9)]);
+    assert_eq!(w.failures[&0], "OOMKilled (exit code 137)");
+}
+
+#[test]
+fn workers_given_up_say_what_they_waited_for() {
+    let pods =
+        [pod("t", 0).waiting("ImagePullBackOff"), pod("t", 1).unschedulable("0/2 nodes are available")];
+    let w = Workers::of(&job(3), &pods.iter().collect::<Vec<_>>(), at(1 + START_DEADLINE_SECONDS));
+    assert_eq!((w.failed, w.presumed, w.all_ended()), (3, 3, true));
+    let causes: Vec<_> = w.failures.values().map(String::as_str).collect();
+    let expected = ["ImagePullBackOff", "Unschedulable", "it got no pod"]
+        .map(|why| format!("did not start within 600 s ({why})"));
+    assert_eq!(causes, expected);
+}
+
+#[test]
+fn kubernetes_words_are_passed_on_in_one_short_line() {
+    assert_eq!(brief(" one\ntwo"), "one");
+    assert_eq!(brief(&"é".repeat(300)).chars().count(), 201);
 }

@@ -76,6 +76,21 @@ pub async fn start_job(
     }
 }
 
+/// Tells the Job with that UID to end. Returns the Job of that name as it is afterwards.
+pub async fn end_job(context: &Context, load_test: &LoadTest, uid: &str) -> Result<Option<Job>, Error> {
+    let patch = serde_json::from_value(job::end_patch(uid)).map_err(Error::Patch)?;
+    let patched = jobs(context, load_test)
+        .patch(load_test.name(), &PatchParams::default(), &Patch::<()>::Json(patch))
+        .await;
+    match patched {
+        Ok(_) => tracing::info!(uid, "ended the Job, for the load test is over without some of its workers"),
+        // another Job, or none
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_invalid() => {}
+        Err(error) => return Err(Error::api("end its Job")(error)),
+    }
+    get_job(context, load_test).await
+}
+
 /// Whether the API server's answer is a lasting no: by admission, or for want of a right.
 fn is_refusal(status: &Status) -> bool {
     status.is_forbidden() || status.is_invalid() || status.code == 400

@@ -132,9 +132,18 @@ pub fn strip_pod(pod: &mut Pod) {
     pod.metadata.annotations = None;
     pod.spec = None;
     let Some(status) = pod.status.take() else { return };
-    let conditions = status.conditions.unwrap_or_default().into_iter();
-    let scheduled = conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False").map(|c| {
-        PodCondition { type_: c.type_, status: c.status, reason: c.reason, ..PodCondition::default() }
+    let tells = |c: &PodCondition| {
+        matches!(
+            (c.type_.as_str(), c.status.as_str()),
+            ("PodScheduled", "False") | ("DisruptionTarget", "True")
+        )
+    };
+    let conditions = status.conditions.unwrap_or_default().into_iter().filter(tells).map(|c| PodCondition {
+        type_: c.type_,
+        status: c.status,
+        reason: c.reason,
+        message: c.message,
+        ..PodCondition::default()
     });
     let containers = status.container_statuses.map(|statuses| {
         let kept = |s: ContainerStatus| ContainerStatus {
@@ -147,7 +156,8 @@ pub fn strip_pod(pod: &mut Pod) {
     pod.status = Some(PodStatus {
         phase: status.phase,
         reason: status.reason,
-        conditions: Some(scheduled.collect()),
+        message: status.message,
+        conditions: Some(conditions.collect()),
         container_statuses: containers,
         ..PodStatus::default()
     });

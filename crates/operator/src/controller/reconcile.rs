@@ -15,12 +15,14 @@ use super::{Context, Error, apply, observe};
 const WAIT: Duration = Duration::from_secs(5);
 /// How soon to look again after somebody else's write; the cache needs a moment.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// How soon to look whether pods that are not there yet were refused.
+const UNTIL_REFUSAL: Duration = Duration::from_secs(1);
 /// From nothing to running takes six steps.
 const MAX_STEPS: usize = 12;
 
 /// Does all that can be done for a LoadTest now, and says when to look again.
 pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, Error> {
-    let mut observed = observe::observe(context, cached).await?;
+    let mut observed = observe::observe(context, cached, Timestamp::now()).await?;
     let mut plan: Option<Result<Plan, Problem>> = None;
     for _ in 0..MAX_STEPS {
         let now = Timestamp::now();
@@ -49,10 +51,13 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         let job = match &decision {
             Decision::Leave => return Ok(Action::await_change()),
             Decision::Wait(_) => return Ok(Action::requeue(WAIT)),
-            Decision::Follow => return Ok(Action::requeue(next_look(look_again, now))),
+            Decision::Follow => {
+                let soon = observed.workers.without_pod() > 0 && !observed.wants_refusal(now);
+                return Ok(Action::requeue(if soon { UNTIL_REFUSAL } else { next_look(look_again, now) }));
+            }
             Decision::Finish(outcome) => {
                 tracing::info!(outcome = outcome.reason(), "the load test is over");
-                return Ok(Action::await_change());
+                continue;
             }
             Decision::MakePlan => {
                 let files = observe::config_maps(context, &load_test).await?;
@@ -65,10 +70,11 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             }
             Decision::CreateJob(plan) => apply::create_job(context, &load_test, plan).await?,
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
+            Decision::EndJob(uid) => Ok(apply::end_job(context, &load_test, uid).await?),
             Decision::DeleteStrayJob(uid) => Ok(apply::delete_stray_job(context, &load_test, uid).await?),
         };
         match job {
-            Ok(job) => observed = observe::observed(context, load_test, job),
+            Ok(job) => observed = observe::observed(context, load_test, job, now),
             Err(problem) => plan = Some(Err(problem)),
         }
     }

@@ -11,3 +11,4 @@ mod quiet;
 mod refusals;
 mod script;
 mod start;
+mod troubles;

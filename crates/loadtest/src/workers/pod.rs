@@ -1,0 +1,167 @@
+//! One worker's pod, read as what its worker is doing, and why, in Kubernetes' words.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::Timestamp;
+
+/// The label that carries a pod's completion index.
+const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// A pod that is still there this long after it should have been gone is on a node that nobody hears of: its kubelet
+/// would have removed it.
+pub const LOST_AFTER_SECONDS: i64 = 60;
+/// No more of a message of Kubernetes is passed on, in characters.
+const MAX_WORDS: usize = 200;
+/// Reasons of waiting that are the way every pod begins.
+const USUAL: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// One worker's pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerPod {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Its completion index; the first operator's Jobs have none.
+    pub index: Option<u32>,
+    /// When its worker container began to run.
+    pub started: Option<Timestamp>,
+    /// What it is doing.
+    pub state: WorkerState,
+}
+
+/// What a worker is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerState {
+    /// Its container does not run yet; why, if Kubernetes says.
+    Waiting(Option<Why>),
+    /// Its container runs.
+    Running,
+    /// Its container exited with code 0.
+    Succeeded {
+        /// When.
+        at: Option<Timestamp>,
+    },
+    /// It ended otherwise.
+    Failed {
+        /// When, if a container ran.
+        at: Option<Timestamp>,
+        /// Such as `exited with code 1` or `OOMKilled (exit code 137)`.
+        cause: String,
+    },
+    /// Nobody hears of it: its pod should have been gone for [`LOST_AFTER_SECONDS`].
+    Lost,
+}
+
+/// Why a worker waits, in Kubernetes' words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// One CamelCase word, such as `ImagePullBackOff`.
+    pub reason: String,
+    /// The first line of its explanation, shortened; may be empty.
+    pub message: String,
+}
+
+impl Why {
+    fn new(reason: Option<&str>, message: Option<&str>) -> Option<Self> {
+        Some(Self { reason: reason?.to_owned(), message: brief(message.unwrap_or_default()) })
+    }
+
+    /// Whether this is more than the way every pod begins.
+    pub fn is_problem(&self) -> bool {
+        !USUAL.contains(&self.reason.as_str())
+    }
+}
+
+impl WorkerPod {
+    pub(super) fn of(pod: &Pod, container: &str, now: Timestamp) -> Self {
+        let index =
+            pod.metadata.labels.as_ref().and_then(|l| l.get(COMPLETION_INDEX)).and_then(|i| i.parse().ok());
+        let default = PodStatus::default();
+        let status = pod.status.as_ref().unwrap_or(&default);
+        let statuses = status.container_statuses.iter().flatten();
+        let container_state =
+            statuses.into_iter().find(|s| s.name == container).and_then(|s| s.state.as_ref());
+        let overdue = pod.metadata.deletion_timestamp.as_ref().map(|at| now.as_second() - at.0.as_second());
+        let state = match state(status, container_state) {
+            WorkerState::Waiting(_) | WorkerState::Running
+                if overdue.is_some_and(|seconds| seconds >= LOST_AFTER_SECONDS) =>
+            {
+                WorkerState::Lost
+            }
+            state => state,
+        };
+        let started = container_state.and_then(|s| {
+            let running = s.running.as_ref().and_then(|r| r.started_at.as_ref());
+            let terminated = s.terminated.as_ref().and_then(|t| t.started_at.as_ref());
+            running.or(terminated).map(instant)
+        });
+        Self { uid: pod.metadata.uid.clone().unwrap_or_default(), index, started, state }
+    }
+}
+
+fn state(status: &PodStatus, container: Option<&ContainerState>) -> WorkerState {
+    match (container, status.phase.as_deref()) {
+        (Some(ContainerState { terminated: Some(end), .. }), _) => ended(status, end),
+        (_, Some("Failed")) => {
+            let cause = match (status.reason.as_deref(), status.message.as_deref()) {
+                (Some(reason), Some(message)) => format!("{reason}: {}", brief(message)),
+                (Some(reason), None) => reason.to_owned(),
+                (None, _) => "its pod failed".to_owned(),
+            };
+            WorkerState::Failed { at: None, cause: disrupted(status, cause) }
+        }
+        (_, Some("Succeeded")) => WorkerState::Succeeded { at: None },
+        (Some(ContainerState { running: Some(_), .. }), _) => WorkerState::Running,
+        (Some(ContainerState { waiting: Some(waiting), .. }), _) => {
+            WorkerState::Waiting(Why::new(waiting.reason.as_deref(), waiting.message.as_deref()))
+        }
+        _ => WorkerState::Waiting(unscheduled(status)),
+    }
+}
+
+fn ended(status: &PodStatus, end: &ContainerStateTerminated) -> WorkerState {
+    let at = end.finished_at.as_ref().map(instant);
+    let cause = match (end.exit_code, end.reason.as_deref(), end.message.as_deref()) {
+        (0, _, _) => return WorkerState::Succeeded { at },
+        (code, None | Some("Error"), _) => format!("exited with code {code}"),
+        (code, Some(reason), Some(message)) => format!("{reason} (exit code {code}): {}", brief(message)),
+        (code, Some(reason), None) => format!("{reason} (exit code {code})"),
+    };
+    WorkerState::Failed { at, cause: disrupted(status, cause) }
+}
+
+/// What Kubernetes did to the pod comes first: the exit code is only what followed from it.
+fn disrupted(status: &PodStatus, cause: String) -> String {
+    let conditions = status.conditions.iter().flatten();
+    let mut disruption =
+        conditions.into_iter().filter(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    match disruption.next().and_then(|c| c.reason.as_deref()) {
+        Some(reason) => format!("{reason}: {cause}"),
+        None => cause,
+    }
+}
+
+fn unscheduled(status: &PodStatus) -> Option<Why> {
+    let conditions = status.conditions.iter().flatten();
+    let mut scheduled = conditions.into_iter().filter(|c| c.type_ == "PodScheduled" && c.status == "False");
+    scheduled.next().and_then(|c| Why::new(c.reason.as_deref(), c.message.as_deref()))
+}
+
+/// The first line of what Kubernetes says, shortened.
+pub(super) fn brief(words: &str) -> String {
+    let line = words.lines().next().unwrap_or_default().trim();
+    match line.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+/// What admission says against a pod of a Job, from the words of the Job's event `FailedCreate`: without the name of the
+/// pod, which is another one each time.
+pub fn refusal(note: &str) -> String {
+    let words = note.trim_start_matches("Error creating: ");
+    brief(words.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" ")).map_or(words, |(_, why)| why))
+}
+
+fn instant(time: &Time) -> Timestamp {
+    time.0
+}
