@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod observed;
 pub mod plan;
 pub mod status;
+pub mod tally;
 pub mod workers;
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! What the manager counts about itself, for Prometheus; names as controller-runtime has them where it has them.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use loadtest::tally::State;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -20,6 +23,28 @@ pub struct Metrics {
     leading: Gauge<i64, std::sync::atomic::AtomicI64>,
     events: Counter<u64, AtomicU64>,
     calls: Family<Called, Counter>,
+    load_tests: Family<InState, Gauge>,
+    worker_pods: Family<InPhase, Gauge>,
+    tally: OnceLock<Box<dyn Fn() -> Tally + Send + Sync>>,
+}
+
+/// How many there are of what the controller knows.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// LoadTests by state.
+    pub load_tests: BTreeMap<State, i64>,
+    /// Worker pods by phase, those of tests that are over included.
+    pub worker_pods: BTreeMap<String, i64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InPhase {
+    phase: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -76,9 +101,31 @@ impl Default for Metrics {
             "Calls to the API server by verb, resource and HTTP status; status 0 means no answer",
             calls.clone(),
         );
+        let load_tests = Family::<InState, Gauge>::default();
+        registry.register(
+            "artillery_operator_load_tests",
+            "LoadTests by state, as their status tells it; none while this manager stands by",
+            load_tests.clone(),
+        );
+        let worker_pods = Family::<InPhase, Gauge>::default();
+        registry.register(
+            "artillery_operator_worker_pods",
+            "Worker pods by phase, those of finished LoadTests included; none while this manager stands by",
+            worker_pods.clone(),
+        );
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("artillery_operator_build", "This manager", build);
-        Self { registry, reconciles, seconds, leading, events, calls }
+        Self {
+            registry,
+            reconciles,
+            seconds,
+            leading,
+            events,
+            calls,
+            load_tests,
+            worker_pods,
+            tally: OnceLock::new(),
+        }
     }
 }
 
@@ -105,11 +152,27 @@ impl Metrics {
         self.leading.set(i64::from(leads));
     }
 
+    /// Whom to ask, at each scrape, what there is; the first who says so is asked.
+    pub fn tallied_by(&self, tally: impl Fn() -> Tally + Send + Sync + 'static) {
+        let _ = self.tally.set(Box::new(tally)); // a controller is made once in a process
+    }
+
     /// Everything in the OpenMetrics text format.
     ///
     /// # Errors
     /// None in practice: writing to a string does not fail.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
+        if let Some(tally) = self.tally.get() {
+            let Tally { load_tests, worker_pods } = tally();
+            for state in State::ALL {
+                let count = load_tests.get(&state).copied().unwrap_or(0);
+                self.load_tests.get_or_create(&InState { state: state.name() }).set(count);
+            }
+            for phase in ["Pending", "Running", "Succeeded", "Failed", "Unknown"] {
+                let count = worker_pods.get(phase).copied().unwrap_or(0);
+                self.worker_pods.get_or_create(&InPhase { phase }).set(count);
+            }
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -125,8 +188,17 @@ mod tests {
         let metrics = Metrics::default();
         metrics.reconciled(Ended::success, Duration::from_millis(3));
         metrics.leads(true);
+        metrics.called("patch", "jobs".to_owned(), Some(200));
+        metrics.tallied_by(|| Tally {
+            load_tests: [(State::Running, 2)].into(),
+            worker_pods: [("Pending".to_owned(), 3)].into(),
+        });
         let text = metrics.text().expect("text");
         for line in [
+            "artillery_operator_api_calls_total{verb=\"patch\",resource=\"jobs\",code=\"200\"} 1",
+            "artillery_operator_load_tests{state=\"Running\"} 2",
+            "artillery_operator_load_tests{state=\"Waiting\"} 0",
+            "artillery_operator_worker_pods{phase=\"Pending\"} 3",
             "controller_runtime_reconcile_total{controller=\"loadtest\",result=\"success\"} 1",
             "controller_runtime_reconcile_time_seconds_count 1",
             "leader_election_master_status 1",

@@ -22,7 +22,7 @@ const OPERATOR: &str = "operator-token";
 /// The token of somebody without any rights.
 const STRANGER: &str = "stranger-token";
 /// The operator's ServiceAccount as the API server names it.
-const OPERATOR_USER: &str =
+pub const OPERATOR_USER: &str =
     "system:serviceaccount:artillery-operator-system:artillery-operator-controller-manager";
 /// How long the programs may take to be ready.
 const READY: Duration = Duration::from_secs(60);
@@ -49,6 +49,16 @@ pub enum As {
     Operator,
     /// Somebody without any rights.
     Stranger,
+}
+
+impl As {
+    fn token(self) -> &'static str {
+        match self {
+            Self::Admin => ADMIN,
+            Self::Operator => OPERATOR,
+            Self::Stranger => STRANGER,
+        }
+    }
 }
 
 impl ApiServer {
@@ -87,7 +97,7 @@ impl ApiServer {
             others: Mutex::new(vec![etcd]),
         };
         for who in [As::Admin, As::Operator, As::Stranger] {
-            fs::write(server.kubeconfig(who), server.kubeconfig_text(who))?;
+            fs::write(server.kubeconfig(who), server.kubeconfig_text(who.token()))?;
         }
         server.wait_ready()?;
         let controllers = server.start_controllers(kcm)?;
@@ -147,7 +157,17 @@ impl ApiServer {
         self.wait_ready()
     }
 
-    /// What the operator has asked so far, in order, by the API server's audit log.
+    /// A file with which somebody of that token finds it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_of(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let file = self.folder.join(format!("{name}.kubeconfig"));
+        fs::write(&file, self.kubeconfig_text(token))?;
+        Ok(file)
+    }
+
+    /// What the operator (and any other ServiceAccount) has asked so far, in order, by the API server's audit log.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -199,12 +219,7 @@ impl ApiServer {
         }
     }
 
-    fn kubeconfig_text(&self, who: As) -> String {
-        let token = match who {
-            As::Admin => ADMIN,
-            As::Operator => OPERATOR,
-            As::Stranger => STRANGER,
-        };
+    fn kubeconfig_text(&self, token: &str) -> String {
         let (url, ca) = (&self.url, self.pki.ca.display());
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: testbed\n\
@@ -230,6 +245,8 @@ impl Drop for ApiServer {
 /// One call that the operator made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    /// Who called.
+    pub user: String,
     /// Empty for all namespaces.
     pub namespace: String,
     /// Such as `get`, `create` or `patch`.
@@ -250,6 +267,7 @@ impl Call {
     fn of(event: &serde_json::Value) -> Self {
         let field = |path: &str| event.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
         Self {
+            user: field("/user/username"),
             namespace: field("/objectRef/namespace"),
             verb: field("/verb"),
             resource: field("/objectRef/resource"),
@@ -289,9 +307,7 @@ fn start_api_server(programs: &Path, folder: &Path, pki: &Pki, etcd: &str, port:
     let policy = folder.join("audit.yaml");
     fs::write(
         &policy,
-        format!(
-            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- {{level: Metadata, users: [\"{OPERATOR_USER}\"]}}\n"
-        ),
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- {level: Metadata, userGroups: [\"system:serviceaccounts\"]}\n",
     )?;
     let args = [
         format!("--etcd-servers={etcd}"),

@@ -1,6 +1,6 @@
 //! What is kept of the cluster: Jobs and worker pods, stripped to what is used, pods by the LoadTest that they are of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::batch::v1::Job;
@@ -74,6 +74,17 @@ impl Pods {
             Event::Apply(pod) => put(&mut inner.live, pod),
             Event::Delete(pod) => remove(&mut inner.live, pod),
         }
+    }
+
+    /// How many there are in which phase.
+    pub fn phases(&self) -> BTreeMap<String, i64> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut phases = BTreeMap::new();
+        for pod in inner.live.values().flat_map(HashMap::values) {
+            let phase = pod.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default();
+            *phases.entry(phase).or_default() += 1;
+        }
+        phases
     }
 
     /// The pods of a LoadTest.
@@ -189,6 +200,7 @@ mod tests {
             pods.apply(&Event::Apply(pod));
         }
         assert_eq!(names(&pods, "a", "t"), ["t-0", "t-1"]);
+        assert_eq!(pods.phases(), [(String::new(), 4)].into());
         pods.apply(&Event::Delete(pod("a", "t", "t-0")));
         assert_eq!(names(&pods, "a", "t"), ["t-1"]);
         assert_eq!(names(&pods, "c", "t"), [""; 0]);

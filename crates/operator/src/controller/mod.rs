@@ -8,6 +8,7 @@ mod patience;
 mod publish;
 mod reconcile;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,12 +20,13 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
+use loadtest::tally::State;
 use loadtest::{LoadTest, labels};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::flags::Namespaces;
-use crate::metrics::{Ended, Metrics};
+use crate::metrics::{Ended, Metrics, Tally};
 use cache::{Pods, Synced};
 use memory::Memory;
 use patience::Patience;
@@ -145,6 +147,9 @@ pub async fn run(
         })
         .touched_objects();
 
+    let (tallied_tests, tallied_pods) = (load_tests.clone(), Arc::clone(&pods));
+    metrics.tallied_by(move || tally(&tallied_tests, &tallied_pods));
+
     let graceful = stop.clone();
     let (all_jobs, all_pods) = (Arc::clone(&jobs_synced), Arc::clone(&pods));
     let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, memory, metrics });
@@ -174,6 +179,14 @@ pub async fn run(
         () = controlling => {}
         () = stopped_early => {}
     }
+}
+
+fn tally(load_tests: &Store<LoadTest>, pods: &Pods) -> Tally {
+    let mut by_state = BTreeMap::new();
+    for load_test in load_tests.state() {
+        *by_state.entry(State::of(&load_test)).or_default() += 1;
+    }
+    Tally { load_tests: by_state, worker_pods: pods.phases() }
 }
 
 /// Tells a watch's errors and keeps them from the controller, which would stop listening to all watches for a while.

@@ -1,0 +1,245 @@
+//! The rights of the installation against the API server's audit log: the manager uses every right that `config` gives it,
+//! and asks for nothing more; installed for one namespace it keeps to that one. A binary with an API server of its own, so
+//! that nobody else's calls are in the log.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+#[allow(dead_code, reason = "shared with the tests of the controller, which use all of it")]
+#[path = "api/bed.rs"]
+mod bed;
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::ObjectMeta;
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+use testbed::api_server::{As, Call, OPERATOR_USER};
+use testbed::eventually::eventually;
+use testbed::process;
+use tokio::sync::Mutex;
+
+use bed::{API, Bed, SOON};
+
+/// A manager process that is ended with the test.
+struct Manager(Child);
+
+impl Manager {
+    fn start(name: &str, kubeconfig: &Path, more: &[String]) -> Self {
+        let mut args =
+            vec!["--health-probe-bind-address=0".to_owned(), "--metrics-bind-address=0".to_owned()];
+        args.extend_from_slice(more);
+        let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path"))];
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
+        let program = Path::new(env!("CARGO_BIN_EXE_manager"));
+        Self(process::start(program, &args, &environment, &log).expect("a manager"))
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
+    }
+}
+
+/// One manager at a time: two would share the work, and neither need use all its rights.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// A right, as `verb resource`.
+type Rights = BTreeSet<String>;
+
+fn given(rules: impl IntoIterator<Item = PolicyRule>) -> Rights {
+    let mut rights = Rights::new();
+    for rule in rules {
+        for resource in rule.resources.iter().flatten() {
+            rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}")));
+        }
+    }
+    rights
+}
+
+fn used<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Rights {
+    let resource = |call: &Call| match call.subresource.as_str() {
+        "" => call.resource.clone(),
+        subresource => format!("{}/{subresource}", call.resource),
+    };
+    calls.into_iter().map(|call| format!("{} {}", call.verb, resource(call))).collect()
+}
+
+/// Everything that a manager ever does for LoadTests, in one namespace.
+async fn all_that_can_happen(bed: &Bed) {
+    bed.script().await;
+    // one ends well; then somebody puts a Job in the place of its own
+    bed.load_test("good", 1).await;
+    let pod = bed.pods("good", 1).await.remove(0);
+    bed.exit(&pod, 0).await;
+    bed.until_reason("good", "Succeeded").await;
+    let jobs = bed.api::<Job>();
+    let mut again = bed.job("good").await.expect("its Job");
+    jobs.delete("good", &DeleteParams::background()).await.expect("deleted");
+    eventually("it is gone", SOON, async || bed.job("good").await, Option::is_none).await;
+    again.metadata = ObjectMeta {
+        name: Some("good".into()),
+        labels: again.metadata.labels,
+        annotations: Some([("loadtest.artillery.io/started-at".to_owned(), String::new())].into()),
+        owner_references: again.metadata.owner_references,
+        ..ObjectMeta::default()
+    };
+    let spec = again.spec.as_mut().expect("a spec");
+    (spec.suspend, spec.selector, spec.template.metadata) = (Some(true), None, None);
+    jobs.create(&PostParams::default(), &again).await.expect("a second Job");
+    eventually("the stray is gone", SOON, async || bed.job("good").await, Option::is_none).await;
+    // one whose Job somebody deletes
+    bed.load_test("robbed", 1).await;
+    bed.pods("robbed", 1).await;
+    jobs.delete("robbed", &DeleteParams::background()).await.expect("deleted");
+    bed.until_reason("robbed", "JobDeleted").await;
+    // one whose pods a quota refuses
+    let metadata = ObjectMeta { name: Some("no-pods".into()), ..ObjectMeta::default() };
+    let quota = ResourceQuota { metadata, ..ResourceQuota::default() };
+    let quotas = bed.api::<ResourceQuota>();
+    quotas.create(&PostParams::default(), &quota).await.expect("a quota");
+    let status = json!({ "status": { "hard": { "pods": "0" }, "used": { "pods": "0" } } });
+    quotas.patch_status("no-pods", &PatchParams::default(), &Patch::Merge(status)).await.expect("its status");
+    bed.load_test("refused", 1).await;
+    bed.until_reason("refused", "WorkersWaiting").await;
+}
+
+async fn scrape(address: std::net::SocketAddr) {
+    let mut config = kube::Config::new(format!("https://{address}").parse().expect("a URL"));
+    config.accept_invalid_certs = true; // made by the manager itself
+    config.auth_info.token = Some(
+        API.kubectl(&["create", "token", "default", "-n", "default"])
+            .expect("a token")
+            .trim()
+            .to_owned()
+            .into(),
+    );
+    let client = kube::Client::try_from(config).expect("a client");
+    let ask = async || {
+        let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
+        client.request_text(request).await
+    };
+    // it knows the caller, and that the caller has no right
+    let refused = |answer: &kube::Result<String>| matches!(answer, Err(kube::Error::Api(s)) if s.code == 403);
+    assert!(eventually("an answer", SOON, ask, refused).await.is_err());
+}
+
+#[tokio::test]
+async fn every_right_that_the_installation_gives_is_used_and_none_is_missing() {
+    let _alone = ALONE.lock().await;
+    let bed = Bed::without_controller().await;
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let more = [
+        "--leader-elect".to_owned(),
+        "--leader-election-namespace=artillery-operator-system".to_owned(),
+        format!("--metrics-secure-bind-address={address}"),
+    ];
+    let _manager = Manager::start("manager-rights", &API.kubeconfig(As::Operator), &more);
+    all_that_can_happen(&bed).await;
+    scrape(address).await;
+
+    let admin = API.client(As::Admin).await.expect("a client");
+    let installed: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(admin.clone());
+    let mut rules = Vec::new();
+    for role in ["manager-role", "proxy-role"] {
+        let role = installed.get(&format!("artillery-operator-{role}")).await.expect("a role");
+        rules.extend(role.rules.into_iter().flatten());
+    }
+    let roles: Api<Role> = Api::namespaced(admin, "artillery-operator-system");
+    let lease = roles.get("artillery-operator-leader-election-role").await.expect("a role");
+    rules.extend(lease.rules.into_iter().flatten());
+    let given = given(rules);
+    // the log may be a moment behind
+    let of_operator = async || calls_of(OPERATOR_USER);
+    let calls = eventually("every right is used", SOON, of_operator, |calls| used(calls) == given).await;
+    let forbidden: Vec<_> = calls.iter().filter(|call| call.code == 403).collect();
+    assert_eq!(forbidden, [] as [&Call; 0], "a right is missing");
+}
+
+fn calls_of(user: &str) -> Vec<Call> {
+    API.calls().expect("the audit log").into_iter().filter(|call| call.user == user).collect()
+}
+
+#[tokio::test]
+async fn installed_for_one_namespace_it_runs_there_with_rights_there_only() {
+    let _alone = ALONE.lock().await;
+    let bed = Bed::without_controller().await;
+    let elsewhere = Bed::without_controller().await;
+    let namespace = bed.namespace.clone();
+    let account = format!("system:serviceaccount:{namespace}:artillery-operator-controller-manager");
+    let kubeconfig = install_for(&namespace);
+    elsewhere.script().await;
+    elsewhere.load_test("not-ours", 1).await;
+    let more = [
+        "--leader-elect".to_owned(),
+        format!("--leader-election-namespace={namespace}"),
+        format!("--namespace={namespace}"),
+    ];
+    let _manager = Manager::start("manager-namespaced", &kubeconfig, &more);
+    all_that_can_happen(&bed).await;
+
+    let admin = API.client(As::Admin).await.expect("a client");
+    let roles: Api<Role> = Api::namespaced(admin, &namespace);
+    let mut rules = Vec::new();
+    for role in ["manager-role", "leader-election-role"] {
+        let role = roles.get(&format!("artillery-operator-{role}")).await.expect("a role");
+        rules.extend(role.rules.into_iter().flatten());
+    }
+    let given = given(rules);
+    let calls =
+        eventually("every right is used", SOON, async || calls_of(&account), |calls| used(calls) == given)
+            .await;
+    let outside: Vec<_> =
+        calls.iter().filter(|call| call.namespace != namespace || call.code == 403).collect();
+    assert_eq!(outside, [] as [&Call; 0], "it kept to its namespace");
+}
+
+/// Installs `config/namespaced` into a namespace, as its first lines say, and returns a kubeconfig of its manager.
+fn install_for(namespace: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(namespace);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/namespaced");
+    // kustomize takes relative paths only
+    let up = folder
+        .canonicalize()
+        .expect("a path")
+        .components()
+        .skip(1)
+        .map(|_| "..")
+        .collect::<Vec<_>>()
+        .join("/");
+    let resource = format!("{up}{}", config.canonicalize().expect("a path").display());
+    let kustomization = format!("namespace: {namespace}\nresources: [\"{resource}\"]\n");
+    std::fs::write(folder.join("kustomization.yaml"), kustomization).expect("a file");
+    API.kubectl(&["apply", "-k", folder.to_str().expect("a path")]).expect("the installation");
+    let account = "artillery-operator-controller-manager";
+    let token = API.kubectl(&["-n", namespace, "create", "token", account]).expect("a token");
+    API.kubeconfig_of(namespace, token.trim()).expect("a kubeconfig")
+}
+
+#[tokio::test]
+async fn the_service_monitor_selects_the_metrics_service() {
+    drop(Bed::without_controller().await);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/prometheus");
+    let monitor = API.kubectl(&["kustomize", folder.to_str().expect("a path")]).expect("a ServiceMonitor");
+    let monitor: Value = serde_saphyr::from_str(&monitor).expect("YAML");
+    let admin = API.client(As::Admin).await.expect("a client");
+    let namespace = monitor["metadata"]["namespace"].as_str().expect("a namespace");
+    let services: Api<k8s_openapi::api::core::v1::Service> = Api::namespaced(admin, namespace);
+    let service =
+        services.get("artillery-operator-controller-manager-metrics-service").await.expect("a Service");
+    for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels") {
+        assert_eq!(service.labels().get(label).map(String::as_str), value.as_str(), "{label}");
+    }
+    let ports = service.spec.and_then(|spec| spec.ports).expect("ports");
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    assert_eq!(ports[0].name.as_deref(), endpoint["port"].as_str());
+}
