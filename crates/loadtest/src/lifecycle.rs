@@ -144,11 +144,12 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
     (is_another && !is_going && is_suspended(job) && start(job) == Start::Never).then(|| uid(job))
 }
 
-/// The Job of a test that ended without some of its workers, which Kubernetes may still start.
+/// The Job of a test that ended without some of its workers, which Kubernetes may still start, or which somebody may
+/// resume.
 fn left_over(Observed { load_test, job, workers, .. }: &Observed) -> Option<String> {
     let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
     let is_told = job.spec.as_ref().is_some_and(|s| s.active_deadline_seconds.is_some());
-    let is_open = workers.job_end.is_none() && !is_suspended(job) && matches!(start(job), Start::At(_));
+    let is_open = workers.job_end.is_none() && matches!(start(job), Start::At(_));
     let is_waiting = workers.waiting() + workers.running() + workers.without_pod() + workers.presumed > 0;
     (is_open && is_waiting && !is_told && job.metadata.deletion_timestamp.is_none()).then(|| uid(job))
 }

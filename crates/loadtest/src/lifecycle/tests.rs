@@ -272,6 +272,8 @@ fn what_a_test_that_is_over_has_not_started_is_ended_with_its_job() {
     assert_eq!(decision(over(), Some(job.clone()), &started_late), Decision::EndJob("job-1".into()));
     let ended = [pod("t", 0).exited(0, 9), pod("t", 1).exited(1, 9)];
     assert_eq!(decision(over(), Some(job.clone()), &ended), Decision::Leave, "it ends by itself");
+    let resumable = decision(over(), Some(job.clone().suspended()), &[]);
+    assert_eq!(resumable, Decision::EndJob("job-1".into()), "somebody may resume it");
     let mut told = job.clone();
     told.spec.as_mut().expect("a spec").active_deadline_seconds = Some(1);
     assert_eq!(decision(over(), Some(told), &pods), Decision::Leave);

@@ -101,4 +101,18 @@ async fn a_job_that_somebody_suspends_ends_the_test_and_is_not_resumed() {
     let status = bed.until("t", "the end", |status| is(status, "Completed", "True")).await;
     assert_eq!(crate::bed::reason_of(&status, "Completed"), "JobSuspended");
     assert_eq!(bed.job("t").await.and_then(|j| j.spec).and_then(|s| s.suspend), Some(true));
+    // and if somebody resumes it, its time is over
+    let is_told = |job: &Option<Job>| {
+        job.as_ref()
+            .and_then(|job| job.spec.as_ref())
+            .is_some_and(|spec| spec.active_deadline_seconds == Some(1))
+    };
+    eventually("the Job is told to end", SOON, async || bed.job("t").await, is_told).await;
+    let resume = json!({ "spec": { "suspend": false } });
+    bed.api::<Job>().patch("t", &PatchParams::default(), &Patch::Merge(&resume)).await.expect("resumed");
+    let failed = |job: &Option<Job>| {
+        let conditions = job.as_ref().and_then(|j| j.status.as_ref()).and_then(|s| s.conditions.as_ref());
+        conditions.into_iter().flatten().any(|c| c.type_ == "Failed" && c.status == "True")
+    };
+    eventually("the Job ends", SOON, async || bed.job("t").await, failed).await;
 }
