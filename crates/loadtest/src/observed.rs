@@ -3,12 +3,8 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::job::{Start, start};
 use crate::workers::Workers;
 use crate::{LoadTest, Timestamp};
-
-/// The Job controller has made a Job's first pods, or was refused, after this.
-const POD_CREATION_SECONDS: i64 = 2;
 
 /// Everything that is known about a load test at one moment.
 #[derive(Clone, Debug)]
@@ -19,7 +15,7 @@ pub struct Observed {
     pub job: JobFact,
     /// The workers of that Job, if it is this LoadTest's; none otherwise.
     pub workers: Workers,
-    /// Why the Job gets no pods, in admission's words, if it was asked for and is known.
+    /// Why the Job gets no pods, in admission's words, if it was refused one.
     pub refusal: Option<String>,
 }
 
@@ -57,20 +53,16 @@ impl Observed {
         Self { load_test, job, workers, refusal: None }
     }
 
+    /// Adds why its Job was refused a pod, which matters only while workers are without one.
+    pub fn with_refusal(mut self, refusal: Option<String>) -> Self {
+        self.refusal = refusal.filter(|_| self.workers.without_pod() > 0);
+        self
+    }
+
     /// Whether the end of this test would rest on what is *not* seen of its pods: then a cache, which may be behind, is not
     /// enough.
     pub fn wants_fresh_pods(&self) -> bool {
         !self.load_test.is_settled() && self.workers.presumed > 0
-    }
-
-    /// Whether it is time to ask why workers have no pods: quota and Pod Security are told as events of the Job only.
-    pub fn wants_refusal(&self, now: Timestamp) -> bool {
-        let since = self.job.ours().map(start).and_then(|start| match start {
-            Start::At(at) => at,
-            Start::Never | Start::Unknown => None,
-        });
-        let is_time = since.is_some_and(|at| now.as_second() - at.as_second() >= POD_CREATION_SECONDS);
-        is_time && !self.load_test.is_settled() && self.workers.without_pod() > 0
     }
 }
 

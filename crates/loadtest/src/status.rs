@@ -105,11 +105,12 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
         (false, false) => "WorkersStarting",
     };
     let waiting = planned.saturating_sub(running + succeeded + failed);
+    let since_start = status.start_time.as_ref().map_or(0, |start| now.as_second() - start.0.as_second());
     let causes = causes(workers);
     let message = format!(
         "{}: {waiting} waiting{}, {running} running, {succeeded} succeeded, {failed} failed{}",
         workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX)),
-        in_parentheses(&held_up_by(observed, now)),
+        in_parentheses(&held_up_by(observed, since_start)),
         in_parentheses(&causes),
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
@@ -118,7 +119,7 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
 }
 
 /// What keeps workers from running: Kubernetes' word, how many say so, and what one of them says.
-fn held_up_by(observed: &Observed, now: Timestamp) -> Vec<String> {
+fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<String> {
     let reasons = observed.workers.waiting_reasons();
     let mut said: Vec<_> = reasons
         .into_iter()
@@ -128,10 +129,13 @@ fn held_up_by(observed: &Observed, now: Timestamp) -> Vec<String> {
         })
         .collect();
     let without_pod = observed.workers.without_pod();
-    if let Some(refusal) = observed.refusal.as_ref().filter(|_| without_pod > 0) {
-        said.push(format!("{without_pod} without a pod: {refusal}"));
-    } else if without_pod > 0 && observed.wants_refusal(now) {
-        said.push(format!("{without_pod} without a pod"));
+    match &observed.refusal {
+        Some(refusal) => said.push(format!("{without_pod} without a pod: {refusal}")),
+        // the Job controller may be slow
+        None if without_pod > 0 && seconds_since_start >= WRITE_INTERVAL_SECONDS => {
+            said.push(format!("{without_pod} without a pod"));
+        }
+        None => {}
     }
     said
 }

@@ -14,7 +14,7 @@ use crate::job::{Start, start};
 
 mod pod;
 
-pub use pod::{LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState, refusal};
+pub use pod::{LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState, brief};
 
 /// Workers that wait are given up when none has started for this long and none runs (a Deployment's
 /// `progressDeadlineSeconds` has the same default).

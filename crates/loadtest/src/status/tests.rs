@@ -61,13 +61,13 @@ fn admissions_changing_words_are_no_news() {
 #[test]
 fn workers_that_get_no_pod_are_told_with_admissions_words() {
     let message = |seconds, refusal: Option<&str>| {
-        let mut observed = Observed::new(test(), Some(started()), &[&pod("t", 0).running(3)], at(seconds));
-        observed.refusal = refusal.map(str::to_owned);
+        let observed = Observed::new(test(), Some(started()), &[&pod("t", 0).running(3)], at(seconds));
+        let observed = observed.with_refusal(refusal.map(str::to_owned));
         let running = LoadTest { status: next(&observed, &Decision::Follow, at(seconds)), ..test() };
         said(&running, PROGRESSING).2
     };
-    assert_eq!(message(2, None), "2 workers: 1 waiting, 1 running, 0 succeeded, 0 failed");
-    assert!(message(3, None).contains("1 waiting (1 without a pod)"), "{}", message(3, None));
+    assert_eq!(message(10, None), "2 workers: 1 waiting, 1 running, 0 succeeded, 0 failed");
+    assert!(message(11, None).contains("1 waiting (1 without a pod)"), "{}", message(11, None));
     let told = message(3, Some("forbidden: exceeded quota: q"));
     assert!(told.contains("1 waiting (1 without a pod: forbidden: exceeded quota: q)"), "{told}");
 }

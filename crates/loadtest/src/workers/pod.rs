@@ -147,19 +147,12 @@ fn unscheduled(status: &PodStatus) -> Option<Why> {
 }
 
 /// The first line of what Kubernetes says, shortened.
-pub(super) fn brief(words: &str) -> String {
+pub fn brief(words: &str) -> String {
     let line = words.lines().next().unwrap_or_default().trim();
     match line.char_indices().nth(MAX_WORDS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }
-}
-
-/// What admission says against a pod of a Job, from the words of the Job's event `FailedCreate`: without the name of the
-/// pod, which is another one each time.
-pub fn refusal(note: &str) -> String {
-    let words = note.trim_start_matches("Error creating: ");
-    brief(words.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" ")).map_or(words, |(_, why)| why))
 }
 
 fn instant(time: &Time) -> Timestamp {

@@ -1,6 +1,5 @@
 //! The workers in sentences: what their Job and pods say of them.
 
-use super::pod::brief;
 use super::*;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
 

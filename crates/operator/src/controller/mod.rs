@@ -7,6 +7,7 @@ mod observe;
 mod patience;
 mod publish;
 mod reconcile;
+mod refusals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
@@ -30,6 +31,7 @@ use crate::metrics::{Ended, Metrics, Tally};
 use cache::{Pods, Synced};
 use memory::Memory;
 use patience::Patience;
+use refusals::Refusals;
 
 /// How many LoadTests are reconciled at a time.
 const CONCURRENCY: u16 = 32;
@@ -54,6 +56,7 @@ struct Context {
     jobs: Store<Job>,
     jobs_synced: Arc<Synced>,
     pods: Arc<Pods>,
+    refusals: Arc<Refusals>,
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
 }
@@ -99,6 +102,7 @@ pub async fn run(
     let (load_tests, load_test_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let pods = Arc::new(Pods::default());
+    let refusals = Arc::new(Refusals::default());
     let memory = Arc::new(Memory::default());
     let selected = |selector| watcher::Config::default().labels(selector);
 
@@ -147,15 +151,29 @@ pub async fn run(
         })
         .touched_objects();
 
+    let refused = Arc::clone(&refusals);
+    let refusal_stream = watcher(
+        of_namespaces::<Event>(&client, namespaces),
+        watcher::Config::default().fields(refusals::SELECTOR),
+    )
+    .backoff(Patience::default())
+    .inspect(move |event| {
+        if let Ok(event) = event {
+            refused.apply(event);
+        }
+    })
+    .applied_objects();
+
     let (tallied_tests, tallied_pods) = (load_tests.clone(), Arc::clone(&pods));
     metrics.tallied_by(move || tally(&tallied_tests, &tallied_pods));
 
     let graceful = stop.clone();
     let (all_jobs, all_pods) = (Arc::clone(&jobs_synced), Arc::clone(&pods));
-    let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, memory, metrics });
+    let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, refusals, memory, metrics });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))
         .watches_stream(heard("pods", pod_stream), |pod: Pod| cache::load_test_of(&pod))
+        .watches_stream(heard("events of Jobs", refusal_stream), |told| refusals::load_test_of(&told))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move { graceful.cancelled().await })
         .run(measured, retry, context)

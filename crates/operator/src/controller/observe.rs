@@ -3,20 +3,16 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use loadtest::lifecycle::wants_fresh_job;
 use loadtest::observed::Observed;
 use loadtest::plan::{self, ConfigMapFact, Content, Problem};
-use loadtest::workers::refusal;
 use loadtest::{LoadTest, Timestamp, labels};
 
 use super::{Context, Error, cache};
-
-/// No more events of refused pods are read; the Job controller folds what it repeats into one.
-const REFUSALS: u32 = 100;
 
 /// The facts about a LoadTest, from the caches as far as these are enough.
 pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Result<Observed, Error> {
@@ -34,10 +30,7 @@ pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Re
     if observed.wants_fresh_pods() {
         let pods = get_pods(context, &observed.load_test).await?;
         let job = observed.job.ours().cloned();
-        observed = Observed::new(observed.load_test, job, &pods.iter().collect::<Vec<_>>(), now);
-    }
-    if observed.wants_refusal(now) {
-        observed.refusal = get_refusal(context, &observed).await?;
+        observed = facts(context, observed.load_test, job, &pods.iter().collect::<Vec<_>>(), now);
     }
     Ok(observed)
 }
@@ -46,7 +39,19 @@ pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Re
 pub fn observed(context: &Context, load_test: LoadTest, job: Option<Job>, now: Timestamp) -> Observed {
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
     let pods = context.pods.of(namespace, load_test.name());
-    Observed::new(load_test, job, &pods.iter().map(AsRef::as_ref).collect::<Vec<_>>(), now)
+    facts(context, load_test, job, &pods.iter().map(AsRef::as_ref).collect::<Vec<_>>(), now)
+}
+
+fn facts(
+    context: &Context,
+    load_test: LoadTest,
+    job: Option<Job>,
+    pods: &[&Pod],
+    now: Timestamp,
+) -> Observed {
+    let uid = job.as_ref().and_then(|job| job.metadata.uid.as_deref());
+    let refusal = uid.and_then(|uid| context.refusals.of(uid));
+    Observed::new(load_test, job, pods, now).with_refusal(refusal)
 }
 
 /// The Job of a LoadTest's name as the API server has it now.
@@ -69,18 +74,6 @@ async fn get_pods(context: &Context, load_test: &LoadTest) -> Result<Vec<Pod>, E
     let mut pods = list.map_err(Error::api("read its pods"))?.items;
     pods.iter_mut().for_each(cache::strip_pod);
     Ok(pods)
-}
-
-/// Why the Job gets no pods, from the latest of its events that says so.
-async fn get_refusal(context: &Context, observed: &Observed) -> Result<Option<String>, Error> {
-    let Some(uid) = observed.job.ours().and_then(|job| job.metadata.uid.as_deref()) else { return Ok(None) };
-    let namespace = observed.load_test.metadata.namespace.as_deref().unwrap_or_default();
-    let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
-    let of_job = format!("involvedObject.uid={uid},reason=FailedCreate");
-    let params = ListParams::default().fields(&of_job).limit(REFUSALS);
-    let list = events.list(&params).await.map_err(Error::api("read its Job's events"))?;
-    let latest = list.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|at| at.0));
-    Ok(latest.and_then(|event| event.message).map(|note| refusal(&note)))
 }
 
 /// The ConfigMaps that a LoadTest names, each read by its name (there is no right to list them), up to the first that is

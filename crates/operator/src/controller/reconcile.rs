@@ -15,8 +15,6 @@ use super::{Context, Error, apply, observe};
 const WAIT: Duration = Duration::from_secs(5);
 /// How soon to look again after somebody else's write; the cache needs a moment.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
-/// How soon to look whether pods that are not there yet were refused.
-const UNTIL_REFUSAL: Duration = Duration::from_secs(1);
 /// From nothing to running takes six steps.
 const MAX_STEPS: usize = 12;
 
@@ -51,10 +49,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         let job = match &decision {
             Decision::Leave => return Ok(Action::await_change()),
             Decision::Wait(_) => return Ok(Action::requeue(WAIT)),
-            Decision::Follow => {
-                let soon = observed.workers.without_pod() > 0 && !observed.wants_refusal(now);
-                return Ok(Action::requeue(if soon { UNTIL_REFUSAL } else { next_look(look_again, now) }));
-            }
+            Decision::Follow => return Ok(Action::requeue(next_look(look_again, now))),
             Decision::Finish(outcome) => {
                 tracing::info!(outcome = outcome.reason(), "the load test is over");
                 continue;

@@ -58,8 +58,12 @@ async fn only_pods_and_jobs_of_load_tests_are_watched_and_no_config_map_is_liste
         |resource: &str| wide.iter().filter(|c| c.resource == resource && c.verb == "watch").count();
     assert!(watched("pods") > 0 && watched("jobs") > 0 && watched("loadtests") > 0, "{wide:#?}");
     for call in wide {
-        let selects = call.uri.contains("labelSelector=artillery.io%2Fpart-of%3Dloadtest");
-        assert!(call.resource == "loadtests" || selects, "{call:#?}");
+        let selects = match call.resource.as_str() {
+            "loadtests" => true,
+            "events" => call.uri.contains("fieldSelector=involvedObject.kind%3DJob%2Creason%3DFailedCreate"),
+            _ => call.uri.contains("labelSelector=artillery.io%2Fpart-of%3Dloadtest"),
+        };
+        assert!(selects, "{call:#?}");
     }
     assert!(calls.iter().all(|c| c.resource != "secrets"));
 }
