@@ -10,8 +10,14 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::ObjectMeta;
 
+use crate::cluster::repository;
+use crate::eventually::eventually;
 use crate::pki::{self, Pki};
 use crate::process;
 
@@ -141,6 +147,37 @@ impl ApiServer {
             .env("KUBECONFIG", self.kubeconfig(As::Admin))
             .env("KUBECACHEDIR", self.folder.join("kubecache"));
         process::output(command.args(args))
+    }
+
+    /// Installs the operator by its own manifests, and waits until LoadTests can be created. Its manager does not run:
+    /// there are no nodes.
+    ///
+    /// # Errors
+    /// kubectl's own words.
+    pub fn install_operator(&self) -> Result<()> {
+        let manifests = repository().join("config/default");
+        self.kubectl(&["apply", "-k", &manifests.display().to_string()])?;
+        let crd = "crd/loadtests.loadtest.artillery.io";
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd])?;
+        Ok(())
+    }
+
+    /// Creates a namespace, and waits until pods can be created in it: they are refused until it has its ServiceAccount.
+    ///
+    /// # Errors
+    /// The API server's.
+    ///
+    /// # Panics
+    /// The ServiceAccount does not come.
+    pub async fn create_namespace(&self, name: &str) -> Result<()> {
+        let client = self.client(As::Admin).await?;
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let new = Namespace { metadata, ..Namespace::default() };
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &new).await?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, name);
+        let look = async || accounts.get_opt("default").await.is_ok_and(|account| account.is_some());
+        eventually(&format!("the ServiceAccount of {name}"), READY, look, |there| *there).await;
+        Ok(())
     }
 
     /// Kills the API server, and starts it again `after` that long.

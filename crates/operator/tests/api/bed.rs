@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use kube::core::ObjectMeta;
 use loadtest::{LoadTest, LoadTestStatus};
 use operator::flags::Namespaces;
 use serde_json::{Value, json};
@@ -29,16 +28,7 @@ pub static API: LazyLock<ApiServer> = LazyLock::new(|| {
     rustls::crypto::ring::default_provider().install_default().expect("the first provider");
     let server = ApiServer::start(&folder()).expect("an API server");
     leave_behind(&server);
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/default");
-    server.kubectl(&["apply", "-k", manifests.to_str().expect("a path")]).expect("the installation");
-    server
-        .kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=30s",
-            "crd/loadtests.loadtest.artillery.io",
-        ])
-        .expect("the CRD");
+    server.install_operator().expect("the installation");
     server
 });
 
@@ -112,23 +102,8 @@ impl Bed {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let client = admin().await;
         let namespace = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
-        let new = Namespace { metadata, ..Namespace::default() };
-        Api::<Namespace>::all(client.clone())
-            .create(&PostParams::default(), &new)
-            .await
-            .expect("a namespace");
-        let bed = Self { client, namespace };
-        // pods are refused until the namespace has its ServiceAccount
-        let accounts: Api<ServiceAccount> = bed.api();
-        eventually(
-            "the ServiceAccount",
-            SOON,
-            async || accounts.get_opt("default").await.expect("an answer"),
-            Option::is_some,
-        )
-        .await;
-        bed
+        API.create_namespace(&namespace).await.expect("a namespace");
+        Self { client, namespace }
     }
 
     pub fn api<K>(&self) -> Api<K>
