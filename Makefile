@@ -67,6 +67,10 @@ faults: ## Kill the manager at 100 random moments (KILLS=, SEED=) against a real
 	TESTBED_BIN=$$(hack/cluster/build) KILLS=$${KILLS:-100} \
 	  cargo test -p operator --test killed --locked -- --nocapture
 
+bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,writes,lag,memory; 15 minutes)
+	@cargo build --release --locked -p operator -p benches --bins
+	@TESTBED_BIN=$$(hack/cluster/build) target/release/benches $(if $(ONLY),--only $(ONLY))
+
 test-cluster: ## Try what hack/cluster promises (7 minutes; not a part of make test)
 	hack/cluster/selftest
 
