@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use testbed::api_server::As;
 use testbed::process;
+use tokio::time::{Instant, sleep};
 
 use crate::machine::{self, Usage};
 use crate::stand::Stand;
+
+/// As in `config/manager`.
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// A build of the manager.
 #[derive(Clone, Debug)]
@@ -72,16 +77,20 @@ impl Contender {
         Self::start(stand, "bare minimum", &std::env::current_exe()?, &["bare", namespace])
     }
 
-    /// The client that keeps everything in memory.
+    /// The client that keeps everything in memory; not as the operator, whose calls are counted.
     pub fn reflect(stand: &Stand) -> Result<Self> {
-        Self::start(stand, "bare minimum", &std::env::current_exe()?, &["reflect"])
+        Self::start_as(As::Admin, stand, "bare minimum", &std::env::current_exe()?, &["reflect"])
     }
 
     fn start(stand: &Stand, name: &str, program: &Path, args: &[&str]) -> Result<Self> {
-        let kubeconfig = stand.server.kubeconfig(As::Operator).display().to_string();
+        Self::start_as(As::Operator, stand, name, program, args)
+    }
+
+    fn start_as(who: As, stand: &Stand, name: &str, program: &Path, args: &[&str]) -> Result<Self> {
+        let kubeconfig = stand.server.kubeconfig(who).display().to_string();
         let environment = [("KUBECONFIG", kubeconfig.as_str()), ("POD_NAME", name), ("RUST_LOG", "info")];
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        // the bare client runs twice at a time in one section: the first one's log must stay
+        // one is started again and again: what the earlier ones said must stay
         let log =
             (0..).map(|n| stand.file(&format!("{name}-{n}.log").replace(' ', "-"))).find(|log| !log.exists());
         let log = log.context("no name for a log")?;
@@ -95,9 +104,18 @@ impl Contender {
     }
 
     /// Ends it as Kubernetes does, by SIGTERM, so that it gives its Lease back.
-    pub fn terminate(mut self) -> Result<()> {
+    pub async fn terminate(mut self) -> Result<()> {
         process::output(Command::new("kill").arg(self.child.id().to_string()))?;
-        self.child.wait()?;
+        let deadline = Instant::now() + GRACE_PERIOD;
+        while self.child.try_wait()?.is_none() {
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{} does not end, see {}",
+                self.name,
+                self.log.display()
+            );
+            sleep(Duration::from_millis(50)).await; // poll interval, bounded above
+        }
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! The words are those of a worker's pod on the local cluster (`kubectl get pod -o json`, Kubernetes 1.36, 2026-11-24), which
 //! was 8,446 bytes of JSON with its managed fields.
 
+use std::future::ready;
+
 use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -41,17 +43,22 @@ pub async fn say(client: &kube::Client, pod: &Pod, state: State) -> Result<()> {
 pub async fn run_all(client: kube::Client) {
     let pods = Api::<Pod>::all(client.clone());
     let selected = watcher::Config::default().labels(labels::WORKER_SELECTOR);
-    let pending = watcher(pods, selected).filter_map(async |event| match event {
-        Ok(Event::Apply(pod) | Event::InitApply(pod)) if is_new(&pod) => Some(pod),
-        Ok(_) => None,
-        Err(error) => {
-            crate::report::progress(format!("the kubelets' watch broke, and is tried again: {error}"));
-            None
-        }
+    let pending = watcher(pods, selected).filter_map(|event| {
+        ready(match event {
+            Ok(Event::Apply(pod) | Event::InitApply(pod)) if is_new(&pod) => Some(pod),
+            Ok(_) => None,
+            Err(error) => {
+                crate::report::progress(format!("the kubelets' watch broke, and is tried again: {error}"));
+                None
+            }
+        })
     });
-    let run = async |pod: Pod| {
-        if let Err(error) = say(&client, &pod, State::Running).await {
-            crate::report::progress(format!("a pod does not run: {error:#}"));
+    let run = |pod: Pod| {
+        let client = client.clone();
+        async move {
+            if let Err(error) = say(&client, &pod, State::Running).await {
+                crate::report::progress(format!("a pod does not run: {error:#}"));
+            }
         }
     };
     pending.for_each_concurrent(AT_A_TIME, run).await;
