@@ -95,8 +95,8 @@ fn run() -> Result<()> {
 async fn measure(flags: &Flags) -> Result<()> {
     let builds = if flags.managers.is_empty() { vec![Build::beside_this()?] } else { flags.managers.clone() };
     let wanted = |section| flags.only.is_empty() || flags.only.contains(&section);
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    report::line(&format!("{} `benches {}`", machine::description()?, args.join(" ")));
+    let command = std::iter::once("benches".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>();
+    report::line(&format!("{} Command: `{}`.", machine::description()?, command.join(" ")));
     for (section, name) in [
         (Section::Latency, "latency"),
         (Section::Writes, "writes"),
