@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use loadtest::{LoadTest, labels};
 use tokio::sync::watch;
 
+use super::worker_pod::WorkerPod;
+
 /// A namespace and a name.
 type Key = (String, String);
 /// Pods by LoadTest, then by name.
-type ByTest = HashMap<Key, HashMap<String, Arc<Pod>>>;
+type ByTest = HashMap<Key, HashMap<String, Arc<WorkerPod>>>;
 
 /// Whether the first list of a watch is whole. kube's own `Store::wait_until_ready` wakes only the last of several that
 /// wait (kube 5.0: one oneshot behind all of them), and every early reconcile waits.
@@ -62,7 +64,7 @@ struct Inner {
 
 impl Pods {
     /// Takes in one event of the pods' watch.
-    pub fn apply(&self, event: &Event<Pod>) {
+    pub fn apply(&self, event: &Event<WorkerPod>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Init => inner.incoming.clear(),
@@ -81,28 +83,28 @@ impl Pods {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut phases = BTreeMap::new();
         for pod in inner.live.values().flat_map(HashMap::values) {
-            let phase = pod.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default();
+            let phase = pod.status.phase.clone().unwrap_or_default();
             *phases.entry(phase).or_default() += 1;
         }
         phases
     }
 
     /// The pods of a LoadTest.
-    pub fn of(&self, namespace: &str, load_test: &str) -> Vec<Arc<Pod>> {
+    pub fn of(&self, namespace: &str, load_test: &str) -> Vec<Pod> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), load_test.to_owned());
-        inner.live.get(&key).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
+        inner.live.get(&key).map(|pods| pods.values().map(|pod| pod.to_pod()).collect()).unwrap_or_default()
     }
 }
 
-fn put(pods: &mut ByTest, pod: &Pod) {
+fn put(pods: &mut ByTest, pod: &WorkerPod) {
     if let Some(key) = key(pod) {
         let name = pod.metadata.name.clone().unwrap_or_default();
         pods.entry(key).or_default().insert(name, Arc::new(pod.clone()));
     }
 }
 
-fn remove(pods: &mut ByTest, pod: &Pod) {
+fn remove(pods: &mut ByTest, pod: &WorkerPod) {
     let Some(key) = key(pod) else { return };
     if let Some(of_test) = pods.get_mut(&key) {
         of_test.remove(pod.metadata.name.as_deref().unwrap_or_default());
@@ -112,13 +114,13 @@ fn remove(pods: &mut ByTest, pod: &Pod) {
     }
 }
 
-fn key(pod: &Pod) -> Option<Key> {
+fn key(pod: &WorkerPod) -> Option<Key> {
     let test = pod.metadata.labels.as_ref()?.get(labels::TEST_NAME)?;
     Some((pod.metadata.namespace.clone()?, test.clone()))
 }
 
 /// The LoadTest that a worker pod is of.
-pub fn load_test_of(pod: &Pod) -> Option<ObjectRef<LoadTest>> {
+pub fn load_test_of(pod: &WorkerPod) -> Option<ObjectRef<LoadTest>> {
     let (namespace, name) = key(pod)?;
     Some(ObjectRef::new(&name).within(&namespace))
 }
@@ -137,49 +139,12 @@ pub fn strip_job(job: &mut Job) {
     spec.template.spec = Some(PodSpec { containers, ..PodSpec::default() });
 }
 
-/// Leaves of a pod what `loadtest` reads.
-pub fn strip_pod(pod: &mut Pod) {
-    pod.metadata.managed_fields = None;
-    pod.metadata.annotations = None;
-    pod.spec = None;
-    let Some(status) = pod.status.take() else { return };
-    let tells = |c: &PodCondition| {
-        matches!(
-            (c.type_.as_str(), c.status.as_str()),
-            ("PodScheduled", "False") | ("DisruptionTarget", "True")
-        )
-    };
-    let conditions = status.conditions.unwrap_or_default().into_iter().filter(tells).map(|c| PodCondition {
-        type_: c.type_,
-        status: c.status,
-        reason: c.reason,
-        message: c.message,
-        ..PodCondition::default()
-    });
-    let containers = status.container_statuses.map(|statuses| {
-        let kept = |s: ContainerStatus| ContainerStatus {
-            name: s.name,
-            state: s.state,
-            ..ContainerStatus::default()
-        };
-        statuses.into_iter().map(kept).collect()
-    });
-    pod.status = Some(PodStatus {
-        phase: status.phase,
-        reason: status.reason,
-        message: status.message,
-        conditions: Some(conditions.collect()),
-        container_statuses: containers,
-        ..PodStatus::default()
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pod(namespace: &str, test: &str, name: &str) -> Pod {
-        let mut pod = Pod::default();
+    fn pod(namespace: &str, test: &str, name: &str) -> WorkerPod {
+        let mut pod = WorkerPod::default();
         pod.metadata.namespace = Some(namespace.into());
         pod.metadata.name = Some(name.into());
         pod.metadata.labels = Some(labels::labels(test, labels::WORKER));

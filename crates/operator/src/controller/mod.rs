@@ -8,6 +8,7 @@ mod patience;
 mod publish;
 mod reconcile;
 mod refusals;
+mod worker_pod;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
@@ -32,6 +33,7 @@ use cache::{Pods, Synced};
 use memory::Memory;
 use patience::Patience;
 use refusals::Refusals;
+use worker_pod::WorkerPod;
 
 /// How many LoadTests are reconciled at a time.
 const CONCURRENCY: u16 = 32;
@@ -141,15 +143,15 @@ pub async fn run(
         })
         .touched_objects();
     let index = Arc::clone(&pods);
-    let pod_stream = watcher(of_namespaces::<Pod>(&client, namespaces), selected(labels::WORKER_SELECTOR))
-        .backoff(Patience::default())
-        .modify(cache::strip_pod)
-        .inspect(move |event| {
-            if let Ok(event) = event {
-                index.apply(event);
-            }
-        })
-        .touched_objects();
+    let pod_stream =
+        watcher(of_namespaces::<WorkerPod>(&client, namespaces), selected(labels::WORKER_SELECTOR))
+            .backoff(Patience::default())
+            .inspect(move |event| {
+                if let Ok(event) = event {
+                    index.apply(event);
+                }
+            })
+            .touched_objects();
 
     let refused = Arc::clone(&refusals);
     let refusal_stream = watcher(
@@ -172,7 +174,7 @@ pub async fn run(
     let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, refusals, memory, metrics });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))
-        .watches_stream(heard("pods", pod_stream), |pod: Pod| cache::load_test_of(&pod))
+        .watches_stream(heard("pods", pod_stream), |pod: WorkerPod| cache::load_test_of(&pod))
         .watches_stream(heard("events of Jobs", refusal_stream), |told| refusals::load_test_of(&told))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move { graceful.cancelled().await })

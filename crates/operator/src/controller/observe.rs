@@ -12,6 +12,7 @@ use loadtest::observed::Observed;
 use loadtest::plan::{self, ConfigMapFact, Content, Problem};
 use loadtest::{LoadTest, Timestamp, labels};
 
+use super::worker_pod::WorkerPod;
 use super::{Context, Error, cache};
 
 /// The facts about a LoadTest, from the caches as far as these are enough.
@@ -39,7 +40,7 @@ pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Re
 pub fn observed(context: &Context, load_test: LoadTest, job: Option<Job>, now: Timestamp) -> Observed {
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
     let pods = context.pods.of(namespace, load_test.name());
-    facts(context, load_test, job, &pods.iter().map(AsRef::as_ref).collect::<Vec<_>>(), now)
+    facts(context, load_test, job, &pods.iter().collect::<Vec<_>>(), now)
 }
 
 fn facts(
@@ -68,12 +69,10 @@ pub async fn get_job(context: &Context, load_test: &LoadTest) -> Result<Option<J
 /// The worker pods of a LoadTest as the API server has them now.
 async fn get_pods(context: &Context, load_test: &LoadTest) -> Result<Vec<Pod>, Error> {
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
-    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let pods: Api<WorkerPod> = Api::namespaced(context.client.clone(), namespace);
     let selector = format!("{},{}={}", labels::WORKER_SELECTOR, labels::TEST_NAME, load_test.name());
     let list = pods.list(&ListParams::default().labels(&selector)).await;
-    let mut pods = list.map_err(Error::api("read its pods"))?.items;
-    pods.iter_mut().for_each(cache::strip_pod);
-    Ok(pods)
+    Ok(list.map_err(Error::api("read its pods"))?.items.iter().map(WorkerPod::to_pod).collect())
 }
 
 /// The ConfigMaps that a LoadTest names, each read by its name (there is no right to list them), up to the first that is
