@@ -37,6 +37,9 @@ use worker_pod::WorkerPod;
 
 /// How many LoadTests are reconciled at a time.
 const CONCURRENCY: u16 = 32;
+/// How many objects a page of a list has. All of a page are in memory at once, whole, and the allocator keeps most of what it
+/// once asked for. kube's own pages have 500.
+const PAGE: u32 = 100;
 /// A reconcile is a few calls; one that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -106,31 +109,31 @@ pub async fn run(
     let pods = Arc::new(Pods::default());
     let refusals = Arc::new(Refusals::default());
     let memory = Arc::new(Memory::default());
-    let selected = |selector| watcher::Config::default().labels(selector);
+    let all = || watcher::Config::default().page_size(PAGE);
+    let selected = |selector| all().labels(selector);
 
     let (tests_synced, jobs_synced) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
-    let load_test_stream =
-        watcher(of_namespaces::<LoadTest>(&client, namespaces), watcher::Config::default())
-            .backoff(Patience::default())
-            .modify(|load_test| load_test.metadata.managed_fields = None)
-            .reflect(load_test_writer)
-            .inspect(move |event| {
-                match event {
-                    Ok(watcher::Event::Delete(load_test)) => forget.forget(load_test.uid()),
-                    Ok(watcher::Event::InitDone) => {
-                        let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
-                        forget.keep_only(&uids);
-                    }
-                    _ => {}
+    let load_test_stream = watcher(of_namespaces::<LoadTest>(&client, namespaces), all())
+        .backoff(Patience::default())
+        .modify(|load_test| load_test.metadata.managed_fields = None)
+        .reflect(load_test_writer)
+        .inspect(move |event| {
+            match event {
+                Ok(watcher::Event::Delete(load_test)) => forget.forget(load_test.uid()),
+                Ok(watcher::Event::InitDone) => {
+                    let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
+                    forget.keep_only(&uids);
                 }
-                if let Ok(event) = event {
-                    tests_come.apply(event);
-                }
-            })
-            .applied_objects()
-            // our own status writes change neither: they do not come back as work
-            .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
+                _ => {}
+            }
+            if let Ok(event) = event {
+                tests_come.apply(event);
+            }
+        })
+        .applied_objects()
+        // our own status writes change neither: they do not come back as work
+        .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
     let jobs_come = Arc::clone(&jobs_synced);
     let job_stream = watcher(of_namespaces::<Job>(&client, namespaces), selected(labels::JOB_SELECTOR))
         .backoff(Patience::default())
@@ -154,17 +157,15 @@ pub async fn run(
             .touched_objects();
 
     let refused = Arc::clone(&refusals);
-    let refusal_stream = watcher(
-        of_namespaces::<Event>(&client, namespaces),
-        watcher::Config::default().fields(refusals::SELECTOR),
-    )
-    .backoff(Patience::default())
-    .inspect(move |event| {
-        if let Ok(event) = event {
-            refused.apply(event);
-        }
-    })
-    .applied_objects();
+    let refusal_stream =
+        watcher(of_namespaces::<Event>(&client, namespaces), all().fields(refusals::SELECTOR))
+            .backoff(Patience::default())
+            .inspect(move |event| {
+                if let Ok(event) = event {
+                    refused.apply(event);
+                }
+            })
+            .applied_objects();
 
     let (tallied_tests, tallied_pods) = (load_tests.clone(), Arc::clone(&pods));
     metrics.tallied_by(move || tally(&tallied_tests, &tallied_pods));
