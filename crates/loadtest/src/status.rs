@@ -15,6 +15,10 @@ use crate::{LoadTest, Timestamp};
 
 /// While a test runs its status is written at most once in this many seconds.
 pub const WRITE_INTERVAL_SECONDS: i64 = 10;
+/// Most workers run this many seconds after the start: that they are starting is told only if they are not running by then.
+const START_SECONDS: i64 = 3;
+const JOB_CREATED: &str = "JobCreated";
+const WORKERS_STARTING: &str = "WorkersStarting";
 /// How many failed workers a message names.
 const NAMED_FAILURES: usize = 5;
 
@@ -49,7 +53,7 @@ pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<
 }
 
 /// When `new` is to be written over `old`, which was written at `last_write` (`None`: long ago). A milestone (a reason,
-/// a start, an end) does not wait; progress between them does.
+/// an end) does not wait; progress between them does, and so does, for a moment, that nothing but the start was made.
 pub fn due(
     old: &LoadTestStatus,
     new: &LoadTestStatus,
@@ -59,11 +63,23 @@ pub fn due(
     if unprobed(old) == unprobed(new) {
         return Write::Nothing;
     }
-    let earliest = last_write.map(|at| at + WRITE_INTERVAL_SECONDS.seconds());
-    match earliest {
-        Some(earliest) if now < earliest && milestones(old) == milestones(new) => Write::NotBefore(earliest),
+    let pause = if milestones(old) == milestones(new) {
+        WRITE_INTERVAL_SECONDS
+    } else if only_starts(old, new) {
+        START_SECONDS
+    } else {
+        0
+    };
+    match last_write.map(|at| at + pause.seconds()) {
+        Some(earliest) if now < earliest => Write::NotBefore(earliest),
         _ => Write::Now,
     }
+}
+
+/// Whether nothing is new but that the Job was let go.
+fn only_starts(old: &LoadTestStatus, new: &LoadTestStatus) -> bool {
+    let reason = |status: &LoadTestStatus| status.condition(PROGRESSING).and_then(|c| c.reason.clone());
+    reason(old).as_deref() == Some(JOB_CREATED) && reason(new).as_deref() == Some(WORKERS_STARTING)
 }
 
 fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestStatus {
@@ -85,8 +101,8 @@ fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     status.job_uid = Some(uid.to_owned());
     let message = format!("the Job of {} is created", workers_in_words(observed.load_test.spec.count));
-    set(&mut status, PROGRESSING, "True", "JobCreated", &message, now);
-    set(&mut status, COMPLETED, "False", "JobCreated", &message, now);
+    set(&mut status, PROGRESSING, "True", JOB_CREATED, &message, now);
+    set(&mut status, COMPLETED, "False", JOB_CREATED, &message, now);
     status
 }
 
@@ -102,7 +118,7 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     let reason = match (has_run, is_held_up) {
         (true, _) => "WorkersRunning",
         (false, true) => "WorkersWaiting",
-        (false, false) => "WorkersStarting",
+        (false, false) => WORKERS_STARTING,
     };
     let waiting = planned.saturating_sub(running + succeeded + failed);
     let since_start = status.start_time.as_ref().map_or(0, |start| now.as_second() - start.0.as_second());

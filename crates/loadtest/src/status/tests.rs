@@ -198,3 +198,20 @@ fn a_passing_second_waits_for_its_turn_and_a_milestone_does_not() {
     let over = after(running.clone(), Some(started()), &[], &Decision::Finish(Outcome::Succeeded), 36);
     assert_eq!(due(old, status(&over), Some(at(31)), at(36)), Write::Now);
 }
+
+#[test]
+fn that_workers_are_starting_is_told_only_if_none_runs_soon() {
+    let recorded = after(
+        load_test("t").with_count(2),
+        Some(job_of(&test())),
+        &[],
+        &Decision::RecordJob("job-1".into()),
+        1,
+    );
+    let starting = after(recorded.clone(), Some(started()), &[pod("t", 0)], &Decision::Follow, 2);
+    let (old, new) = (status(&recorded), status(&starting));
+    assert_eq!(due(old, new, Some(at(1)), at(2)), Write::NotBefore(at(1 + START_SECONDS)));
+    assert_eq!(due(old, new, Some(at(1)), at(1 + START_SECONDS)), Write::Now);
+    let running = after(recorded.clone(), Some(started()), &[pod("t", 0).running(2)], &Decision::Follow, 2);
+    assert_eq!(due(old, status(&running), Some(at(1)), at(2)), Write::Now);
+}
