@@ -55,6 +55,8 @@ pub async fn start_job(
         Ok(mut job) => {
             tracing::info!(uid, "started the workers");
             cache::strip_job(&mut job);
+            // the next look may come before the cache has it, and would start it again, in vain
+            context.memory.wrote_job(load_test.uid(), job.clone());
             Ok(Ok(Some(job)))
         }
         Err(kube::Error::Api(status))

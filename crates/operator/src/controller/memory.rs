@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
+use kube::Resource;
 use loadtest::{LoadTest, Timestamp};
 
 /// Memories of all LoadTests, by UID.
@@ -16,6 +18,8 @@ pub struct Memory {
 struct Memories {
     /// The object as our last write left it: the cache may be behind it.
     written: Option<(LoadTest, Timestamp)>,
+    /// Its Job as our last write left it, until the cache has it.
+    job: Option<Job>,
     /// Names of the events that are known to be there.
     announced: HashSet<String>,
     /// Reconciles that failed in a row.
@@ -29,6 +33,24 @@ impl Memory {
             Some((written, _)) if is_newer(written, cached) => written.clone(),
             _ => cached.clone(),
         })
+    }
+
+    /// The newer of the Job that the cache has and the one that our last write left.
+    pub fn freshest_job(&self, uid: &str, cached: Option<Job>) -> Option<Job> {
+        self.with(uid, |m| match (&m.job, &cached) {
+            (Some(written), Some(job)) if is_same(written, job) && is_newer(written, job) => {
+                Some(written.clone())
+            }
+            _ => {
+                m.job = None;
+                cached
+            }
+        })
+    }
+
+    /// Remembers what a write to its Job left.
+    pub fn wrote_job(&self, uid: &str, job: Job) {
+        self.with(uid, |m| m.job = Some(job));
     }
 
     /// When the status was last written by this process.
@@ -80,8 +102,12 @@ impl Memory {
     }
 }
 
+fn is_same(a: &Job, b: &Job) -> bool {
+    a.metadata.uid == b.metadata.uid
+}
+
 /// Resource versions of one object are numbers that grow (KEP-5504); where they are not, the cache is believed.
-fn is_newer(a: &LoadTest, b: &LoadTest) -> bool {
-    let version = |l: &LoadTest| l.metadata.resource_version.as_ref().and_then(|v| v.parse::<u64>().ok());
+fn is_newer<K: Resource>(a: &K, b: &K) -> bool {
+    let version = |object: &K| object.meta().resource_version.as_ref().and_then(|v| v.parse::<u64>().ok());
     version(a) > version(b)
 }

@@ -22,10 +22,11 @@ pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Re
     let load_test = context.memory.freshest(cached);
     let namespace = load_test.metadata.namespace.clone().unwrap_or_default();
     let cached = context.jobs.get(&ObjectRef::new(load_test.name()).within(&namespace));
-    let job = if wants_fresh_job(&load_test, cached.as_deref()) {
+    let cached = context.memory.freshest_job(load_test.uid(), cached.map(|job| Job::clone(&job)));
+    let job = if wants_fresh_job(&load_test, cached.as_ref()) {
         get_job(context, &load_test).await?
     } else {
-        cached.map(|job| Job::clone(&job))
+        cached
     };
     let mut observed = observed(context, load_test, job, now);
     if observed.wants_fresh_pods() {
