@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -18,6 +19,7 @@ use kube::core::ObjectMeta;
 
 use crate::cluster::repository;
 use crate::eventually::eventually;
+use crate::history::{self, History};
 use crate::pki::{self, Pki};
 use crate::process;
 
@@ -41,9 +43,12 @@ pub struct ApiServer {
     pki: Pki,
     etcd_url: String,
     port: u16,
+    controllers_port: u16,
     api_server: Mutex<Child>,
-    /// Kept so that they are ended with this.
-    others: Mutex<Vec<Child>>,
+    etcd: Mutex<Child>,
+    /// Kept so that it is ended with this.
+    controllers: Mutex<Option<Child>>,
+    history: History,
 }
 
 /// Who talks to the API server.
@@ -87,9 +92,10 @@ impl ApiServer {
         );
         fs::write(folder.join("tokens.csv"), tokens)?;
 
-        let [etcd, etcd_peer, port, kcm] = free_ports()?;
+        let [etcd, etcd_peer, port, controllers_port] = free_ports()?;
         let etcd_url = format!("http://127.0.0.1:{etcd}");
         let etcd = start_etcd(&programs, folder, &etcd_url, etcd_peer)?;
+        let history = History::of(&etcd_url);
         let url = format!("https://127.0.0.1:{port}");
         let api_server = start_api_server(&programs, folder, &pki, &etcd_url, port)?;
         let server = Self {
@@ -99,15 +105,17 @@ impl ApiServer {
             pki,
             etcd_url,
             port,
+            controllers_port,
             api_server: Mutex::new(api_server),
-            others: Mutex::new(vec![etcd]),
+            etcd: Mutex::new(etcd),
+            controllers: Mutex::default(),
+            history,
         };
         for who in [As::Admin, As::Operator, As::Stranger] {
             fs::write(server.kubeconfig(who), server.kubeconfig_text(who.token()))?;
         }
         server.wait_ready()?;
-        let controllers = server.start_controllers(kcm)?;
-        server.others.lock().unwrap_or_else(PoisonError::into_inner).push(controllers);
+        server.restart_controllers()?;
         Ok(server)
     }
 
@@ -180,7 +188,8 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Kills the API server, and starts it again `after` that long.
+    /// Kills the API server, and starts it again `after` that long. Kubernetes' controllers are started anew with it, as they
+    /// are in a cluster where they lose their Lease meanwhile: without one they would wait up to 30 s until they try again.
     ///
     /// # Errors
     /// It did not come back.
@@ -191,7 +200,33 @@ impl ApiServer {
         std::thread::sleep(after); // the outage itself, not a hope
         *api_server = start_api_server(&self.programs, &self.folder, &self.pki, &self.etcd_url, self.port)?;
         drop(api_server);
-        self.wait_ready()
+        self.wait_ready()?;
+        self.restart_controllers()
+    }
+
+    /// Lets etcd stand still for that long: what is written meanwhile hangs.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pause_etcd(&self, time: Duration) -> Result<()> {
+        let etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
+        process::signal(&etcd, "STOP")?;
+        std::thread::sleep(time); // the outage itself, not a hope
+        process::signal(&etcd, "CONT")
+    }
+
+    /// Lets etcd forget all revisions but the newest, which is returned. An API server that is started after that knows of
+    /// no change before it.
+    ///
+    /// # Errors
+    /// etcd does not answer.
+    pub async fn compact_etcd(&self) -> Result<u64> {
+        history::compact(&self.etcd_url).await
+    }
+
+    /// The witness of all that is written.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// A file with which somebody of that token finds it.
@@ -218,12 +253,17 @@ impl ApiServer {
             .collect())
     }
 
-    fn start_controllers(&self, port: u16) -> Result<Child> {
+    fn restart_controllers(&self) -> Result<()> {
+        let mut controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut old) = controllers.take() {
+            old.kill()?;
+            old.wait()?;
+        }
         let args = [
             format!("--kubeconfig={}", self.kubeconfig(As::Admin).display()),
             "--leader-elect=false".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
-            format!("--secure-port={port}"),
+            format!("--secure-port={}", self.controllers_port),
             format!("--cert-dir={}", self.folder.join("kcm").display()),
             format!("--root-ca-file={}", self.pki.ca.display()),
             "--controllers=job-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller"
@@ -232,7 +272,9 @@ impl ApiServer {
             "--kube-api-burst=400".to_owned(),
         ];
         let program = self.programs.join("kube-controller-manager");
-        process::start(&program, &args, &[], &self.folder.join("kube-controller-manager.log"))
+        let log = self.folder.join("kube-controller-manager.log");
+        *controllers = Some(process::start(&program, &args, &[], &log)?);
+        Ok(())
     }
 
     fn wait_ready(&self) -> Result<()> {
@@ -269,9 +311,10 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut controllers = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut api_server = self.api_server.lock().unwrap_or_else(PoisonError::into_inner);
-        for child in others.iter_mut().rev().chain(std::iter::once(&mut *api_server)) {
+        let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
+        for child in controllers.iter_mut().chain([&mut *api_server, &mut *etcd]) {
             // it may have ended already; the kernel ends what remains
             let _ = child.kill();
             let _ = child.wait();
@@ -298,6 +341,10 @@ pub struct Call {
     pub uri: String,
     /// HTTP status of the answer.
     pub code: u64,
+    /// Which program asked, such as `artillery-operator/VERSION (POD)`.
+    pub user_agent: String,
+    /// When the API server received it.
+    pub received: Timestamp,
 }
 
 impl Call {
@@ -312,7 +359,14 @@ impl Call {
             name: field("/objectRef/name"),
             uri: field("/requestURI"),
             code: event.pointer("/responseStatus/code").and_then(serde_json::Value::as_u64).unwrap_or(0),
+            user_agent: field("/userAgent"),
+            received: field("/requestReceivedTimestamp").parse().unwrap_or(Timestamp::UNIX_EPOCH),
         }
+    }
+
+    /// Whether it asks for a change.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 }
 
@@ -348,6 +402,8 @@ fn start_api_server(programs: &Path, folder: &Path, pki: &Pki, etcd: &str, port:
     )?;
     let args = [
         format!("--etcd-servers={etcd}"),
+        // so that the witness can read what is stored
+        "--storage-media-type=application/json".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),

@@ -52,6 +52,21 @@ pub fn start(program: &Path, args: &[String], environment: &[(&str, &str)], log:
         .with_context(|| format!("cannot start setpriv (Debian: util-linux) for {}", program.display()))
 }
 
+/// Sends a signal: `STOP`, `CONT`, `TERM`.
+///
+/// # Errors
+/// The child has ended, or there is no such signal.
+pub fn signal(child: &Child, signal: &str) -> Result<()> {
+    let pid = child.id().to_string();
+    let status = Command::new("kill")
+        .args(["-s", signal, &pid])
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot start kill (Debian: procps)")?;
+    anyhow::ensure!(status.success(), "process {pid} did not take SIG{signal}");
+    Ok(())
+}
+
 /// No program that a test runs to its end may take longer, in seconds; coreutils' `timeout` ends it.
 const PATIENCE_SECONDS: u32 = 400;
 
