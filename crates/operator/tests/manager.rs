@@ -6,93 +6,20 @@
 #[allow(dead_code, reason = "shared with the tests of the controller, which use all of it")]
 #[path = "api/bed.rs"]
 mod bed;
+#[allow(dead_code, reason = "shared with the tests that kill it")]
+#[path = "common/manager.rs"]
+mod process;
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::net::TcpListener;
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use testbed::api_server::As;
 use testbed::eventually::eventually;
-use testbed::process;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use bed::{API, Bed, SOON};
-
-struct Manager {
-    child: Child,
-    health: SocketAddr,
-    metrics: SocketAddr,
-    log: PathBuf,
-}
-
-impl Manager {
-    fn start(name: &str, more: &[&str]) -> Self {
-        Self::start_as(As::Operator, name, more)
-    }
-
-    fn start_as(who: As, name: &str, more: &[&str]) -> Self {
-        let [health, metrics] = [(); 2].map(|()| free_address());
-        let mut args = vec![
-            format!("--health-probe-bind-address={health}"),
-            format!("--metrics-bind-address={metrics}"),
-        ];
-        args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
-        let kubeconfig = API.kubeconfig(who);
-        let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path")), ("POD_NAME", name)];
-        let program = Path::new(env!("CARGO_BIN_EXE_manager"));
-        let child = process::start(program, &args, &environment, &log).expect("a manager");
-        Self { child, health, metrics, log }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).expect("a log")
-    }
-
-    /// SIGTERM, and how long it took to end with which code.
-    fn terminate(&mut self) -> (Duration, Option<i32>) {
-        let began = Instant::now();
-        process::output(Command::new("kill").arg(self.child.id().to_string())).expect("a signal");
-        let status = self.child.wait().expect("an end");
-        (began.elapsed(), status.code())
-    }
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
-}
-
-/// The status line and body of a GET, or nothing while nobody listens.
-async fn get(address: SocketAddr, path: &str) -> Option<(String, String)> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n").as_bytes())
-        .await
-        .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.lines().next()?.to_owned(), body.to_owned()))
-}
-
-async fn until_ready(manager: &Manager) {
-    let ready = async || get(manager.health, "/readyz").await;
-    eventually("ready", SOON, ready, |answer| {
-        answer.as_ref().is_some_and(|(status, _)| status.contains("200"))
-    })
-    .await;
-}
+use process::{Manager, free_address, get};
 
 async fn holder() -> Option<String> {
     let client = API.client(As::Admin).await.expect("a client");
@@ -105,12 +32,12 @@ async fn a_manager_leads_stands_by_hands_over_and_ends_within_5_s() {
     drop(Bed::without_controller().await);
     let elect = ["--leader-elect", "--leader-election-namespace=artillery-operator-system"];
     let mut first = Manager::start("manager-1", &elect);
-    until_ready(&first).await;
+    first.until_ready().await;
     eventually("the first leads", SOON, holder, |h| h.as_deref().is_some_and(|h| h.starts_with("manager-1")))
         .await;
 
     let mut second = Manager::start("manager-2", &elect);
-    until_ready(&second).await;
+    second.until_ready().await;
     let (status, body) = get(second.metrics, "/metrics").await.expect("metrics");
     assert!(status.contains("200") && body.contains("leader_election_master_status 0"), "{status}\n{body}");
 
@@ -130,7 +57,7 @@ async fn log_lines_name_the_object_in_text_and_in_json() {
     let bed = Bed::new().await;
     for (name, more) in [("text", &[][..]), ("json", &["--log-format=json"][..])] {
         let manager = Manager::start(&format!("manager-{name}"), more);
-        until_ready(&manager).await;
+        manager.until_ready().await;
         // it takes part in the work, or finds it done: either way it reads the LoadTest
         let debug = Manager::start(
             &format!("manager-{name}-debug"),
@@ -187,7 +114,7 @@ async fn metrics_over_tls_are_for_those_whom_the_api_server_lets_read_them() {
     };
     let address = free_address();
     let manager = Manager::start("manager-secure", &[&format!("--metrics-secure-bind-address={address}")]);
-    until_ready(&manager).await;
+    manager.until_ready().await;
     for (token, code) in [
         (Some(token("scraper")), 200),
         (Some(token("default")), 403),

@@ -191,22 +191,22 @@ impl Bed {
 
     /// Plays the kubelet: the worker's container exited.
     pub async fn exit(&self, pod: &Pod, code: i32) {
-        let now = loadtest::Timestamp::now().to_string();
-        let reason = if code == 0 { "Completed" } else { "Error" };
-        let state = json!({ "terminated": { "exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now } });
-        self.kubelet(pod, if code == 0 { "Succeeded" } else { "Failed" }, state).await;
+        let (phase, state) = exited(code);
+        self.kubelet(pod, phase, state).await;
     }
 
     pub async fn kubelet(&self, pod: &Pod, phase: &str, state: Value) {
+        self.report(pod, phase, state).await.expect("the kubelet's word");
+    }
+
+    /// As [`Self::kubelet`], of a pod that may be gone meanwhile.
+    pub async fn report(&self, pod: &Pod, phase: &str, state: Value) -> kube::Result<Pod> {
         let container = pod.spec.as_ref().expect("a spec").containers[0].name.clone();
         let status = json!({ "status": { "phase": phase, "containerStatuses": [{
             "name": container, "image": "i", "imageID": "i", "ready": false, "restartCount": 0, "state": state,
         }] } });
         let name = pod.metadata.name.as_deref().expect("a name");
-        let pods: Api<Pod> = self.api();
-        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
-            .await
-            .expect("the kubelet's word");
+        self.api::<Pod>().patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await
     }
 
     /// Events on a LoadTest, as (type, reason, note), sorted.
@@ -272,6 +272,14 @@ impl Drop for Bed {
             }
         }
     }
+}
+
+/// Phase and container state of a worker that exited.
+pub fn exited(code: i32) -> (&'static str, Value) {
+    let now = loadtest::Timestamp::now().to_string();
+    let (phase, reason) = if code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
+    let end = json!({ "exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now });
+    (phase, json!({ "terminated": end }))
 }
 
 /// The spec of a LoadTest of that many workers.
