@@ -63,9 +63,8 @@ test-api: ## Test the manager against a real API server (built with Go the first
 test-e2e: ## Test the installed operator with real Artillery: in hack/cluster, or with E2E_KUBECONFIG=file
 	@hack/test e2e
 
-faults: ## Kill the manager at 100 random moments (KILLS=, SEED=) against a real API server
-	TESTBED_BIN=$$(hack/cluster/build) KILLS=$${KILLS:-100} \
-	  cargo test -p operator --test killed --locked -- --nocapture
+faults: ## Break things on purpose, often (ROUNDS=10, KILLS=100, SEED=), against a real API server; prints a table
+	@hack/faults
 
 bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,writes,lag,memory; 15 minutes)
 	@cargo build --release --locked -p operator -p benches --bins
