@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use loadtest::LoadTest;
+use serde_json::{Value, json};
+use testbed::eventually::eventually;
 use testbed::history::Change;
 
-use crate::bed::{API, Bed};
+use crate::bed::{API, Bed, SOON};
 
 /// The life of one LoadTest.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +28,9 @@ pub struct Life {
     pub said: Vec<String>,
     /// What must not be, in words: empty in a sound life.
     pub twice: Vec<String>,
-    /// The same of its events and its status.
+    /// Indexes of one Job that got another pod. Not from the operator: it makes none.
+    pub other_pods: Vec<String>,
+    /// What must not be of its events and its status.
     pub doubled: Vec<String>,
 }
 
@@ -139,7 +146,7 @@ impl Telling {
         if !pods.contains(&uid) {
             pods.push(uid);
             if pods.len() > 1 {
-                life.twice.push(format!("index {index} got another pod: {pods:?}"));
+                life.other_pods.push(format!("index {index} got another pod: {pods:?}"));
             }
         }
     }
@@ -177,4 +184,55 @@ fn over(status: &Value) -> Option<&str> {
     let completed = conditions.find(|c| c.get("type").and_then(Value::as_str) == Some("Completed"))?;
     let is_over = completed.get("status").and_then(Value::as_str) == Some("True");
     completed.get("reason").and_then(Value::as_str).filter(|_| is_over)
+}
+
+#[tokio::test]
+async fn the_witness_tells_what_must_not_be() {
+    let _whole = crate::whole().await;
+    let bed = Bed::without_controller().await; // and nobody else is at work in it
+    let load_test = bed.load_test("t", 1).await;
+    assert!(life(&bed, "t").await.twice.is_empty(), "nothing has happened");
+    let mut job = loadtest::job::build(
+        &load_test,
+        &loadtest::plan::Plan { workers: 1, environment: None, config_maps: vec!["test-script".to_owned()] },
+    );
+    job.metadata.namespace = None;
+    let jobs = bed.api::<Job>();
+    jobs.create(&PostParams::default(), &job).await.expect("a Job");
+    for suspend in [false, true, false] {
+        let patch = Patch::Merge(json!({ "spec": { "suspend": suspend } }));
+        jobs.patch("t", &PatchParams::default(), &patch).await.expect("patched");
+        if suspend {
+            // it takes the pod away, and the next start makes another one of the same index
+            let pods = async || bed.api::<Pod>().list(&ListParams::default()).await.expect("pods").items;
+            eventually("no pod", SOON, pods, Vec::is_empty).await;
+        } else {
+            bed.pods("t", 1).await;
+        }
+    }
+    let over = |message: &str| {
+        let completed =
+            json!({ "type": "Completed", "status": "True", "reason": "Succeeded", "message": message });
+        Patch::Merge(json!({ "status": { "conditions": [completed] } }))
+    };
+    for message in ["it is over", "it is over again"] {
+        let tests = bed.api::<LoadTest>();
+        tests.patch_status("t", &PatchParams::default(), &over(message)).await.expect("told");
+        let event: Event = serde_json::from_value(json!({
+            "metadata": { "generateName": "t-" }, "reason": "Completed", "message": "Load Test completed",
+            "involvedObject": { "kind": "LoadTest", "name": "t", "namespace": bed.namespace, "uid": load_test.metadata.uid },
+        }))
+        .expect("an event");
+        bed.api::<Event>().create(&PostParams::default(), &event).await.expect("said");
+    }
+    let life = life(&bed, "t").await;
+    for (all, wrongs) in [
+        (&life.twice, &["but recorded are []", "started twice"][..]),
+        (&life.other_pods, &["index 0 got another pod"]),
+        (&life.doubled, &["told again after its end", "said again: Completed"]),
+    ] {
+        for wrong in wrongs {
+            assert!(all.iter().any(|said| said.contains(wrong)), "{wrong}: {life:#?}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::bed::{API, Bed, SCRIPT};
 use crate::manager::Manager;
 use crate::tally::Tally;
-use crate::workers::{GOOD_LIFE, exit_all, finish, running, until_reason};
+use crate::workers::{GOOD_LIFE, exit_all, finish, pods, running, until_reason};
 use crate::{IS_LONG, ROUNDS, alone, confined};
 
 /// The steps from a LoadTest to its running Job, and from its workers' end to its own, take about this long.
@@ -48,7 +48,7 @@ async fn outlive(fault: &'static str, how: &str, rounds: u64, time: Duration, ou
     let mut random = Random::of_environment(fault);
     let bed = Bed::without_controller().await;
     bed.script().await;
-    let mut tally = Tally::of(fault, how);
+    let mut tally = Tally::of(fault, how).where_kubernetes_may_repeat_pods();
     let manager = Manager::start("outlives", &[&confined(&bed)]);
     manager.until_ready().await;
     for round in 0..rounds {
@@ -91,6 +91,9 @@ async fn one_outage(
     );
     for time in [times.0, times.1, times.2, times.3] {
         tally.true_after(time);
+    }
+    for name in [&waits, &starts] {
+        pods(bed, name).await;
     }
     for (name, more) in [(&waits, Some("MissingTestScript")), (&starts, None), (&runs, None), (&ends, None)] {
         finish(bed, name).await;

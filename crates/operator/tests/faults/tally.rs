@@ -17,6 +17,9 @@ pub struct Tally {
     faults: u64,
     load_tests: usize,
     twice: Vec<String>,
+    /// Pods that Kubernetes made twice, where it may.
+    other_pods: Vec<String>,
+    may_repeat_pods: bool,
     doubled: Vec<String>,
     until_true: Vec<Duration>,
     /// Another time that is told, by its name.
@@ -32,10 +35,19 @@ impl Tally {
             faults: 0,
             load_tests: 0,
             twice: Vec::new(),
+            other_pods: Vec::new(),
+            may_repeat_pods: false,
             doubled: Vec::new(),
             until_true: Vec::new(),
             also: None,
         }
+    }
+
+    /// Of a fault that may cost the Job controller the answer to its creation of a pod: then it makes another one, and
+    /// removes one of the two. That is Kubernetes' own, and is counted apart.
+    pub fn where_kubernetes_may_repeat_pods(mut self) -> Self {
+        self.may_repeat_pods = true;
+        self
     }
 
     /// One more fault was brought about.
@@ -82,6 +94,14 @@ impl Tally {
             let of = |what: &String| format!("{}: {what}", life.name);
             self.twice.extend(life.twice.iter().map(of));
             self.doubled.extend(life.doubled.iter().map(of));
+            let pods = if self.may_repeat_pods { &mut self.other_pods } else { &mut self.twice };
+            pods.extend(life.other_pods.iter().map(of));
+        }
+        if self.may_repeat_pods {
+            let repeated = self.other_pods.len();
+            self.how(&format!(
+                ". Kubernetes itself made {repeated} pods a second time, and removed one of the two"
+            ));
         }
         let row = self.row();
         println!("{row}");

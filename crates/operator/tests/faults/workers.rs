@@ -1,5 +1,6 @@
 //! The kubelets' part: workers run and exit, also where Kubernetes removes them meanwhile.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -29,10 +30,18 @@ pub async fn run_all(bed: &Bed, name: &str) {
     }
 }
 
-/// Waits for the worker pods of a LoadTest, for as long as Kubernetes' controllers may take after an outage.
+/// Waits for the worker pods of a LoadTest, one of each index, for as long as Kubernetes' controllers may take after an
+/// outage.
 pub async fn pods(bed: &Bed, name: &str) -> Vec<Pod> {
+    let index = |pod: &Pod| {
+        let labels = pod.metadata.labels.as_ref();
+        labels.and_then(|labels| labels.get("batch.kubernetes.io/job-completion-index")).cloned()
+    };
+    let are_whole = |pods: &Vec<Pod>| {
+        pods.len() == WORKERS && pods.iter().map(index).collect::<BTreeSet<_>>().len() == WORKERS
+    };
     let what = format!("the pods of {name}");
-    eventually(&what, FORGOTTEN, async || list(bed, name).await, |pods| pods.len() == WORKERS).await
+    eventually(&what, FORGOTTEN, async || list(bed, name).await, are_whole).await
 }
 
 async fn list(bed: &Bed, name: &str) -> Vec<Pod> {
@@ -79,10 +88,15 @@ pub async fn until_reason(bed: &Bed, name: &str, since: Instant, reason: &str) -
 
 /// Lets workers exit with 0 as they come, until the LoadTest is over.
 pub async fn finish(bed: &Bed, name: &str) {
+    finish_within(bed, name, FORGOTTEN).await;
+}
+
+/// As [`finish`], where it may take longer.
+pub async fn finish_within(bed: &Bed, name: &str, patience: Duration) {
     let look = async || {
         exit_all(bed, name).await;
         bed.status(name).await
     };
     let what = format!("{name} is over");
-    eventually(&what, FORGOTTEN, look, |status| is(status, "Completed", "True")).await;
+    eventually(&what, patience, look, |status| is(status, "Completed", "True")).await;
 }
