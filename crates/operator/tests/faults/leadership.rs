@@ -3,22 +3,26 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
 use loadtest::Timestamp;
 use testbed::api_server::Call;
 use testbed::eventually::eventually;
+use testbed::history::Change;
 
 use crate::bed::{API, Bed, SOON};
 use crate::manager::Manager;
 use crate::tally::Tally;
 use crate::workers::{GOOD_LIFE, exit_all, finish, running, until_reason};
-use crate::{IS_LONG, ROUNDS, confined, whole};
+use crate::{IS_LONG, ROUNDS, alone, confined, whole};
 
 /// A Lease holds for 15 s; the rest is a busy machine's.
 const TAKE_OVER: Duration = Duration::from_secs(60);
 /// Past its deadline of 10 s the leader must not write; until its Lease is over, after 15 s, nobody else may.
 const NOBODY_LEADS: Duration = Duration::from_millis(12_500);
+/// In this time a manager has sent all that it is about to send.
+const WRITES_HANG: Duration = Duration::from_millis(700);
 /// How many load tests wait for the leader that wakes up: each would be a write.
 const TEMPTATIONS: usize = 10;
 
@@ -70,6 +74,23 @@ impl Office {
                 && lease.lease_transitions != before
         };
         eventually(&what, TAKE_OVER, async || self.lease().await, is_led).await.lease_transitions
+    }
+
+    /// Creates load tests, and stops the leader while its writes for them hang in an etcd that stands still: the answers lie
+    /// ready when it wakes, and the next writes are due at once. None is half sent.
+    async fn freeze_at_work(&self, leader: &Manager, names: &[String]) {
+        let is_first = |change: &Change| {
+            change.is_of("jobs") && names.iter().any(|name| change.text("/metadata/name") == name)
+        };
+        let freeze = async {
+            API.history().until(&self.bed.namespace, is_first).await.expect("a Job");
+            let pause = tokio::task::spawn_blocking(|| API.pause_etcd(WRITES_HANG * 2));
+            tokio::time::sleep(WRITES_HANG).await; // the fault itself
+            leader.freeze();
+            pause.await.expect("no panic").expect("etcd goes on");
+        };
+        let create = join_all(names.iter().map(|name| self.bed.load_test(name, 2)));
+        tokio::join!(freeze, create);
     }
 
     /// What the managers of that name wrote in that time, but to the Lease.
@@ -195,9 +216,9 @@ async fn a_frozen_leader_ends_when_it_wakes_and_writes_nothing() {
 
 #[tokio::test]
 async fn a_leader_that_wakes_past_its_deadline_writes_nothing_though_nobody_else_leads() {
-    let _whole = whole().await;
+    let _alone = alone().await;
     let office = Office::new().await;
-    let how = "SIGSTOP past the leader's own deadline of 10 s, before anybody else may lead; what is to be done lies waiting when it wakes";
+    let how = "SIGSTOP past the leader's own deadline of 10 s, in the midst of its work, before anybody else may lead: it ends with an error and writes nothing";
     let mut tally = Tally::of("leader frozen for 12.5 s", how);
     for round in 0..if *IS_LONG { *ROUNDS } else { 1 } {
         let mut leader = office.candidate(&format!("late-{round}")).await;
@@ -206,14 +227,11 @@ async fn a_leader_that_wakes_past_its_deadline_writes_nothing_though_nobody_else
         running(&office.bed, &test).await;
         let so_far = Timestamp::UNIX_EPOCH..Timestamp::now();
         assert_ne!(office.writes_of(&leader.name, &so_far), [], "who wrote is known");
-        leader.freeze();
+        let tempting: Vec<_> = (0..TEMPTATIONS).map(|n| format!("t{round}-{n}")).collect();
+        office.freeze_at_work(&leader, &tempting).await;
         let frozen = Instant::now();
         tally.fault();
         exit_all(&office.bed, &test).await;
-        let tempting: Vec<_> = (0..TEMPTATIONS).map(|n| format!("t{round}-{n}")).collect();
-        for name in &tempting {
-            office.bed.load_test(name, 2).await;
-        }
         tokio::time::sleep(NOBODY_LEADS.saturating_sub(frozen.elapsed())).await; // the fault itself
         let awake = wake_and_end(&mut leader).await;
         let began = Instant::now();
