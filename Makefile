@@ -70,6 +70,10 @@ bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=la
 	@cargo build --release --locked -p operator -p benches --bins
 	@TESTBED_BIN=$$(hack/cluster/build) target/release/benches $(if $(ONLY),--only $(ONLY))
 
+faults-nodes: ## Break a cluster with nodes under real load tests (SEED=, CASES="etcd node"; half an hour)
+	cargo build -p e2e --bin faults-nodes --locked
+	NODE_GRACE=20s TOLERATION=15 hack/cluster/test target/debug/faults-nodes $(CASES)
+
 test-cluster: ## Try what hack/cluster promises (7 minutes; not a part of make test)
 	hack/cluster/selftest
 

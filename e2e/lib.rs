@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod run;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use serde_json::{Value, json};
 use testbed::cluster::Cluster;
 use testbed::eventually::eventually;
 use testbed::process;
+
+pub use run::{Account, Run, Worker};
 
 /// Longer than a load test of the tests takes on two busy cores.
 pub const WHOLE_TEST: Duration = Duration::from_secs(240);
@@ -36,6 +40,17 @@ pub fn load_test(name: &str, count: i32, test_script: &Value) -> Value {
 /// The manifest of a ConfigMap of one key.
 pub fn config_map(name: &str, key: &str, text: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { key: text } })
+}
+
+/// The number behind a metric in the summary that Artillery prints at its end.
+///
+/// # Panics
+/// There is none.
+pub fn in_summary(log: &str, metric: &str) -> u64 {
+    let summary = log.split("Summary report").nth(1).unwrap_or_else(|| panic!("no summary in\n{log}"));
+    let line = summary.lines().find(|line| line.starts_with(&format!("{metric}:")));
+    let number = line.and_then(|line| line.rsplit(' ').next()).and_then(|n| n.parse().ok());
+    number.unwrap_or_else(|| panic!("no {metric} in\n{summary}"))
 }
 
 /// Several manifests in one.
@@ -66,6 +81,17 @@ impl Bed {
         Self { namespace }
     }
 
+    /// As [`Self::new`], with the target that counts, which is ready.
+    ///
+    /// # Panics
+    /// It cannot be had.
+    pub fn with_target(name: &str) -> Self {
+        let bed = Self::new(name);
+        bed.kubectl(&["apply", "-f", "hack/basic-loadtest/target.yaml"]);
+        bed.kubectl(&["rollout", "status", "deployment/loadtest-target", "--timeout=120s"]);
+        bed
+    }
+
     /// Runs kubectl in the namespace and returns what it printed.
     ///
     /// # Panics
@@ -79,10 +105,19 @@ impl Bed {
     /// # Panics
     /// With kubectl's words, if it fails.
     pub fn apply(&self, manifest: &Value) {
+        self.manifest(&["apply"], manifest);
+    }
+
+    /// Runs a command of kubectl that takes a manifest.
+    ///
+    /// # Panics
+    /// With kubectl's words, if it fails.
+    pub fn manifest(&self, command: &[&str], manifest: &Value) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("manifest.json");
         std::fs::write(&file, manifest.to_string()).expect("a file");
-        self.kubectl(&["apply", "--validate=strict", "-f", file.to_str().expect("a path")]);
+        let file = ["--validate=strict", "-f", file.to_str().expect("a path")];
+        self.kubectl(&[command, &file].concat());
     }
 
     /// A JSONPath of a LoadTest.

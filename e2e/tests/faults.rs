@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
+use std::time::Duration;
+
 use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
 use serde_json::json;
 use testbed::eventually::eventually;
@@ -13,10 +15,7 @@ const PROBE: &str = "fetch('http://loadtest-target/health', { signal: AbortSigna
 
 #[tokio::test]
 async fn a_killed_manager_and_a_killed_api_server_change_nothing() {
-    let bed = Bed::new("killed");
-    let target = bed.kubectl(&["apply", "-f", "hack/basic-loadtest/target.yaml"]);
-    assert!(target.contains("deployment.apps/loadtest-target created"), "{target}");
-    bed.kubectl(&["rollout", "status", "deployment/loadtest-target", "--timeout=120s"]);
+    let bed = Bed::with_target("killed");
     let script = json!({
         "config": { "target": "http://loadtest-target", "phases": [{ "duration": 40, "arrivalRate": 2 }] },
         "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
@@ -29,7 +28,7 @@ async fn a_killed_manager_and_a_killed_api_server_change_nothing() {
     let job = bed.of_test("killed", "{.status.jobUID}");
     cluster().kill_manager().expect("killed");
     if cluster().is_ours() {
-        cluster().restart_api_server().expect("killed"); // nobody breaks a cluster of the user's own
+        cluster().restart_api_server(Duration::from_secs(1)).expect("killed"); // nobody breaks a cluster of the user's own
     }
     let answers = async || cluster().kubectl(&["get", "--raw", "/readyz"]).is_ok();
     eventually("the API server is back", WHOLE_TEST, answers, |answers| *answers).await;

@@ -2,17 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
-use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
+use e2e::{Bed, WHOLE_TEST, cluster, config_map, in_summary, list, load_test};
 use serde_json::json;
 use testbed::eventually::eventually;
-
-/// The number behind a metric in the summary that Artillery prints at its end.
-fn in_summary(log: &str, metric: &str) -> u64 {
-    let summary = log.split("Summary report").nth(1).unwrap_or_else(|| panic!("no summary in\n{log}"));
-    let line = summary.lines().find(|line| line.starts_with(&format!("{metric}:")));
-    let number = line.and_then(|line| line.rsplit(' ').next()).and_then(|n| n.parse().ok());
-    number.unwrap_or_else(|| panic!("no {metric} in\n{summary}"))
-}
 
 /// Nobody listens there: Artillery counts errors, and ends well.
 const NOBODY: &str = "http://127.0.0.1:9";

@@ -3,9 +3,11 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::process;
 use crate::target::Counts;
@@ -51,6 +53,27 @@ impl Cluster {
     /// kubectl's own words, if it ends with another code than 0.
     pub fn kubectl(&self, args: &[&str]) -> Result<String> {
         process::output(self.command("kubectl").args(args))
+    }
+
+    /// Starts a `kubectl port-forward` from a free port of this machine, which its `log` names, to that `port` of, say, a
+    /// Service. It ends with this process at the latest.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn port_forward(&self, namespace: &str, to: &str, port: u16, log: &Path) -> Result<Child> {
+        let args = ["--namespace", namespace, "port-forward", to, &format!(":{port}")].map(str::to_owned);
+        let kubeconfig = self.kubeconfig.to_str().context("the kubeconfig's path is not UTF-8")?;
+        process::start(Path::new("kubectl"), &args, &[("KUBECONFIG", kubeconfig)], log)
+    }
+
+    /// A client that lives in the calling runtime: for looks that are cheaper than a kubectl.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read.
+    pub async fn client(&self) -> Result<kube::Client> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(kube::Client::try_from(config)?)
     }
 
     /// What the target in that namespace has counted: the truth about the load.
@@ -108,12 +131,12 @@ impl Cluster {
         self.kubectl(&[&["-n", "artillery-operator-system"], &pods[..]].concat()).map(drop)
     }
 
-    /// Kills the API server with SIGKILL; it is started again a second later.
+    /// Kills the API server with SIGKILL, and returns when it is started again, `away` (whole seconds, at least 1) later.
     ///
     /// # Errors
     /// The cluster is the user's own.
-    pub fn restart_api_server(&self) -> Result<()> {
-        self.fault(&["restart-apiserver"])
+    pub fn restart_api_server(&self, away: Duration) -> Result<()> {
+        self.fault(&["restart-apiserver", &away.as_secs().to_string()])
     }
 
     /// Drops all packets from a node's pods to one address, until [`Self::unblock`].

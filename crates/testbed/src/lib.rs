@@ -11,4 +11,5 @@ pub mod history;
 mod pki;
 pub mod process;
 pub mod random;
+pub mod scrape;
 pub mod target;
