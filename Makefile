@@ -74,6 +74,13 @@ faults-nodes: ## Break a cluster with nodes under real load tests (SEED=, CASES=
 	cargo build -p e2e --bin faults-nodes --locked
 	NODE_GRACE=20s TOLERATION=15 hack/cluster/test target/debug/faults-nodes $(CASES)
 
+scale: ## Measure the operator with up to 10,000 workers on fake nodes (SHAPES="100x10", WORKER_SECONDS=30)
+	cargo build --release -p scale --locked
+	hack/scale/build >/dev/null
+	QPS=300 NODE_GRACE=60s \
+	  APISERVER_ARGS=--enable-admission-plugins=NodeRestriction,PodNodeSelector,PodTolerationRestriction \
+	  hack/cluster/test target/release/scale $(SHAPES)
+
 test-cluster: ## Try what hack/cluster promises (7 minutes; not a part of make test)
 	hack/cluster/selftest
 
