@@ -26,13 +26,13 @@ async fn metrics_are_read_by_those_who_are_bound_to_metrics_reader_and_by_nobody
     })
     .await;
     let port = said.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()).expect("a port");
-    let url = format!("https://127.0.0.1:{port}/metrics");
+    let server = format!("https://127.0.0.1:{port}");
 
     let token = |account: &str| bed.kubectl(&["create", "token", account]).trim().to_owned();
-    let metrics = scrape(&url, Some(&token("prometheus"))).await.expect("an answer").expect("metrics");
+    let metrics = scrape(&server, Some(&token("prometheus"))).await.expect("an answer").expect("metrics");
     assert!(metrics.contains("leader_election_master_status"), "{metrics}");
-    assert_eq!(scrape(&url, Some(&token("stranger"))).await.expect("an answer"), Err(403));
-    assert_eq!(scrape(&url, None).await.expect("an answer"), Err(401));
+    assert_eq!(scrape(&server, Some(&token("stranger"))).await.expect("an answer"), Err(403));
+    assert_eq!(scrape(&server, None).await.expect("an answer"), Err(401));
     forward.kill().expect("killed");
     forward.wait().expect("dead");
 }
