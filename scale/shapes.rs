@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -66,8 +66,8 @@ pub fn bare_job(job: &Value, workers: usize) -> Value {
     spec["suspend"] = json!(false);
     spec["completions"] = json!(workers);
     spec["parallelism"] = json!(workers);
-    for path in ["/", "/template/metadata/"] {
-        if let Some(part) = spec.pointer_mut(path.trim_end_matches('/')).and_then(Value::as_object_mut) {
+    for path in ["", "/template/metadata"] {
+        if let Some(part) = spec.pointer_mut(path).and_then(Value::as_object_mut) {
             part.remove("selector");
             part.remove("creationTimestamp");
             if let Some(labels) = part.get_mut("labels").and_then(Value::as_object_mut) {
@@ -117,7 +117,7 @@ pub async fn until_all(
 ) -> Result<Duration> {
     let began = Instant::now();
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
-    let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()));
+    let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut over = BTreeSet::new();
     while over.len() < count {
         let left = NEVER.saturating_sub(began.elapsed());
