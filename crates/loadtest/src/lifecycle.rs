@@ -148,9 +148,9 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
 /// resume.
 fn left_over(Observed { load_test, job, workers, .. }: &Observed) -> Option<String> {
     let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
-    let is_told = job.spec.as_ref().is_some_and(|s| s.active_deadline_seconds.is_some());
+    let is_told = job.spec.as_ref().and_then(|s| s.active_deadline_seconds).is_some_and(|s| s <= 1);
     let is_open = workers.job_end.is_none() && matches!(start(job), Start::At(_));
-    let is_waiting = workers.waiting() + workers.running() + workers.without_pod() + workers.presumed > 0;
+    let is_waiting = workers.presumed > 0 || workers.succeeded + workers.failed < workers.planned;
     (is_open && is_waiting && !is_told && job.metadata.deletion_timestamp.is_none()).then(|| uid(job))
 }
 

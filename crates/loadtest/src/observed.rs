@@ -59,10 +59,11 @@ impl Observed {
         self
     }
 
-    /// Whether the end of this test would rest on what is *not* seen of its pods: then a cache, which may be behind, is not
-    /// enough.
-    pub fn wants_fresh_pods(&self) -> bool {
-        !self.load_test.is_settled() && self.workers.presumed > 0
+    /// Whether this test would end now on what is *not* seen of its workers: then a cache, which may be behind, is not enough.
+    pub fn ends_unseen(&self) -> bool {
+        let workers = &self.workers;
+        let is_over = workers.all_ended() && workers.job_end.is_none() && workers.presumed > 0;
+        is_over && !self.load_test.is_settled()
     }
 }
 

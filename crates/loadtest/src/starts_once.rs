@@ -163,7 +163,9 @@ impl World {
                 }
             }
             Decision::EndJob(uid) => {
-                let is_live = self.job().is_some_and(|job| job.metadata.uid.as_ref() == Some(uid));
+                let is_live = self.job().is_some_and(|job| {
+                    job.metadata.uid.as_ref() == Some(uid) && owner(job) == self.live().uid()
+                });
                 assert!(self.meddled || !is_live, "a Job was ended that nobody touched");
             }
             Decision::CreateJob(_) | Decision::Leave | Decision::MakePlan => {}

@@ -9,7 +9,7 @@ use crate::lifecycle::Outcome;
 pub enum State {
     /// Nothing has been said of it yet.
     New,
-    /// Its user, or somebody, has to mend something before it can start.
+    /// Something keeps it from running, which its status tells, and which somebody may have to mend.
     Waiting,
     /// Its workers are on their way.
     Starting,
@@ -42,6 +42,7 @@ impl State {
         match progressing.map(|c| c.status.as_str()) {
             None => Self::New,
             Some("False") => Self::Waiting,
+            Some(_) if reason == Some("WorkersWaiting") => Self::Waiting,
             Some(_) if reason == Some("WorkersRunning") => Self::Running,
             Some(_) => Self::Starting,
         }
@@ -84,6 +85,7 @@ mod tests {
         assert_eq!(State::of(&load_test("t")), State::New);
         assert_eq!(after(&[], &Decision::Wait(problem)), State::Waiting);
         assert_eq!(after(&[], &Decision::Follow), State::Starting);
+        assert_eq!(after(&[pod("t", 0).waiting("ErrImagePull")], &Decision::Follow), State::Waiting);
         assert_eq!(after(&[pod("t", 0).running(3)], &Decision::Follow), State::Running);
         assert_eq!(after(&[], &Decision::Finish(Outcome::Succeeded)), State::Succeeded);
         assert_eq!(after(&[], &Decision::Finish(Outcome::JobDeleted)), State::Failed);

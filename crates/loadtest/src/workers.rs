@@ -10,13 +10,13 @@ use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::Timestamp;
-use crate::job::{Start, start};
+use crate::job::{Start, is_suspended, start};
 
 mod pod;
 
 pub use pod::{LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState, brief};
 
-/// Workers that wait are given up when none has started for this long and none runs (a Deployment's
+/// Workers that wait are given up when none runs, and none has started or ended for this long (a Deployment's
 /// `progressDeadlineSeconds` has the same default).
 pub const START_DEADLINE_SECONDS: i64 = 600;
 
@@ -66,7 +66,7 @@ impl Workers {
         let job_end = job_end(status);
         let counted = if spec.is_some_and(|s| s.completion_mode.as_deref() == Some("Indexed")) {
             let mut counted = Counted::of(status, &pods, planned);
-            if job_end.is_none() && is_start_overdue(job, &pods, now) {
+            if job_end.is_none() && !is_suspended(job) && is_start_overdue(job, &pods, now) {
                 counted.give_up(&pods, planned);
             }
             counted
@@ -115,10 +115,10 @@ impl Workers {
 
     /// When the last worker ended, or the Job did; `None` if nothing says.
     pub fn ended_at(&self) -> Option<Timestamp> {
-        let ends = self.pods.values().filter_map(|pod| match &pod.state {
-            WorkerState::Succeeded { at } | WorkerState::Failed { at, .. } => *at,
-            _ => None,
-        });
+        if self.presumed > 0 {
+            return None; // nothing but the passing of time ended them
+        }
+        let ends = self.pods.values().filter_map(WorkerPod::ended);
         // pods may have been deleted before they were seen to end: then the Job's word is the better one
         let seen: Vec<_> = ends.collect();
         let job = self.job_end.as_ref().and_then(|end| end.at);
@@ -197,7 +197,8 @@ impl Counted {
                     counted.failures.insert(index, cause.clone());
                 }
                 WorkerState::Lost if !counted.has(index) => {
-                    counted.presume(index, "its node is lost, and its pod with it".to_owned());
+                    let cause = format!("lost: its pod should have been gone for {LOST_AFTER_SECONDS} s");
+                    counted.presume(index, cause);
                 }
                 _ => {}
             }
@@ -239,11 +240,11 @@ impl Counted {
     }
 }
 
-/// Whether no worker has started for [`START_DEADLINE_SECONDS`]. A Job that does not say when it was started is given all
-/// the time.
+/// Whether no worker has started or ended (which makes room for the next) for [`START_DEADLINE_SECONDS`]. A Job that does not
+/// say when it was started is given all the time.
 fn is_start_overdue(job: &Job, pods: &BTreeMap<String, WorkerPod>, now: Timestamp) -> bool {
     let Start::At(Some(began)) = start(job) else { return false };
-    let last = pods.values().filter_map(|pod| pod.started).fold(began, Timestamp::max);
+    let last = pods.values().flat_map(|pod| [pod.started, pod.ended()]).flatten().fold(began, Timestamp::max);
     now.as_second() - last.as_second() >= START_DEADLINE_SECONDS
 }
 

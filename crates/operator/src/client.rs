@@ -49,10 +49,32 @@ impl Clients {
     }
 }
 
-/// A write was asked for when another manager may lead already.
+/// Another manager may lead already.
 #[derive(thiserror::Error, Debug)]
-#[error("this manager leads no more: nothing is written")]
-struct OutOfTerm;
+enum OutOfTerm {
+    /// A write was asked for.
+    #[error("this manager leads no more: nothing is written")]
+    NotBegun,
+    /// A write was under way.
+    #[error(
+        "this manager leads no more: it does not wait for the answer to a write, which may have been done"
+    )]
+    GivenUp,
+}
+
+/// A call that is counted when it ends, also when nobody waits for its end.
+struct Called {
+    metrics: Arc<Metrics>,
+    verb: &'static str,
+    resource: String,
+    code: Option<u16>,
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        self.metrics.called(self.verb, std::mem::take(&mut self.resource), self.code);
+    }
+}
 
 /// Counts the calls, and lets no write begin or go on out of term.
 #[derive(Clone)]
@@ -77,24 +99,41 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let deadline = self.term.deadline().filter(|_| is_write(request.method()));
-        let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if is_late {
-            return Box::pin(async { Err(OutOfTerm.into()) });
+        let term = if is_write(request.method()) { self.term.clone() } else { Term::endless() };
+        if term.is_over(Instant::now()) {
+            return Box::pin(async { Err(OutOfTerm::NotBegun.into()) });
         }
-        let metrics = Arc::clone(&self.metrics);
         let (verb, resource) = asked(request.method(), request.uri());
+        let called = Called { metrics: Arc::clone(&self.metrics), verb, resource, code: None };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answered = match deadline {
-                Some(deadline) => timeout_at(deadline, answer).await.map_err(|_| OutOfTerm)?,
-                None => answer.await,
-            };
-            let code = answered.as_ref().ok().map(|response| response.status().as_u16());
-            metrics.called(verb, resource, code);
+            let mut called = called; // all of it, so that it is dropped, and counts, with this
+            let answered = within(&term, answer).await?;
+            called.code = answered.as_ref().ok().map(|response| response.status().as_u16());
             answered.map_err(Into::into)
         })
     }
+}
+
+/// Waits as long as the term lasts, which may grow meanwhile.
+async fn within<T>(term: &Term, answer: impl Future<Output = T>) -> Result<T, OutOfTerm> {
+    let mut answer = std::pin::pin!(answer);
+    // looked at before each step of the request: a process that was frozen must not send on when it wakes
+    let mut in_term = std::future::poll_fn(|context| {
+        if term.is_over(Instant::now()) {
+            return Poll::Ready(Err(OutOfTerm::GivenUp));
+        }
+        answer.as_mut().poll(context).map(Ok)
+    });
+    while let Some(deadline) = term.deadline() {
+        if let Ok(answered) = timeout_at(deadline, &mut in_term).await {
+            return answered;
+        }
+        if term.is_over(Instant::now()) {
+            return Err(OutOfTerm::GivenUp);
+        }
+    }
+    in_term.await
 }
 
 fn is_write(method: &Method) -> bool {
@@ -130,6 +169,22 @@ fn asked(method: &Method, uri: &Uri) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_takes_long_is_waited_for_while_the_term_is_renewed() {
+        let seconds = |s| Instant::now() + std::time::Duration::from_secs(s);
+        let term = Term::until(seconds(10));
+        let renewed = term.clone();
+        let slow = async {
+            tokio::time::sleep_until(seconds(8)).await;
+            renewed.move_on(seconds(10));
+            tokio::time::sleep_until(seconds(9)).await;
+            "answered"
+        };
+        assert_eq!(within(&term, slow).await.ok(), Some("answered"));
+        let never = std::future::pending::<()>();
+        assert!(matches!(within(&term, never).await, Err(OutOfTerm::GivenUp)));
+    }
 
     #[test]
     fn calls_are_named_as_rbac_rules_name_them() {

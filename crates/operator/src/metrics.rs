@@ -15,12 +15,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::leader::LEASE_NAME;
+
 /// Counters of one manager.
 pub struct Metrics {
     registry: Registry,
     reconciles: Family<Reconciled, Counter>,
-    seconds: Histogram,
-    leading: Gauge<i64, std::sync::atomic::AtomicI64>,
+    seconds: Family<Of, Histogram>,
+    leading: Family<Lease, Gauge>,
     events: Counter<u64, AtomicU64>,
     calls: Family<Called, Counter>,
     load_tests: Family<InState, Gauge>,
@@ -54,6 +56,19 @@ struct Called {
     code: String,
 }
 
+/// The one controller's name, as controller-runtime would have made it of the kind.
+const CONTROLLER: &str = "loadtest";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Of {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Lease {
+    name: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Reconciled {
     controller: &'static str,
@@ -76,19 +91,22 @@ impl Default for Metrics {
         let reconciles = Family::<Reconciled, Counter>::default();
         registry.register("controller_runtime_reconcile", "Reconciles by result", reconciles.clone());
         // from 1 ms to 16 s, doubling
-        let seconds = Histogram::new((0..15).map(|i| 0.001 * f64::from(1_u32 << i)));
+        let seconds = Family::<Of, Histogram>::new_with_constructor(|| {
+            Histogram::new((0..15).map(|i| 0.001 * f64::from(1_u32 << i)))
+        });
         registry.register_with_unit(
             "controller_runtime_reconcile_time",
             "Duration of reconciles",
             Unit::Seconds,
             seconds.clone(),
         );
-        let leading = Gauge::default();
+        let leading = Family::<Lease, Gauge>::default();
         registry.register(
             "leader_election_master_status",
             "1 while this manager may act, 0 while it stands by",
             leading.clone(),
         );
+        leading.get_or_create(&Lease { name: LEASE_NAME }).set(0);
         let events = Counter::default();
         registry.register(
             "artillery_operator_events_published",
@@ -132,8 +150,8 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts a reconcile.
     pub fn reconciled(&self, result: Ended, took: Duration) {
-        self.reconciles.get_or_create(&Reconciled { controller: "loadtest", result }).inc();
-        self.seconds.observe(took.as_secs_f64());
+        self.reconciles.get_or_create(&Reconciled { controller: CONTROLLER, result }).inc();
+        self.seconds.get_or_create(&Of { controller: CONTROLLER }).observe(took.as_secs_f64());
     }
 
     /// Counts a published Kubernetes event.
@@ -149,7 +167,7 @@ impl Metrics {
 
     /// Says whether this manager may act.
     pub fn leads(&self, leads: bool) {
-        self.leading.set(i64::from(leads));
+        self.leading.get_or_create(&Lease { name: LEASE_NAME }).set(i64::from(leads));
     }
 
     /// Whom to ask, at each scrape, what there is; the first who says so is asked.
@@ -200,8 +218,8 @@ mod tests {
             "artillery_operator_load_tests{state=\"Waiting\"} 0",
             "artillery_operator_worker_pods{phase=\"Pending\"} 3",
             "controller_runtime_reconcile_total{controller=\"loadtest\",result=\"success\"} 1",
-            "controller_runtime_reconcile_time_seconds_count 1",
-            "leader_election_master_status 1",
+            "controller_runtime_reconcile_time_seconds_count{controller=\"loadtest\"} 1",
+            "leader_election_master_status{name=\"84f84c74.artillery.io\"} 1",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

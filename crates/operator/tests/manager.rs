@@ -40,7 +40,11 @@ async fn a_manager_leads_stands_by_hands_over_and_ends_within_5_s() {
     let mut second = Manager::start("manager-2", &elect);
     second.until_ready().await;
     let (status, body) = get(second.metrics, "/metrics").await.expect("metrics");
-    assert!(status.contains("200") && body.contains("leader_election_master_status 0"), "{status}\n{body}");
+    assert!(
+        status.contains("200")
+            && body.contains("leader_election_master_status{name=\"84f84c74.artillery.io\"} 0"),
+        "{status}\n{body}"
+    );
 
     let (took, code) = first.terminate();
     assert!(took < Duration::from_secs(5) && code == Some(0), "{took:?} {code:?}\n{}", first.log());

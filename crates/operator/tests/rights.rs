@@ -7,59 +7,69 @@
 #[allow(dead_code, reason = "shared with the tests of the controller, which use all of it")]
 #[path = "api/bed.rs"]
 mod bed;
+#[allow(dead_code, reason = "shared with the tests of the manager, which use all of it")]
+#[path = "common/manager.rs"]
+mod process;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ResourceQuota;
-use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use testbed::api_server::{As, Call, OPERATOR_USER};
 use testbed::eventually::eventually;
-use testbed::process;
+use testbed::scrape::scrape;
 use tokio::sync::Mutex;
 
 use bed::{API, Bed, SOON};
+use process::{Manager, free_address};
 
-/// A manager process that is ended with the test.
-struct Manager(Child);
-
-impl Manager {
-    fn start(name: &str, kubeconfig: &Path, more: &[String]) -> Self {
-        let mut args =
-            vec!["--health-probe-bind-address=0".to_owned(), "--metrics-bind-address=0".to_owned()];
-        args.extend_from_slice(more);
-        let environment = [("KUBECONFIG", kubeconfig.to_str().expect("a path"))];
-        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
-        let program = Path::new(env!("CARGO_BIN_EXE_manager"));
-        Self(process::start(program, &args, &environment, &log).expect("a manager"))
-    }
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        let _ = self.0.kill(); // it may have ended
-        let _ = self.0.wait();
-    }
-}
+/// The name of the manager's ServiceAccount.
+const ACCOUNT: &str = "artillery-operator-controller-manager";
 
 /// One manager at a time: two would share the work, and neither need use all its rights.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// A right, as `verb resource`.
+/// A right, as `verb resource.group`, as kubectl names resources.
 type Rights = BTreeSet<String>;
 
-fn given(rules: impl IntoIterator<Item = PolicyRule>) -> Rights {
+/// All rights that an account was given, in whatever roles and namespaces; `["*"]` or a URL is one, too, which nobody uses.
+async fn given(namespace: &str, account: &str) -> Rights {
+    let client = API.client(As::Admin).await.expect("a client");
+    let is_theirs = |subjects: &Option<Vec<Subject>>| {
+        let mut subjects = subjects.iter().flatten();
+        subjects.any(|s| s.name == account && s.namespace.as_deref() == Some(namespace))
+    };
+    let (cluster_roles, mut rules): (Api<ClusterRole>, Vec<PolicyRule>) =
+        (Api::all(client.clone()), Vec::new());
+    let all = ListParams::default();
+    for binding in Api::<ClusterRoleBinding>::all(client.clone()).list(&all).await.expect("bindings") {
+        if is_theirs(&binding.subjects) {
+            let role = cluster_roles.get(&binding.role_ref.name).await.expect("its role");
+            rules.extend(role.rules.into_iter().flatten());
+        }
+    }
+    for binding in Api::<RoleBinding>::all(client.clone()).list(&all).await.expect("bindings") {
+        if is_theirs(&binding.subjects) {
+            assert_eq!(binding.role_ref.kind, "Role", "{}", binding.name_any());
+            let roles: Api<Role> =
+                Api::namespaced(client.clone(), &binding.namespace().expect("a namespace"));
+            let role = roles.get(&binding.role_ref.name).await.expect("its role");
+            rules.extend(role.rules.into_iter().flatten());
+        }
+    }
     let mut rights = Rights::new();
     for rule in rules {
-        for resource in rule.resources.iter().flatten() {
-            rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}")));
+        rights.extend(rule.non_resource_urls.into_iter().flatten());
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}.{group}")));
+            }
         }
     }
     rights
@@ -70,7 +80,7 @@ fn used<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Rights {
         "" => call.resource.clone(),
         subresource => format!("{}/{subresource}", call.resource),
     };
-    calls.into_iter().map(|call| format!("{} {}", call.verb, resource(call))).collect()
+    calls.into_iter().map(|call| format!("{} {}.{}", call.verb, resource(call), call.group)).collect()
 }
 
 /// Everything that a manager ever does for LoadTests, in one namespace.
@@ -112,51 +122,21 @@ async fn all_that_can_happen(bed: &Bed) {
     bed.until_reason("refused", "WorkersWaiting").await;
 }
 
-async fn scrape(address: std::net::SocketAddr) {
-    let mut config = kube::Config::new(format!("https://{address}").parse().expect("a URL"));
-    config.accept_invalid_certs = true; // made by the manager itself
-    config.auth_info.token = Some(
-        API.kubectl(&["create", "token", "default", "-n", "default"])
-            .expect("a token")
-            .trim()
-            .to_owned()
-            .into(),
-    );
-    let client = kube::Client::try_from(config).expect("a client");
-    let ask = async || {
-        let request = http::Request::get("/metrics").body(Vec::new()).expect("a request");
-        client.request_text(request).await
-    };
-    // it knows the caller, and that the caller has no right
-    let refused = |answer: &kube::Result<String>| matches!(answer, Err(kube::Error::Api(s)) if s.code == 403);
-    assert!(eventually("an answer", SOON, ask, refused).await.is_err());
-}
-
 #[tokio::test]
 async fn every_right_that_the_installation_gives_is_used_and_none_is_missing() {
     let _alone = ALONE.lock().await;
     let bed = Bed::without_controller().await;
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let more = [
-        "--leader-elect".to_owned(),
-        "--leader-election-namespace=artillery-operator-system".to_owned(),
-        format!("--metrics-secure-bind-address={address}"),
-    ];
-    let _manager = Manager::start("manager-rights", &API.kubeconfig(As::Operator), &more);
+    let address = free_address();
+    let secure = format!("--metrics-secure-bind-address={address}");
+    let lease = "--leader-election-namespace=artillery-operator-system";
+    let _manager = Manager::start("manager-rights", &["--leader-elect", lease, &secure]);
     all_that_can_happen(&bed).await;
-    scrape(address).await;
+    // it has to ask who that is, and what they may
+    let token = API.kubectl(&["create", "token", "default", "-n", "default"]).expect("a token");
+    let answer = scrape(&format!("https://{address}"), Some(token.trim())).await.expect("an answer");
+    assert_eq!(answer, Err(403));
 
-    let admin = API.client(As::Admin).await.expect("a client");
-    let installed: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(admin.clone());
-    let mut rules = Vec::new();
-    for role in ["manager-role", "proxy-role"] {
-        let role = installed.get(&format!("artillery-operator-{role}")).await.expect("a role");
-        rules.extend(role.rules.into_iter().flatten());
-    }
-    let roles: Api<Role> = Api::namespaced(admin, "artillery-operator-system");
-    let lease = roles.get("artillery-operator-leader-election-role").await.expect("a role");
-    rules.extend(lease.rules.into_iter().flatten());
-    let given = given(rules);
+    let given = given("artillery-operator-system", ACCOUNT).await;
     // the log may be a moment behind
     let of_operator = async || calls_of(OPERATOR_USER);
     let calls = eventually("every right is used", SOON, of_operator, |calls| used(calls) == given).await;
@@ -178,22 +158,12 @@ async fn installed_for_one_namespace_it_runs_there_with_rights_there_only() {
     let kubeconfig = install_for(&namespace);
     elsewhere.script().await;
     elsewhere.load_test("not-ours", 1).await;
-    let more = [
-        "--leader-elect".to_owned(),
-        format!("--leader-election-namespace={namespace}"),
-        format!("--namespace={namespace}"),
-    ];
-    let _manager = Manager::start("manager-namespaced", &kubeconfig, &more);
+    let confined = [format!("--leader-election-namespace={namespace}"), format!("--namespace={namespace}")];
+    let more = ["--leader-elect", &confined[0], &confined[1]];
+    let _manager = Manager::start_by(&kubeconfig, "manager-namespaced", &more);
     all_that_can_happen(&bed).await;
 
-    let admin = API.client(As::Admin).await.expect("a client");
-    let roles: Api<Role> = Api::namespaced(admin, &namespace);
-    let mut rules = Vec::new();
-    for role in ["manager-role", "leader-election-role"] {
-        let role = roles.get(&format!("artillery-operator-{role}")).await.expect("a role");
-        rules.extend(role.rules.into_iter().flatten());
-    }
-    let given = given(rules);
+    let given = given(&namespace, ACCOUNT).await;
     let calls =
         eventually("every right is used", SOON, async || calls_of(&account), |calls| used(calls) == given)
             .await;
@@ -220,8 +190,7 @@ fn install_for(namespace: &str) -> PathBuf {
     let kustomization = format!("namespace: {namespace}\nresources: [\"{resource}\"]\n");
     std::fs::write(folder.join("kustomization.yaml"), kustomization).expect("a file");
     API.kubectl(&["apply", "-k", folder.to_str().expect("a path")]).expect("the installation");
-    let account = "artillery-operator-controller-manager";
-    let token = API.kubectl(&["-n", namespace, "create", "token", account]).expect("a token");
+    let token = API.kubectl(&["-n", namespace, "create", "token", ACCOUNT]).expect("a token");
     API.kubeconfig_of(namespace, token.trim()).expect("a kubeconfig")
 }
 

@@ -331,6 +331,8 @@ pub struct Call {
     pub namespace: String,
     /// Such as `get`, `create` or `patch`.
     pub verb: String,
+    /// The resource's API group; empty for the core's.
+    pub group: String,
     /// Such as `loadtests`.
     pub resource: String,
     /// Such as `status`; empty for the object itself.
@@ -354,6 +356,7 @@ impl Call {
             user: field("/user/username"),
             namespace: field("/objectRef/namespace"),
             verb: field("/verb"),
+            group: field("/objectRef/apiGroup"),
             resource: field("/objectRef/resource"),
             subresource: field("/objectRef/subresource"),
             name: field("/objectRef/name"),

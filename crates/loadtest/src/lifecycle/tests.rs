@@ -247,9 +247,13 @@ fn workers_that_do_not_start_are_given_up_once_none_runs_and_none_has_started_fo
     assert_eq!(decision_at(deadline + 1, recorded(), job(), &[]), over, "also those without a pod");
     let one_runs = [pod("t", 0).running(3), stuck.clone()];
     assert_eq!(decision_at(deadline + 9, recorded(), job(), &one_runs), Decision::Follow);
-    let one_ended = [pod("t", 0).exited(0, 9), stuck];
-    assert_eq!(decision_at(deadline + 1, recorded(), job(), &one_ended), Decision::Follow, "it started at 2");
-    assert_eq!(decision_at(deadline + 2, recorded(), job(), &one_ended), over);
+    let one_ended = [pod("t", 0).exited(0, 900), stuck];
+    let said = "the room that a worker leaves may be what the next one waited for";
+    assert_eq!(decision_at(901, recorded(), job(), &one_ended), Decision::Follow, "{said}");
+    assert_eq!(decision_at(900 + deadline, recorded(), job(), &one_ended), over);
+    let suspended = Some(job_of(&test()).started().suspended());
+    let over = Decision::Finish(Outcome::JobSuspended);
+    assert_eq!(decision_at(deadline + 1, recorded(), suspended, &[]), over, "that is why none starts");
 }
 
 #[test]
@@ -274,9 +278,16 @@ fn what_a_test_that_is_over_has_not_started_is_ended_with_its_job() {
     assert_eq!(decision(over(), Some(job.clone()), &ended), Decision::Leave, "it ends by itself");
     let resumable = decision(over(), Some(job.clone().suspended()), &[]);
     assert_eq!(resumable, Decision::EndJob("job-1".into()), "somebody may resume it");
-    let mut told = job.clone();
-    told.spec.as_mut().expect("a spec").active_deadline_seconds = Some(1);
-    assert_eq!(decision(over(), Some(told), &pods), Decision::Leave);
+    let until = |seconds| {
+        let mut job = job.clone();
+        job.spec.as_mut().expect("a spec").active_deadline_seconds = Some(seconds);
+        decision(over(), Some(job), &pods)
+    };
+    assert_eq!(until(1), Decision::Leave, "it is told already");
+    assert_eq!(until(86_400), Decision::EndJob("job-1".into()), "a deadline that somebody's policy set");
+    let counted = job.clone().with_indexes("0,1", "");
+    let behind = [pod("t", 0).running(3), pod("t", 1).running(3)];
+    assert_eq!(decision(over(), Some(counted), &behind), Decision::Leave, "the Job's count stands");
     assert_eq!(
         decision(over(), Some(job.clone().with_condition("Failed", "True", 9)), &pods),
         Decision::Leave

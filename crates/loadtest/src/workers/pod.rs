@@ -7,8 +7,8 @@ use crate::Timestamp;
 
 /// The label that carries a pod's completion index.
 const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
-/// A pod that is still there this long after it should have been gone is on a node that nobody hears of: its kubelet
-/// would have removed it.
+/// A pod that is still there this long after it should have been gone is most likely on a node that nobody hears of: its
+/// kubelet would have removed it. The API server's clock is compared with the manager's here.
 pub const LOST_AFTER_SECONDS: i64 = 60;
 /// No more of a message of Kubernetes is passed on, in characters.
 const MAX_WORDS: usize = 200;
@@ -72,6 +72,14 @@ impl Why {
 }
 
 impl WorkerPod {
+    /// When its container ended, if that is known.
+    pub fn ended(&self) -> Option<Timestamp> {
+        match &self.state {
+            WorkerState::Succeeded { at } | WorkerState::Failed { at, .. } => *at,
+            WorkerState::Waiting(_) | WorkerState::Running | WorkerState::Lost => None,
+        }
+    }
+
     pub(super) fn of(pod: &Pod, container: &str, now: Timestamp) -> Self {
         let index =
             pod.metadata.labels.as_ref().and_then(|l| l.get(COMPLETION_INDEX)).and_then(|i| i.parse().ok());

@@ -140,6 +140,7 @@ fn workers_given_up_say_what_they_waited_for() {
         [pod("t", 0).waiting("ImagePullBackOff"), pod("t", 1).unschedulable("0/2 nodes are available")];
     let w = Workers::of(&job(3), &pods.iter().collect::<Vec<_>>(), at(1 + START_DEADLINE_SECONDS));
     assert_eq!((w.failed, w.presumed, w.all_ended()), (3, 3, true));
+    assert_eq!(w.ended_at(), None, "it ends when it is given up");
     let causes: Vec<_> = w.failures.values().map(String::as_str).collect();
     let expected = ["ImagePullBackOff", "Unschedulable", "it got no pod"]
         .map(|why| format!("did not start within 600 s ({why})"));

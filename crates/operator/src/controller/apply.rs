@@ -63,8 +63,7 @@ pub async fn start_job(
             if status.is_not_found() || status.is_conflict() || is_refusal(&status) =>
         {
             let job = get_job(context, load_test).await?;
-            let is_startable =
-                |job: &Job| job.metadata.uid.as_deref() == Some(uid) && start(job) == Start::Never;
+            let is_startable = |job: &Job| is_it(Some(job), uid) && start(job) == Start::Never;
             match job {
                 // its tests hold, so it was admission that said no
                 Some(job) if is_startable(&job) && is_refusal(&status) => {
@@ -85,12 +84,22 @@ pub async fn end_job(context: &Context, load_test: &LoadTest, uid: &str) -> Resu
         .patch(load_test.name(), &PatchParams::default(), &Patch::<()>::Json(patch))
         .await;
     match patched {
-        Ok(_) => tracing::info!(uid, "ended the Job, for the load test is over without some of its workers"),
-        // another Job, or none
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_invalid() => {}
-        Err(error) => return Err(Error::api("end its Job")(error)),
+        Ok(mut job) => {
+            tracing::info!(uid, "ended the Job, for the load test is over without some of its workers");
+            cache::strip_job(&mut job);
+            Ok(Some(job))
+        }
+        Err(error) => match (get_job(context, load_test).await?, &error) {
+            (job, kube::Error::Api(status)) if status.is_not_found() => Ok(job),
+            // the patch's test failed: it is another Job
+            (job, kube::Error::Api(status)) if status.is_invalid() && !is_it(job.as_ref(), uid) => Ok(job),
+            _ => Err(Error::api("end its Job")(error)),
+        },
     }
-    get_job(context, load_test).await
+}
+
+fn is_it(job: Option<&Job>, uid: &str) -> bool {
+    job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid))
 }
 
 /// Whether the API server's answer is a lasting no: by admission, or for want of a right.

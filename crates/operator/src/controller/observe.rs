@@ -13,7 +13,7 @@ use loadtest::plan::{self, ConfigMapFact, Content, Problem};
 use loadtest::{LoadTest, Timestamp, labels};
 
 use super::worker_pod::WorkerPod;
-use super::{Context, Error, cache};
+use super::{Context, Error, PAGE, cache};
 
 /// The facts about a LoadTest, from the caches as far as these are enough.
 pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Result<Observed, Error> {
@@ -28,32 +28,32 @@ pub async fn observe(context: &Context, cached: &LoadTest, now: Timestamp) -> Re
     } else {
         cached
     };
-    let mut observed = observed(context, load_test, job, now);
-    if observed.wants_fresh_pods() {
-        let pods = get_pods(context, &observed.load_test).await?;
-        let job = observed.job.ours().cloned();
-        observed = facts(context, observed.load_test, job, &pods.iter().collect::<Vec<_>>(), now);
-    }
-    Ok(observed)
+    observed(context, load_test, job, now).await
 }
 
-/// The facts with a Job as a call has just returned it.
-pub fn observed(context: &Context, load_test: LoadTest, job: Option<Job>, now: Timestamp) -> Observed {
-    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
-    let pods = context.pods.of(namespace, load_test.name());
-    facts(context, load_test, job, &pods.iter().collect::<Vec<_>>(), now)
-}
-
-fn facts(
+/// The facts with a Job as it was just read or written.
+pub async fn observed(
     context: &Context,
     load_test: LoadTest,
     job: Option<Job>,
-    pods: &[&Pod],
     now: Timestamp,
-) -> Observed {
+) -> Result<Observed, Error> {
+    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
+    let pods = context.pods.of(namespace, load_test.name());
+    let observed = facts(context, load_test, job, &pods, now);
+    if !observed.ends_unseen() {
+        return Ok(observed);
+    }
+    // the Job after the pods: it counts those that are gone
+    let pods = get_pods(context, &observed.load_test).await?;
+    let job = get_job(context, &observed.load_test).await?;
+    Ok(facts(context, observed.load_test, job, &pods, now))
+}
+
+fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod], now: Timestamp) -> Observed {
     let uid = job.as_ref().and_then(|job| job.metadata.uid.as_deref());
     let refusal = uid.and_then(|uid| context.refusals.of(uid));
-    Observed::new(load_test, job, pods, now).with_refusal(refusal)
+    Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now).with_refusal(refusal)
 }
 
 /// The Job of a LoadTest's name as the API server has it now.
@@ -72,8 +72,16 @@ async fn get_pods(context: &Context, load_test: &LoadTest) -> Result<Vec<Pod>, E
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
     let pods: Api<WorkerPod> = Api::namespaced(context.client.clone(), namespace);
     let selector = format!("{},{}={}", labels::WORKER_SELECTOR, labels::TEST_NAME, load_test.name());
-    let list = pods.list(&ListParams::default().labels(&selector)).await;
-    Ok(list.map_err(Error::api("read its pods"))?.items.iter().map(WorkerPod::to_pod).collect())
+    let mut page = ListParams::default().labels(&selector).limit(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let list = pods.list(&page).await.map_err(Error::api("read its pods"))?;
+        all.extend(list.items.iter().map(WorkerPod::to_pod));
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
 }
 
 /// The ConfigMaps that a LoadTest names, each read by its name (there is no right to list them), up to the first that is

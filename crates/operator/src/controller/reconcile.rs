@@ -69,7 +69,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             Decision::DeleteStrayJob(uid) => Ok(apply::delete_stray_job(context, &load_test, uid).await?),
         };
         match job {
-            Ok(job) => observed = observe::observed(context, load_test, job, now),
+            Ok(job) => observed = observe::observed(context, load_test, job, now).await?,
             Err(problem) => plan = Some(Err(problem)),
         }
     }

@@ -70,7 +70,9 @@ pub fn load_test_of(told: &Told) -> Option<ObjectRef<LoadTest>> {
 
 /// What admission says, without the name of the pod, which is another one each time.
 fn words(note: &str) -> String {
-    let words = note.trim_start_matches("Error creating: ");
+    // what repeats much is folded into one event, under another heading
+    let words =
+        note.trim_start_matches("(combined from similar events): ").trim_start_matches("Error creating: ");
     brief(words.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" ")).map_or(words, |(_, why)| why))
 }
 
@@ -92,7 +94,11 @@ mod tests {
     fn the_latest_refusal_counts_until_its_event_is_gone() {
         let refusals = Refusals::default();
         let quota = told("b", "Error creating: pods \"t-1-x7k2p\" is forbidden: exceeded quota: q", 9);
-        let security = told("a", "Error creating: pods \"t-1-qqqqq\" is forbidden: violates PodSecurity", 8);
+        let security = told(
+            "a",
+            "(combined from similar events): Error creating: pods \"t-1-qqqqq\" is forbidden: violates PodSecurity",
+            8,
+        );
         refusals.apply(&Event::Apply(quota.clone()));
         refusals.apply(&Event::Apply(security));
         assert_eq!(refusals.of("job-1").as_deref(), Some("is forbidden: exceeded quota: q"));

@@ -25,19 +25,24 @@ pub struct Manager {
 impl Manager {
     /// In a pod of that name.
     pub fn start(name: &str, more: &[&str]) -> Self {
-        Self::start_with(As::Operator, name, &[], more)
+        Self::start_as(As::Operator, name, more)
     }
 
     pub fn start_as(who: As, name: &str, more: &[&str]) -> Self {
-        Self::start_with(who, name, &[], more)
+        Self::start_by(&API.kubeconfig(who), name, more)
+    }
+
+    /// With that kubeconfig.
+    pub fn start_by(kubeconfig: &Path, name: &str, more: &[&str]) -> Self {
+        Self::start_with(kubeconfig, name, &[], more)
     }
 
     /// In a pod of that name and UID: another one of the same is its restarted container.
     pub fn start_in_pod(name: &str, uid: &str, more: &[&str]) -> Self {
-        Self::start_with(As::Operator, name, &[("POD_UID", uid)], more)
+        Self::start_with(&API.kubeconfig(As::Operator), name, &[("POD_UID", uid)], more)
     }
 
-    fn start_with(who: As, name: &str, variables: &[(&str, &str)], more: &[&str]) -> Self {
+    fn start_with(kubeconfig: &Path, name: &str, variables: &[(&str, &str)], more: &[&str]) -> Self {
         let [health, metrics] = [(); 2].map(|()| free_address());
         let mut args = vec![
             format!("--health-probe-bind-address={health}"),
@@ -45,7 +50,6 @@ impl Manager {
         ];
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
-        let kubeconfig = API.kubeconfig(who);
         let mut environment = vec![("KUBECONFIG", kubeconfig.to_str().expect("a path")), ("POD_NAME", name)];
         environment.extend(variables);
         let program = Path::new(env!("CARGO_BIN_EXE_manager"));
