@@ -98,13 +98,18 @@ struct Harness {
 }
 
 impl Harness {
+    /// No manager runs: it would follow the pods of bare Jobs too, for they have its labels.
+    async fn no_manager(&self) -> Result<()> {
+        self.cluster.kubectl(&["-n", SYSTEM, "scale", "--replicas=0", MANAGER])?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
+        let none = async || Ok(pods.list(&ListParams::default()).await?.items.is_empty());
+        within(Duration::from_secs(60), "there is no manager", none).await
+    }
+
     /// A manager that has just begun, and what it takes.
     async fn fresh_manager(&self) -> Result<Usage> {
-        self.cluster.kubectl(&["-n", SYSTEM, "rollout", "restart", MANAGER])?;
+        self.cluster.kubectl(&["-n", SYSTEM, "scale", "--replicas=1", MANAGER])?;
         self.cluster.kubectl(&["-n", SYSTEM, "rollout", "status", MANAGER, "--timeout=120s"])?;
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
-        let one = async || Ok(pods.list(&ListParams::default()).await?.items.len() == 1);
-        within(Duration::from_secs(60), "there is one manager", one).await?;
         sleep(Duration::from_secs(5)).await; // it is idle for as long: that is what is measured
         manager()
     }
@@ -159,6 +164,7 @@ impl Harness {
     }
 
     async fn run(&self, shape: Shape, job: &Value) -> Result<Seen> {
+        self.no_manager().await?;
         let bare = self.jobs("scale-jobs", shape, job).await?;
         println!("   bare Jobs: {:.1} s", bare.as_secs_f64());
         remove(&self.client, "scale-jobs").await?;
