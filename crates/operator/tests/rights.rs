@@ -198,8 +198,10 @@ fn install_for(namespace: &str) -> PathBuf {
 async fn the_service_monitor_selects_the_metrics_service() {
     drop(Bed::without_controller().await);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/prometheus");
-    let monitor = API.kubectl(&["kustomize", folder.to_str().expect("a path")]).expect("a ServiceMonitor");
-    let monitor: Value = serde_saphyr::from_str(&monitor).expect("YAML");
+    let monitor = API.kubectl(&["kustomize", folder.to_str().expect("a path")]).expect("manifests");
+    let monitor =
+        monitor.split("\n---\n").find(|object| object.contains("kind: ServiceMonitor")).expect("it");
+    let monitor: Value = serde_saphyr::from_str(monitor).expect("YAML");
     let admin = API.client(As::Admin).await.expect("a client");
     let namespace = monitor["metadata"]["namespace"].as_str().expect("a namespace");
     let services: Api<k8s_openapi::api::core::v1::Service> = Api::namespaced(admin, namespace);
