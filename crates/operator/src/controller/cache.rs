@@ -89,6 +89,12 @@ impl Pods {
         phases
     }
 
+    /// How many pods a LoadTest has.
+    pub fn count(&self, namespace: &str, load_test: &str) -> usize {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.live.get(&(namespace.to_owned(), load_test.to_owned())).map_or(0, HashMap::len)
+    }
+
     /// The pods of a LoadTest.
     pub fn of(&self, namespace: &str, load_test: &str) -> Vec<Pod> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,6 +175,7 @@ mod tests {
         pods.apply(&Event::Delete(pod("a", "t", "t-0")));
         assert_eq!(names(&pods, "a", "t"), ["t-1"]);
         assert_eq!(names(&pods, "c", "t"), [""; 0]);
+        assert_eq!((pods.count("a", "t"), pods.count("c", "t")), (1, 0));
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::Resource;
 use loadtest::{LoadTest, Timestamp};
+
+/// The pause between two looks at a LoadTest grows with its pods: 1 ms for 10, a second for 10,000.
+const PAUSE_PER_POD: Duration = Duration::from_micros(100);
 
 /// Memories of all LoadTests, by UID.
 #[derive(Default)]
@@ -22,6 +25,8 @@ struct Memories {
     job: Option<Job>,
     /// Names of the events that are known to be there.
     announced: HashSet<String>,
+    /// When its workers were last counted.
+    counted: Option<Instant>,
     /// Reconciles that failed in a row.
     failures: u32,
 }
@@ -74,6 +79,19 @@ impl Memory {
         self.with(uid, |m| m.announced.insert(event));
     }
 
+    /// How long to wait before counting that many pods once more: each of them is a reason to look again, and a look counts all of
+    /// them. `None`: not at all, and this is the time.
+    pub fn wait_to_count(&self, uid: &str, pods: usize, now: Instant) -> Option<Duration> {
+        let pause = PAUSE_PER_POD * u32::try_from(pods).unwrap_or(u32::MAX);
+        self.with(uid, |m| match m.counted.map(|at| now.duration_since(at)) {
+            Some(since) if since < pause => Some(pause - since),
+            _ => {
+                m.counted = Some(now);
+                None
+            }
+        })
+    }
+
     /// How long to wait after one more failure: 0.5 s, doubling up to 30 s.
     pub fn failed(&self, uid: &str) -> Duration {
         self.with(uid, |m| {
@@ -110,4 +128,22 @@ fn is_same(a: &Job, b: &Job) -> bool {
 fn is_newer<K: Resource>(a: &K, b: &K) -> bool {
     let version = |object: &K| object.meta().resource_version.as_ref().and_then(|v| v.parse::<u64>().ok());
     version(a) > version(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_test_is_counted_at_most_once_a_second_and_a_small_one_at_once() {
+        let (memory, began) = (Memory::default(), Instant::now());
+        let wait = |uid, pods, millis| memory.wait_to_count(uid, pods, began + Duration::from_millis(millis));
+        assert_eq!(wait("large", 10_000, 0), None);
+        assert_eq!(wait("large", 10_000, 300), Some(Duration::from_millis(700)));
+        assert_eq!(
+            (wait("large", 10_000, 1000), wait("large", 10_000, 1001)),
+            (None, Some(Duration::from_millis(999)))
+        );
+        assert_eq!((wait("small", 10, 0), wait("small", 10, 1)), (None, None));
+    }
 }

@@ -1,6 +1,6 @@
 //! The reconcile: observe · validate · decide · apply · record, until there is nothing more to do now.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use loadtest::lifecycle::{Decision, decide};
@@ -20,6 +20,11 @@ const MAX_STEPS: usize = 12;
 
 /// Does all that can be done for a LoadTest now, and says when to look again.
 pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, Error> {
+    let namespace = cached.metadata.namespace.as_deref().unwrap_or_default();
+    let pods = context.pods.count(namespace, cached.name());
+    if let Some(wait) = context.memory.wait_to_count(cached.uid(), pods, Instant::now()) {
+        return Ok(Action::requeue(wait));
+    }
     let mut observed = observe::observe(context, cached, Timestamp::now()).await?;
     let mut plan: Option<Result<Plan, Problem>> = None;
     for _ in 0..MAX_STEPS {
