@@ -32,6 +32,8 @@ pub enum Decision {
     EndJob(String),
     /// Tell how it goes.
     Follow,
+    /// Tell how it will have ended, once the workers that still run have.
+    WaitForWorkers(Outcome),
     /// Tell how it ended.
     Finish(Outcome),
 }
@@ -92,6 +94,7 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
     }
     match (recorded(load_test), job) {
         (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
+        (None, JobFact::Absent) if observed.lingering > 0 => Decision::Wait(lingering(load_test)),
         (None, JobFact::Absent) => match plan {
             None => Decision::MakePlan,
             Some(Ok(plan)) => Decision::CreateJob(plan),
@@ -100,7 +103,7 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (None, JobFact::Ours(job)) => Decision::RecordJob(uid(job)),
         (None, JobFact::Earlier) => Decision::Wait(earlier(load_test)),
         (None, JobFact::Foreign(owner)) => Decision::Wait(taken(load_test, owner.as_deref())),
-        (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => Decision::Finish(Outcome::JobDeleted),
+        (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => without_job(observed),
         (Some(_), JobFact::Ours(job)) => match (is_suspended(job), start(job)) {
             (true, Start::Never) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
             (true, Start::Never) => match plan {
@@ -109,12 +112,20 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
                 _ => Decision::StartJob(uid(job)),
             },
             _ if workers.all_ended() => Decision::Finish(outcome(observed)),
+            (true, Start::At(_) | Start::Unknown) if workers.running() > 0 => {
+                Decision::WaitForWorkers(Outcome::JobSuspended)
+            }
             (true, Start::At(_) | Start::Unknown) => Decision::Finish(Outcome::JobSuspended),
             (false, _) => Decision::Follow,
         },
-        (Some(_), JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) => {
-            Decision::Finish(Outcome::JobDeleted)
-        }
+        (Some(_), JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) => without_job(observed),
+    }
+}
+
+fn without_job(observed: &Observed) -> Decision {
+    match observed.lingering {
+        0 => Decision::Finish(Outcome::JobDeleted),
+        _ => Decision::WaitForWorkers(Outcome::JobDeleted),
     }
 }
 
@@ -180,6 +191,14 @@ fn earlier(load_test: &LoadTest) -> Problem {
     let name = load_test.name();
     let message = format!(
         "waiting until the Job \"{name}\" of an earlier LoadTest \"{name}\" is gone; if it stays, delete it: kubectl delete job {name}"
+    );
+    Problem { reason: EARLIER_JOB, message }
+}
+
+fn lingering(load_test: &LoadTest) -> Problem {
+    let name = load_test.name();
+    let message = format!(
+        "waiting until the workers of an earlier LoadTest \"{name}\", whose Job is gone, have ended, so that loads do not add up"
     );
     Problem { reason: EARLIER_JOB, message }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::workers::Workers;
+use crate::workers::{self, Workers};
 use crate::{LoadTest, Timestamp};
 
 /// Everything that is known about a load test at one moment.
@@ -15,6 +15,9 @@ pub struct Observed {
     pub job: JobFact,
     /// The workers of that Job, if it is this LoadTest's; none otherwise.
     pub workers: Workers,
+    /// How many workers of another Job still run under this LoadTest's name: that Job is gone, or suspended, and Kubernetes
+    /// gives its pods time to end, in which Artillery may go on.
+    pub lingering: u32,
     /// Why the Job gets no pods, in admission's words, if it was refused one.
     pub refusal: Option<String>,
 }
@@ -49,8 +52,9 @@ impl Observed {
             Some(job) if is_ours(&load_test, job) => Workers::of(job, pods, now),
             _ => Workers::default(),
         };
+        let lingering = workers::running_but_of(job.as_ref(), pods, now);
         let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
-        Self { load_test, job, workers, refusal: None }
+        Self { load_test, job, workers, lingering, refusal: None }
     }
 
     /// Adds why its Job was refused a pod, which matters only while workers are without one.

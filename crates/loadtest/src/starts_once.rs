@@ -149,7 +149,11 @@ impl World {
                     self.jobs.push(None);
                 }
             }
-            Decision::RecordJob(_) | Decision::Wait(_) | Decision::Follow | Decision::Finish(_) => {
+            Decision::RecordJob(_)
+            | Decision::Wait(_)
+            | Decision::Follow
+            | Decision::WaitForWorkers(_)
+            | Decision::Finish(_) => {
                 // the status patch names UID and resourceVersion
                 if seen.metadata.resource_version == self.live().metadata.resource_version {
                     assert!(

@@ -47,6 +47,7 @@ pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<
         Decision::Wait(problem) => waiting(observed, problem, now),
         Decision::RecordJob(uid) => recorded(observed, uid, now),
         Decision::Follow => under_way(observed, now),
+        Decision::WaitForWorkers(outcome) => ending(observed, *outcome, now),
         Decision::Finish(outcome) => over(observed, *outcome, now),
     };
     Some(status)
@@ -167,6 +168,21 @@ fn in_parentheses(said: &[String]) -> String {
     if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }
 
+/// A test whose Job is gone or suspended, while workers still run.
+fn ending(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
+    let mut status = begun(&observed.load_test);
+    count(&mut status, observed, now);
+    let running = observed.lingering + observed.workers.running();
+    status.active = i32::try_from(running).unwrap_or(i32::MAX);
+    let message = format!(
+        "{}; {running} still run, until Kubernetes has ended them",
+        outcome_in_words(observed, outcome)
+    );
+    set(&mut status, PROGRESSING, "True", outcome.reason(), &message, now);
+    set(&mut status, COMPLETED, "False", outcome.reason(), &message, now);
+    status
+}
+
 fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     let ended = observed.workers.ended_at().map_or(now, |at| whole_seconds(at).min(now));
@@ -255,7 +271,7 @@ fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
             "the Job was gone before the load test was seen to end; a load test is never started a second time".to_owned()
         }
         Outcome::JobSuspended => {
-            "the Job was suspended after the start, which ended its workers; a load test is never started a second time"
+            "the Job was suspended after the start, which ends its workers; a load test is never started a second time"
                 .to_owned()
         }
         Outcome::KubernetesTooOld => {

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::Timestamp;
 use crate::job::{Start, is_suspended, start};
+use crate::labels::TEST_NAME;
 
 mod pod;
 
@@ -153,6 +154,23 @@ impl Workers {
     fn count(&self, is: impl Fn(&WorkerState) -> bool) -> u32 {
         u32::try_from(self.pods.values().filter(|pod| is(&pod.state)).count()).unwrap_or(u32::MAX)
     }
+}
+
+/// How many of `pods` run that are of another Job than that, or are going: not those that were let go (`kubectl delete job
+/// --cascade=orphan`), and not those that nobody hears of.
+pub(crate) fn running_but_of(job: Option<&Job>, pods: &[&Pod], now: Timestamp) -> u32 {
+    let is_ended_soon = |pod: &Pod| {
+        pod.metadata.deletion_timestamp.is_some()
+            || pod.metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+    };
+    let others =
+        pods.iter().filter(|pod| is_ended_soon(pod) && !job.is_some_and(|job| is_owned_by(pod, job)));
+    let runs = |pod: &&&Pod| {
+        // a worker's container bears the name of its LoadTest, as its Job does
+        let name = pod.metadata.labels.as_ref().and_then(|l| l.get(TEST_NAME)).map_or("", String::as_str);
+        WorkerPod::of(pod, name, now).state == WorkerState::Running
+    };
+    u32::try_from(others.filter(runs).count()).unwrap_or(u32::MAX)
 }
 
 fn is_owned_by(pod: &Pod, job: &Job) -> bool {

@@ -176,7 +176,7 @@ fn a_job_of_an_earlier_test_of_that_name_is_waited_for() {
 #[test]
 fn a_job_that_somebody_suspended_after_the_start_is_not_started_again() {
     let job = job_of(&test()).started().suspended();
-    let over = decision(test().recorded("job-1"), Some(job), &[pod("t", 0).running(3)]);
+    let over = decision(test().recorded("job-1"), Some(job), &[pod("t", 0).exited(143, 9)]);
     assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
 }
 
@@ -263,6 +263,29 @@ fn a_worker_on_a_lost_node_has_failed_a_minute_after_its_pod_should_have_been_go
         |seconds| decision_at(seconds, test().recorded("job-1"), Some(job_of(&test()).started()), &pods);
     assert_eq!(look(100 + LOST_AFTER_SECONDS - 1), Decision::Follow);
     assert_eq!(look(100 + LOST_AFTER_SECONDS), Decision::Finish(Outcome::WorkersFailed));
+}
+
+#[test]
+fn a_test_without_its_job_is_over_only_when_its_workers_have_ended() {
+    let pods = [pod("t", 0).running(3), pod("t", 1).exited(143, 9)];
+    let deleted = |pods: &[Pod]| decision(test().recorded("job-1"), None, pods);
+    assert_eq!(deleted(&pods), Decision::WaitForWorkers(Outcome::JobDeleted));
+    assert_eq!(deleted(&pods[1..]), Decision::Finish(Outcome::JobDeleted));
+    let mut orphan = pod("t", 0).running(3);
+    orphan.metadata.owner_references = None;
+    assert_eq!(deleted(&[orphan]), Decision::Finish(Outcome::JobDeleted), "nobody ends that one");
+    let lost = [pod("t", 0).running(3).to_be_gone(99 - LOST_AFTER_SECONDS)];
+    assert_eq!(deleted(&lost), Decision::Finish(Outcome::JobDeleted), "nobody hears of that one");
+    let suspended = Some(job_of(&test()).started().suspended());
+    let ending = decision(test().recorded("job-1"), suspended, &pods);
+    assert_eq!(ending, Decision::WaitForWorkers(Outcome::JobSuspended));
+}
+
+#[test]
+fn workers_of_an_earlier_test_of_that_name_are_waited_for_so_that_loads_do_not_add_up() {
+    let before = [pod("t", 0).running(3)];
+    assert_eq!(waits_for(&decision(test(), None, &before)), "WaitingForEarlierJob");
+    assert_eq!(decision(test(), None, &[pod("t", 0).exited(0, 9)]), Decision::CreateJob(plan()));
 }
 
 #[test]

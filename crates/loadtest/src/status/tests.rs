@@ -159,6 +159,17 @@ fn a_test_whose_job_was_deleted_keeps_what_was_seen() {
 }
 
 #[test]
+fn a_test_whose_job_was_deleted_is_not_over_while_its_workers_run() {
+    let pods = [pod("t", 0).running(3)];
+    let running = after(test(), Some(started()), &pods, &Decision::Follow, 31);
+    let ending = after(running, None, &pods, &Decision::WaitForWorkers(Outcome::JobDeleted), 40);
+    let (completed, reason, message) = said(&ending, COMPLETED);
+    assert_eq!((completed.as_str(), reason.as_str()), ("False", "JobDeleted"));
+    assert!(message.ends_with("; 1 still run, until Kubernetes has ended them"), "{message}");
+    assert_eq!((status(&ending).active, status(&ending).is_over()), (1, false));
+}
+
+#[test]
 fn a_condition_keeps_its_time_while_its_status_stays() {
     let recorded =
         after(load_test("t"), Some(job_of(&load_test("t"))), &[], &Decision::RecordJob("job-1".into()), 5);

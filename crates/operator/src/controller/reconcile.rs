@@ -54,7 +54,9 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         let job = match &decision {
             Decision::Leave => return Ok(Action::await_change()),
             Decision::Wait(_) => return Ok(Action::requeue(WAIT)),
-            Decision::Follow => return Ok(Action::requeue(next_look(look_again, now))),
+            Decision::Follow | Decision::WaitForWorkers(_) => {
+                return Ok(Action::requeue(next_look(look_again, now)));
+            }
             Decision::Finish(outcome) => {
                 tracing::info!(outcome = outcome.reason(), "the load test is over");
                 continue;
