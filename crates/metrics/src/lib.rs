@@ -1,0 +1,9 @@
+//! What a load test *measured*: Artillery's metrics of many workers, decoded within bounds and merged exactly.
+//!
+//! The way in: [`wire`] (one worker's period, from bytes) → [`aggregate`] (all workers, all periods) with [`sketch`] (a
+//! distribution) and [`sum`] (a sum without an order). Nothing here knows a client, a runtime or a clock.
+
+pub mod aggregate;
+pub mod sketch;
+pub mod sum;
+pub mod wire;

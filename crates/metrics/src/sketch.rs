@@ -1,0 +1,310 @@
+//! A distribution of measured values as Artillery keeps it: a DDSketch of 1 % relative accuracy, whose merge is exact.
+//!
+//! Masson, Rim, Lee, "DDSketch", VLDB 2019. A value `v` falls into the bin `ceil(log2(v) * m)` with `m = ln 2 / ln gamma`; a
+//! bin stands for `2^(key / m) * 2 / (1 + gamma)`. Merging adds bins, so quantiles of the merged sketch are those that one
+//! process would have given.
+
+use crate::sum::Sum;
+
+/// The relative accuracy of Artillery's sketches.
+pub const RELATIVE_ACCURACY: f64 = 0.01;
+/// The ratio of a bin's bounds, `1 + 2a / (1 - a)`; Artillery computes it in this very way.
+pub const GAMMA: f64 = 1.0 + 2.0 * RELATIVE_ACCURACY / (1.0 - RELATIVE_ACCURACY);
+/// A sketch's bins span no more than this, from the smallest to the largest of a sign: values of 35 orders of magnitude.
+pub const MAX_BINS: usize = 4096;
+/// No smaller value has a bin of its own; it counts as zero (JavaScript's smallest normal number).
+const SMALLEST: f64 = f64::MIN_POSITIVE * GAMMA;
+
+/// A distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sketch {
+    positive: Bins,
+    negative: Bins,
+    zeros: u64,
+    min: f64,
+    max: f64,
+    sum: Sum,
+}
+
+/// Why two sketches cannot be one, or something is no sketch.
+#[derive(thiserror::Error, Clone, Debug, PartialEq)]
+pub enum SketchError {
+    /// The merged bins would span too much.
+    #[error("its values would span {0} bins, more than {MAX_BINS}")]
+    TooWide(u64),
+    /// More values than can be counted.
+    #[error("it counts more than 2^64 values")]
+    TooMany,
+}
+
+impl Default for Sketch {
+    fn default() -> Self {
+        Self {
+            positive: Bins::default(),
+            negative: Bins::default(),
+            zeros: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            sum: Sum::default(),
+        }
+    }
+}
+
+impl Sketch {
+    /// A sketch of its parts, which must belong together: `wire` checks what comes from elsewhere.
+    pub(crate) fn of(positive: Bins, negative: Bins, zeros: u64, min: f64, max: f64, sum: f64) -> Self {
+        Self { positive, negative, zeros, min, max, sum: [sum].into_iter().collect() }
+    }
+
+    /// Takes in a finite value.
+    ///
+    /// # Errors
+    /// The bins would span too much; then nothing has changed.
+    pub fn accept(&mut self, value: f64) -> Result<(), SketchError> {
+        if value > SMALLEST {
+            self.positive.add(&Bins::one(key(value)))?;
+        } else if value < -SMALLEST {
+            self.negative.add(&Bins::one(key(-value)))?;
+        } else {
+            self.zeros += 1;
+        }
+        self.sum.add(value);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        Ok(())
+    }
+
+    /// Adds another sketch.
+    ///
+    /// # Errors
+    /// They cannot be one; then nothing has changed.
+    pub fn merge(&mut self, other: &Self) -> Result<(), SketchError> {
+        self.count().checked_add(other.count()).ok_or(SketchError::TooMany)?;
+        self.negative.fits(&other.negative)?;
+        self.positive.add(&other.positive)?;
+        self.negative.add(&other.negative)?;
+        self.zeros += other.zeros;
+        self.sum.merge(&other.sum);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        Ok(())
+    }
+
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.positive.count + self.negative.count + self.zeros
+    }
+
+    /// The smallest value; `None` where there is none.
+    pub fn min(&self) -> Option<f64> {
+        (self.count() > 0).then_some(self.min)
+    }
+
+    /// The largest value; `None` where there is none.
+    pub fn max(&self) -> Option<f64> {
+        (self.count() > 0).then_some(self.max)
+    }
+
+    /// The sum of the values.
+    pub fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    /// The mean of the values; `None` where there is none.
+    #[allow(clippy::cast_precision_loss, reason = "counts are below 2^53")]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count() > 0).then(|| self.sum() / self.count() as f64)
+    }
+
+    /// The value below which the share `quantile` (0 to 1) of the values lies, to within 1 %; `None` where there is none.
+    /// The rank is `quantile * (count - 1)`, as Artillery has it.
+    #[allow(clippy::cast_precision_loss, reason = "counts are below 2^53")]
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        if self.count() == 0 || !(0.0..=1.0).contains(&quantile) {
+            return None;
+        }
+        let rank = quantile * (self.count() - 1) as f64;
+        let negatives = self.negative.count as f64;
+        let below = negatives + self.zeros as f64;
+        Some(if rank < negatives {
+            let key = self.negative.find(|seen| seen as f64 >= negatives - rank);
+            -value(key)
+        } else if rank < below {
+            0.0
+        } else {
+            value(self.positive.find(|seen| seen as f64 > rank - below))
+        })
+    }
+}
+
+/// Counts of consecutive bins, without empty ones at either end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Bins {
+    /// The key of the first bin.
+    first: i64,
+    bins: Vec<u64>,
+    count: u64,
+}
+
+impl Bins {
+    /// Counts from the bin with the key `first` on.
+    pub(crate) fn new(first: i64, counts: &[u64]) -> Result<Self, SketchError> {
+        let Some(start) = counts.iter().position(|count| *count > 0) else { return Ok(Self::default()) };
+        let end = counts.iter().rposition(|count| *count > 0).map_or(start, |last| last + 1);
+        let count = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
+        let bins = Self {
+            first: first.saturating_add(i64::try_from(start).unwrap_or(i64::MAX)),
+            bins: counts[start..end].to_vec(),
+            count: count.ok_or(SketchError::TooMany)?,
+        };
+        bins.fits(&Self::default())?;
+        Ok(bins)
+    }
+
+    /// How many values they count.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn one(key: i64) -> Self {
+        Self { first: key, bins: vec![1], count: 1 }
+    }
+
+    fn end(&self) -> i64 {
+        self.first.saturating_add(i64::try_from(self.bins.len()).unwrap_or(i64::MAX))
+    }
+
+    /// The first key and the number of bins that hold both these and the others, if that is no more than they may be.
+    fn fits(&self, other: &Self) -> Result<(i64, usize), SketchError> {
+        let (first, end) = match (self.bins.is_empty(), other.bins.is_empty()) {
+            (_, true) => (self.first, self.end()),
+            (true, false) => (other.first, other.end()),
+            (false, false) => (self.first.min(other.first), self.end().max(other.end())),
+        };
+        let span = end.abs_diff(first);
+        match usize::try_from(span) {
+            Ok(span) if span <= MAX_BINS => Ok((first, span)),
+            _ => Err(SketchError::TooWide(span)),
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) -> Result<(), SketchError> {
+        if other.bins.is_empty() {
+            return Ok(());
+        }
+        let (first, span) = self.fits(other)?;
+        if self.bins.is_empty() {
+            *self = other.clone();
+            return Ok(());
+        }
+        if self.first > first {
+            let missing = usize::try_from(self.first.abs_diff(first)).unwrap_or(usize::MAX);
+            self.bins.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = first;
+        }
+        if self.bins.len() < span {
+            self.bins.resize(span, 0);
+        }
+        let at = usize::try_from(other.first.abs_diff(self.first)).unwrap_or(usize::MAX);
+        for (bin, count) in self.bins[at..].iter_mut().zip(&other.bins) {
+            *bin += count;
+        }
+        self.count += other.count;
+        Ok(())
+    }
+
+    /// The key of the first bin at which the running count satisfies `is_reached`; the last one if none does.
+    fn find(&self, is_reached: impl Fn(u64) -> bool) -> i64 {
+        let mut seen = 0;
+        for (bin, key) in self.bins.iter().zip(self.first..) {
+            seen += bin;
+            if is_reached(seen) {
+                return key;
+            }
+        }
+        self.end().saturating_sub(1)
+    }
+}
+
+/// Bins per doubling, computed as Artillery does: `ln 2 / ln gamma`.
+fn multiplier() -> f64 {
+    (1.0 / (2.0 * RELATIVE_ACCURACY / (1.0 - RELATIVE_ACCURACY)).ln_1p()) * std::f64::consts::LN_2
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the logarithm of a finite number is small")]
+fn key(value: f64) -> i64 {
+    (value.log2() * multiplier()).ceil() as i64
+}
+
+#[allow(clippy::cast_precision_loss, reason = "keys are small")]
+fn value(key: i64) -> f64 {
+    (key as f64 / multiplier()).exp2() * (2.0 / (1.0 + GAMMA))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch(values: &[f64]) -> Sketch {
+        let mut sketch = Sketch::default();
+        for value in values {
+            sketch.accept(*value).expect("a value");
+        }
+        sketch
+    }
+
+    fn merged(a: &Sketch, b: &Sketch) -> Sketch {
+        let mut merged = a.clone();
+        merged.merge(b).expect("one sketch");
+        merged
+    }
+
+    fn values() -> impl Strategy<Value = Vec<f64>> {
+        let value =
+            prop_oneof![4 => 0.0..60_000.0_f64, 1 => Just(0.0), 1 => -500.0..0.0_f64, 1 => 1e-6..1e-3_f64];
+        prop::collection::vec(value, 0..80)
+    }
+
+    #[test]
+    fn an_empty_sketch_claims_nothing() {
+        let empty = Sketch::default();
+        assert_eq!((empty.count(), empty.min(), empty.max()), (0, None, None));
+        assert_eq!((empty.mean(), empty.quantile(0.5)), (None, None));
+    }
+
+    #[test]
+    fn what_spans_too_much_is_refused_and_changes_nothing() {
+        let mut wide = sketch(&[1e-200]);
+        let before = wide.clone();
+        assert!(matches!(wide.accept(1e200), Err(SketchError::TooWide(_))));
+        assert!(matches!(wide.merge(&sketch(&[-1.0, 1e200])), Err(SketchError::TooWide(_))));
+        assert_eq!(wide, before);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_commutative_associative_and_the_sketch_of_all(a in values(), b in values(), c in values()) {
+            let all = sketch(&[a.clone(), b.clone(), c.clone()].concat());
+            let (a, b, c) = (sketch(&a), sketch(&b), sketch(&c));
+            prop_assert_eq!(&merged(&a, &b), &merged(&b, &a));
+            prop_assert_eq!(&merged(&merged(&a, &b), &c), &merged(&a, &merged(&b, &c)));
+            prop_assert_eq!(&merged(&merged(&a, &b), &c), &all);
+        }
+
+        #[test]
+        fn quantiles_are_within_one_percent_of_a_value_of_that_rank(values in values(), q in 0.0..=1.0_f64) {
+            prop_assume!(!values.is_empty());
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let exact = sorted[(q * (values.len() - 1) as f64).floor() as usize];
+            let got = sketch(&values).quantile(q).expect("a value");
+            let is_near = |exact: f64| (got - exact).abs() <= RELATIVE_ACCURACY * exact.abs() + 1e-12;
+            // among the negative ones the rank is rounded the other way, so that it may be the neighbour
+            prop_assert!(sorted.iter().any(|v| is_near(*v)), "{} is near no value", got);
+            prop_assert!(exact < 0.0 || is_near(exact), "{} for {}", got, exact);
+        }
+    }
+}
