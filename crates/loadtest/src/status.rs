@@ -17,8 +17,10 @@ use crate::{LoadTest, Timestamp};
 pub const WRITE_INTERVAL_SECONDS: i64 = 10;
 /// Most workers run this many seconds after the start: that they are starting is told only if they are not running by then.
 const START_SECONDS: i64 = 3;
-const JOB_CREATED: &str = "JobCreated";
-const WORKERS_STARTING: &str = "WorkersStarting";
+/// The reason of a test whose Job is there, and not let go yet.
+pub(crate) const JOB_CREATED: &str = "JobCreated";
+/// The reason of a test whose Job was let go, while no worker has run.
+pub(crate) const WORKERS_STARTING: &str = "WorkersStarting";
 /// How many failed workers a message names.
 const NAMED_FAILURES: usize = 5;
 

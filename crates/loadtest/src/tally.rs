@@ -3,6 +3,7 @@
 use crate::LoadTest;
 use crate::api::PROGRESSING;
 use crate::lifecycle::Outcome;
+use crate::status::{JOB_CREATED, WORKERS_STARTING};
 
 /// The state of a load test in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,7 +14,7 @@ pub enum State {
     Waiting,
     /// Its workers are on their way.
     Starting,
-    /// At least one worker has run.
+    /// At least one worker has run, and it is not over.
     Running,
     /// Over: every worker succeeded.
     Succeeded,
@@ -43,8 +44,9 @@ impl State {
             None => Self::New,
             Some("False") => Self::Waiting,
             Some(_) if reason == Some("WorkersWaiting") => Self::Waiting,
-            Some(_) if reason == Some("WorkersRunning") => Self::Running,
-            Some(_) => Self::Starting,
+            Some(_) if matches!(reason, Some(JOB_CREATED | WORKERS_STARTING)) => Self::Starting,
+            // also when its Job is gone and workers still run
+            Some(_) => Self::Running,
         }
     }
 
@@ -87,6 +89,8 @@ mod tests {
         assert_eq!(after(&[], &Decision::Follow), State::Starting);
         assert_eq!(after(&[pod("t", 0).waiting("ErrImagePull")], &Decision::Follow), State::Waiting);
         assert_eq!(after(&[pod("t", 0).running(3)], &Decision::Follow), State::Running);
+        let ending = Decision::WaitForWorkers(Outcome::JobSuspended);
+        assert_eq!(after(&[pod("t", 0).running(3)], &ending), State::Running);
         assert_eq!(after(&[], &Decision::Finish(Outcome::Succeeded)), State::Succeeded);
         assert_eq!(after(&[], &Decision::Finish(Outcome::JobDeleted)), State::Failed);
     }
