@@ -55,8 +55,12 @@ async fn create_jobs(client: Client, namespace: &str) -> Result<()> {
 /// The operator's own Job, but let go from the start.
 pub fn job_of(load_test: &LoadTest) -> Job {
     let config_maps = load_test.spec.config_maps().into_iter().map(|(_, name)| name).collect();
-    let plan =
-        Plan { workers: load_test.spec.count, environment: load_test.spec.environment.clone(), config_maps };
+    let plan = Plan {
+        workers: load_test.spec.count,
+        environment: load_test.spec.environment.clone(),
+        config_maps,
+        reporter: None,
+    };
     let mut job = job::build(load_test, &plan);
     if let Some(spec) = job.spec.as_mut() {
         spec.suspend = Some(false);

@@ -3,9 +3,17 @@
 //! A superset of the first operator's API: its manifests apply unchanged. Doc comments here are what
 //! `kubectl explain loadtest` prints, so they speak to users.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+mod status;
+
+pub use status::{
+    CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, ReportStatus,
+    Verdict, VusersStatus, WorkersStatus,
+};
 
 /// What a ConfigMap's name looks like (RFC 1123 subdomain, as Kubernetes has it).
 pub const CONFIG_MAP_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
@@ -25,6 +33,8 @@ pub const SPEC_IMMUTABLE: &str = "spec cannot be changed once the load test has 
 pub const PROGRESSING: &str = "Progressing";
 /// Condition type: is the test over, whatever its outcome?
 pub const COMPLETED: &str = "Completed";
+/// Condition type: did everything hold that was to hold? Unknown where that cannot be said.
+pub const PASSED: &str = "Passed";
 
 /// A load test: N workers run the stock Artillery image against a system, once.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -66,10 +76,54 @@ pub struct LoadTestSpec {
 
     /// The Artillery test script and the files beside it.
     pub test_script: TestScript,
+
+    /// How long workers wait for each other before they start together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+
+    /// How many workers, or what percentage of them (rounded down), may be missing before the verdict is Inconclusive; default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "int_or_percentage")]
+    pub max_missing_workers: Option<IntOrString>,
 }
 
 fn one() -> i32 {
     1
+}
+
+/// A number from 0 on, or a percentage as Kubernetes writes it.
+fn int_or_percentage(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "x-kubernetes-validations": [{
+            "rule": "type(self) == int ? self >= 0 && self <= 10000 : self.matches('^(100|[0-9]{1,2})%$')",
+            "message": "give a number of workers from 0 to 10000, or a percentage from 0% to 100%",
+        }],
+    })
+}
+
+/// How long workers wait for each other before they start together.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    /// How long the first worker waits for the rest, in seconds: 1 to 86400; default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub timeout_seconds: Option<i32>,
+
+    /// What happens then: Run starts those that are there, Fail starts none; default Run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_timeout: Option<OnTimeout>,
+}
+
+/// What happens when not all workers are there in time.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// Those that are there start.
+    #[default]
+    Run,
+    /// None starts.
+    Fail,
 }
 
 /// The Artillery test script and the files beside it.
@@ -138,86 +192,6 @@ pub struct ConfigMapName {
     pub config_map: String,
 }
 
-/// What is known about a load test; written by the operator only.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct LoadTestStatus {
-    /// The generation of the spec that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-
-    /// UID of the load test's one Job. Once it is set the spec cannot be changed, and no other Job is ever made.
-    #[serde(rename = "jobUID", default, skip_serializing_if = "Option::is_none")]
-    pub job_uid: Option<String>,
-
-    /// Progressing (is it under way?) and Completed (is it over, whatever its outcome?).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<LoadTestCondition>,
-
-    /// When the workers were let go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
-
-    /// When the last worker ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_time: Option<Time>,
-
-    /// From start to completion, or to the last time this status was written: 55s, 2m30s, 3h12m.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration: Option<String>,
-
-    /// Number of workers that have a pod and have not ended.
-    #[serde(default)]
-    pub active: i32,
-
-    /// Number of workers whose Artillery exited with code 0.
-    #[serde(default)]
-    pub succeeded: i32,
-
-    /// Number of workers that ended otherwise.
-    #[serde(default)]
-    pub failed: i32,
-
-    /// Workers that succeeded, of those planned: 1/4.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completions: Option<String>,
-
-    /// The image that the workers run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-}
-
-/// One aspect of a load test's state.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct LoadTestCondition {
-    /// Progressing or Completed.
-    #[serde(rename = "type")]
-    #[schemars(length(max = 316))]
-    pub type_: String,
-
-    /// True, False or Unknown.
-    #[schemars(length(max = 16))]
-    pub status: String,
-
-    /// When this status was last written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_probe_time: Option<Time>,
-
-    /// When the condition last went from one status to another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_transition_time: Option<Time>,
-
-    /// Why, in one CamelCase word, for programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-
-    /// Why, in a sentence, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
 impl LoadTest {
     /// `metadata.name`; empty only for an object that the API server never saw.
     pub fn name(&self) -> &str {
@@ -233,18 +207,6 @@ impl LoadTest {
     pub fn is_settled(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
             || self.status.as_ref().is_some_and(LoadTestStatus::is_over)
-    }
-}
-
-impl LoadTestStatus {
-    /// The condition of that type, if there is one.
-    pub fn condition(&self, type_: &str) -> Option<&LoadTestCondition> {
-        self.conditions.iter().find(|c| c.type_ == type_)
-    }
-
-    /// Whether the test is over, whatever its outcome.
-    pub fn is_over(&self) -> bool {
-        self.condition(COMPLETED).is_some_and(|c| c.status == "True")
     }
 }
 

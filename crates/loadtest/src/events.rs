@@ -4,7 +4,8 @@
 //! there exactly once, whatever restarts, without a memory in the cluster.
 
 use crate::Timestamp;
-use crate::api::{COMPLETED, LoadTestStatus, PROGRESSING};
+use crate::api::{COMPLETED, LoadTestStatus, PASSED, PROGRESSING, Verdict};
+use crate::collected::CommonStart;
 use crate::job::{Start, start};
 use crate::lifecycle::Outcome;
 use crate::observed::Observed;
@@ -59,8 +60,10 @@ pub fn due(observed: &Observed, status: &LoadTestStatus, now: Timestamp) -> Vec<
             announcements.push(created(observed));
         }
         announcements.extend(running(observed, status, &is_news));
+        announcements.extend(incomplete_start(observed));
     }
     announcements.extend(finished(observed, status));
+    announcements.extend(verdict(observed, status));
     announcements
 }
 
@@ -106,6 +109,32 @@ fn running(
         announcements.push(announcement(observed, "running", false, "Running", note));
     }
     announcements
+}
+
+/// That not all workers took part in the common start.
+fn incomplete_start(observed: &Observed) -> Option<Announcement> {
+    let planned = observed.workers.planned;
+    let note = match observed.collected.start {
+        CommonStart::Released(released) if released < planned => {
+            format!(
+                "Started {released} of {planned} workers: the others had not joined in time, see .spec.start"
+            )
+        }
+        CommonStart::TimedOut => {
+            let joined = observed.collected.joined;
+            format!("Started no worker: {joined} of {planned} had joined in time, see .spec.start")
+        }
+        CommonStart::Waiting | CommonStart::Released(_) => return None,
+    };
+    Some(announcement(observed, "start", true, "IncompleteStart", note))
+}
+
+/// What came of it.
+fn verdict(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
+    let passed = status.condition(PASSED).filter(|_| status.is_over())?;
+    let is_warning = status.verdict != Some(Verdict::Passed);
+    let note = format!("{:?}: {}", status.verdict?, passed.message.as_deref().unwrap_or_default());
+    Some(announcement(observed, "verdict", is_warning, passed.reason.as_deref()?, note))
 }
 
 fn finished(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
@@ -210,7 +239,7 @@ mod tests {
         assert_eq!(events.len(), 1 + 100, "the count waits for all of them");
         let job = job_of(&test(150)).started();
         let events = said(test(150), Some(job), &[], &Decision::Finish(Outcome::WorkersFailed));
-        assert_eq!(notes(&events)[1..], [("Failed", "Load Test completed with failed workers")], "none ran");
+        assert_eq!(notes(&events)[1..2], [("Failed", "Load Test completed with failed workers")], "none ran");
     }
 
     #[test]
@@ -220,7 +249,7 @@ mod tests {
             (Outcome::WorkersFailed, true, ("Failed", "Load Test completed with failed workers")),
         ] {
             let events = said(test(1), None, &[], &Decision::Finish(outcome));
-            assert_eq!(notes(&events), [note]);
+            assert_eq!(notes(&events)[..1], [note]);
             assert_eq!(events[0].is_warning, is_warning);
         }
         let name = |outcome| said(test(1), None, &[], &Decision::Finish(outcome)).remove(0).name;
@@ -268,7 +297,7 @@ mod tests {
         let said = |seconds| due(&observed, &status, at(seconds)).len();
         assert_eq!(
             (said(99), said(99 + AFTER_THE_END_SECONDS), said(100 + AFTER_THE_END_SECONDS)),
-            (1, 1, 0)
+            (2, 2, 0)
         );
     }
 

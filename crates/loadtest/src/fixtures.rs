@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
-use crate::api::{LoadTest, LoadTestSpec, ScriptConfig, TestScript};
+use crate::api::{LoadTest, LoadTestSpec, ReportStatus, ScriptConfig, TestScript, Verdict, WorkersStatus};
+use crate::collected::Conclusion;
 use crate::plan::Plan;
 use crate::{Timestamp, job, labels};
 
@@ -19,8 +20,13 @@ pub fn at(seconds: i64) -> Timestamp {
 /// A LoadTest of one worker as the API server has it, UID `uid-of-<name>`.
 pub fn load_test(name: &str) -> LoadTest {
     let config = ScriptConfig { config_map: "test-script".into() };
-    let spec =
-        LoadTestSpec { count: 1, environment: None, test_script: TestScript { config, external: None } };
+    let spec = LoadTestSpec {
+        count: 1,
+        environment: None,
+        test_script: TestScript { config, external: None },
+        start: None,
+        max_missing_workers: None,
+    };
     let mut load_test = LoadTest::new(name, spec);
     load_test.metadata.namespace = Some("default".into());
     load_test.metadata.uid = Some(format!("uid-of-{name}"));
@@ -72,10 +78,30 @@ impl LoadTestFixture for LoadTest {
     }
 }
 
+/// What came of a test of one worker that passed.
+pub fn conclusion() -> Conclusion {
+    Conclusion {
+        verdict: Verdict::Passed,
+        reason: "ChecksPassed".into(),
+        message: "1 of 1 checks hold".into(),
+        workers: WorkersStatus {
+            planned: 1,
+            joined: 1,
+            reporting: 1,
+            succeeded: 1,
+            ..WorkersStatus::default()
+        },
+        metrics: None,
+        start_skew_milliseconds: Some(3),
+        checks: vec![],
+        report: ReportStatus { config_maps: vec!["t-report".into()] },
+    }
+}
+
 /// The Job that the operator makes of a LoadTest, as the API server has it: suspended, UID `job-1`.
 pub fn job_of(load_test: &LoadTest) -> Job {
     let plan =
-        Plan { workers: load_test.spec.count, environment: None, config_maps: vec!["test-script".into()] };
+        Plan { workers: load_test.spec.count, config_maps: vec!["test-script".into()], ..Plan::default() };
     let mut job = job::build(load_test, &plan);
     job.metadata.uid = Some("job-1".into());
     job

@@ -15,6 +15,7 @@ use kube::Resource;
 use serde_json::{Value, json};
 
 use crate::plan::{Plan, SCRIPT_KEY};
+use crate::reporter::{COLLECTOR, Reporter};
 use crate::{LoadTest, Timestamp, labels};
 
 /// The image that workers run.
@@ -53,7 +54,7 @@ pub fn build(load_test: &LoadTest, plan: &Plan) -> Job {
             name: Some(name.clone()),
             namespace: load_test.metadata.namespace.clone(),
             labels: Some(labels::labels(&name, labels::WORKER_MASTER)),
-            annotations: Some(strings([(STARTED_AT, "")])),
+            annotations: Some(annotations(plan)),
             owner_references: load_test.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -121,6 +122,18 @@ pub fn start(job: &Job) -> Start {
     }
 }
 
+fn annotations(plan: &Plan) -> BTreeMap<String, String> {
+    let mut annotations = strings([(STARTED_AT, "")]);
+    annotations
+        .extend(plan.reporter.as_ref().map(|reporter| (COLLECTOR.to_owned(), reporter.collector.clone())));
+    annotations
+}
+
+/// Whether the workers of a Job report.
+pub fn reports(job: &Job) -> bool {
+    job.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(COLLECTOR))
+}
+
 fn pod_metadata(name: &str) -> ObjectMeta {
     ObjectMeta {
         labels: Some(labels::labels(name, labels::WORKER)),
@@ -158,23 +171,29 @@ fn pod_spec(name: &str, plan: &Plan) -> PodSpec {
             ..TopologySpreadConstraint::default()
         }]),
         containers: vec![worker(name, plan)],
-        volumes: Some(vec![
-            Volume {
-                name: SCRIPT_VOLUME.to_owned(),
-                projected: Some(ProjectedVolumeSource {
-                    sources: Some(plan.config_maps.iter().map(|name| projection(name)).collect()),
-                    ..ProjectedVolumeSource::default()
-                }),
-                ..Volume::default()
-            },
-            Volume {
-                name: "tmp".to_owned(),
-                empty_dir: Some(EmptyDirVolumeSource::default()),
-                ..Volume::default()
-            },
-        ]),
+        volumes: Some(volumes(plan)),
         ..PodSpec::default()
     }
+}
+
+fn volumes(plan: &Plan) -> Vec<Volume> {
+    let mut volumes = vec![
+        Volume {
+            name: SCRIPT_VOLUME.to_owned(),
+            projected: Some(ProjectedVolumeSource {
+                sources: Some(plan.config_maps.iter().map(|name| projection(name)).collect()),
+                ..ProjectedVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "tmp".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+    ];
+    volumes.extend(plan.reporter.as_ref().map(Reporter::volume));
+    volumes
 }
 
 /// All files of a ConfigMap; of all ConfigMaps in one volume, so that the script's relative paths resolve.
@@ -192,12 +211,16 @@ fn worker(name: &str, plan: &Plan) -> Container {
     let mut args = vec!["run".to_owned(), format!("{DATA}/{SCRIPT_KEY}")];
     // one word, so that no environment's name is taken for a flag
     args.extend(plan.environment.iter().map(|environment| format!("--environment={environment}")));
+    let mut volume_mounts = vec![mount(SCRIPT_VOLUME, DATA, true), mount("tmp", "/tmp", false)];
+    if let Some((volume, path)) = plan.reporter.as_ref().map(Reporter::mount_path) {
+        volume_mounts.push(mount(volume, path, true));
+    }
     Container {
         name: name.to_owned(),
         image: Some(WORKER_IMAGE.to_owned()),
         image_pull_policy: Some("Always".to_owned()),
         args: Some(args),
-        env: Some(environment()),
+        env: Some(environment(plan.reporter.as_ref())),
         resources: Some(ResourceRequirements {
             requests: Some(quantities([("cpu", CPU_REQUEST), ("memory", MEMORY_REQUEST)])),
             limits: Some(quantities([("memory", MEMORY_LIMIT)])),
@@ -209,12 +232,12 @@ fn worker(name: &str, plan: &Plan) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![mount(SCRIPT_VOLUME, DATA, true), mount("tmp", "/tmp", false)]),
+        volume_mounts: Some(volume_mounts),
         ..Container::default()
     }
 }
 
-fn environment() -> Vec<EnvVar> {
+fn environment(reporter: Option<&Reporter>) -> Vec<EnvVar> {
     let value = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
         value: Some(value.to_owned()),
@@ -232,13 +255,15 @@ fn environment() -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
-    vec![
+    let mut environment = vec![
         worker_id,
         value("ARTILLERY_DISABLE_TELEMETRY", "1"),
         value("WORKERS", "1"),
         value("NODE_OPTIONS", ONE_THREAD),
         value("HOME", "/tmp"),
-    ]
+    ];
+    environment.extend(reporter.into_iter().flat_map(|reporter| reporter.environment(GRACE_PERIOD_SECONDS)));
+    environment
 }
 
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
@@ -262,20 +287,28 @@ fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Quan
 mod tests {
     use super::*;
     use crate::fixtures::{LoadTestFixture as _, at, load_test};
+    use crate::reporter::{Kit, Reporter};
 
     #[test]
     fn the_whole_job_is_the_reviewed_one() {
+        let test = load_test("other-test").with_count(4);
+        let kit = Kit {
+            collector: "https://collector.system.svc".into(),
+            ca: "PEM".into(),
+            files: ["index.js", "package.json"].map(|file| (file.to_owned(), String::new())).into(),
+        };
         let plan = Plan {
             workers: 4,
             environment: Some("staging".into()),
             config_maps: vec!["test-script".into(), "users".into()],
+            reporter: Some(Reporter::new(&test, &kit)),
         };
-        insta::assert_yaml_snapshot!(build(&load_test("other-test").with_count(4), &plan));
+        insta::assert_yaml_snapshot!(build(&test, &plan));
     }
 
     #[test]
     fn an_environment_that_looks_like_a_flag_stays_a_value() {
-        let plan = Plan { workers: 1, environment: Some("--quiet".into()), config_maps: vec![] };
+        let plan = Plan { workers: 1, environment: Some("--quiet".into()), ..Plan::default() };
         let args = worker("t", &plan).args.expect("args");
         assert_eq!(args, ["run", "/data/test-script.yaml", "--environment=--quiet"]);
     }

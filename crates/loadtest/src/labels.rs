@@ -16,6 +16,11 @@ pub const WORKER_MASTER: &str = "loadtest-worker-master";
 /// Value of [`COMPONENT`] on the pods.
 pub const WORKER: &str = "loadtest-worker";
 
+/// Value of [`COMPONENT`] on the ConfigMap with the reporter.
+pub const REPORTER: &str = "loadtest-reporter";
+/// Value of [`COMPONENT`] on the ConfigMaps with the report.
+pub const REPORT: &str = "loadtest-report";
+
 /// Selects the Jobs of all LoadTests.
 pub const JOB_SELECTOR: &str = "artillery.io/part-of=loadtest,artillery.io/component=loadtest-worker-master";
 /// Selects the worker pods of all LoadTests.

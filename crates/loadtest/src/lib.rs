@@ -5,6 +5,7 @@
 //! is said). Nothing here knows a client, a runtime or a clock: functions take facts and a passed-in `now`.
 
 pub mod api;
+pub mod collected;
 pub mod crd;
 pub mod events;
 pub mod human_duration;
@@ -13,6 +14,7 @@ pub mod labels;
 pub mod lifecycle;
 pub mod observed;
 pub mod plan;
+pub mod reporter;
 pub mod status;
 pub mod tally;
 pub mod workers;

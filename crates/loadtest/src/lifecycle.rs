@@ -34,6 +34,8 @@ pub enum Decision {
     Follow,
     /// Tell how it will have ended, once the workers that still run have.
     WaitForWorkers(Outcome),
+    /// Make and store the report of a test that is over; then decide again.
+    Conclude(Outcome),
     /// Tell how it ended.
     Finish(Outcome),
 }
@@ -111,20 +113,25 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
                 // also on an old view of a Job that runs already: then the patch's tests fail, and the Job is read anew
                 _ => Decision::StartJob(uid(job)),
             },
-            _ if workers.all_ended() => Decision::Finish(outcome(observed)),
+            _ if workers.all_ended() => end(observed, outcome(observed)),
             (true, Start::At(_) | Start::Unknown) if workers.running() > 0 => {
                 Decision::WaitForWorkers(Outcome::JobSuspended)
             }
-            (true, Start::At(_) | Start::Unknown) => Decision::Finish(Outcome::JobSuspended),
+            (true, Start::At(_) | Start::Unknown) => end(observed, Outcome::JobSuspended),
             (false, _) => Decision::Follow,
         },
         (Some(_), JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) => without_job(observed),
     }
 }
 
+/// A test that has run ends with a report of what was received.
+fn end(observed: &Observed, outcome: Outcome) -> Decision {
+    if observed.conclusion.is_some() { Decision::Finish(outcome) } else { Decision::Conclude(outcome) }
+}
+
 fn without_job(observed: &Observed) -> Decision {
     match observed.lingering {
-        0 => Decision::Finish(Outcome::JobDeleted),
+        0 => end(observed, Outcome::JobDeleted),
         _ => Decision::WaitForWorkers(Outcome::JobDeleted),
     }
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::collected::{Collected, Conclusion};
 use crate::workers::{self, Workers};
 use crate::{LoadTest, Timestamp};
 
@@ -20,6 +21,10 @@ pub struct Observed {
     pub lingering: u32,
     /// Why the Job gets no pods, in admission's words, if it was refused one.
     pub refusal: Option<String>,
+    /// What its workers have sent so far.
+    pub collected: Collected,
+    /// What came of it, once its report is stored.
+    pub conclusion: Option<Conclusion>,
 }
 
 /// The Job that bears a LoadTest's name.
@@ -54,7 +59,21 @@ impl Observed {
         };
         let lingering = workers::running_but_of(job.as_ref(), pods, now);
         let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
-        Self { load_test, job, workers, lingering, refusal: None }
+        Self {
+            load_test,
+            job,
+            workers,
+            lingering,
+            refusal: None,
+            collected: Collected::default(),
+            conclusion: None,
+        }
+    }
+
+    /// Adds what its workers have sent so far.
+    pub fn with_collected(mut self, collected: Collected) -> Self {
+        self.collected = collected;
+        self
     }
 
     /// Adds why its Job was refused a pod, which matters only while workers are without one.

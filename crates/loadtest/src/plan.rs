@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::{LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG, NAME_WITH_DOT};
+use crate::reporter::{Kit, Reporter};
 
 /// The key of the script's ConfigMap that is the test script.
 pub const SCRIPT_KEY: &str = "test-script.yaml";
@@ -29,7 +30,7 @@ pub enum Content {
 }
 
 /// What will run: a valid LoadTest whose files are all there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Number of workers, 1 to 10000.
     pub workers: i32,
@@ -37,6 +38,8 @@ pub struct Plan {
     pub environment: Option<String>,
     /// The ConfigMaps whose keys become files in one folder, the script's first, each once.
     pub config_maps: Vec<String>,
+    /// How the workers report; `None` if they do not.
+    pub reporter: Option<Reporter>,
 }
 
 /// Why a load test cannot start: shown as condition and as Warning event until it is mended.
@@ -105,11 +108,11 @@ fn is_subdomain(name: &str) -> bool {
 }
 
 /// Makes a plan of a LoadTest and of the ConfigMaps that [`config_maps`] names, in that order. Those after one that is
-/// missing may be left out.
+/// missing may be left out. Its workers report if there is a `kit`.
 ///
 /// # Errors
 /// The first problem that its user has to mend.
-pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact]) -> Result<Plan, Problem> {
+pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact], kit: Option<&Kit>) -> Result<Plan, Problem> {
     config_maps(load_test)?;
     for (i, file) in files.iter().enumerate() {
         let keys = file.keys.as_ref().ok_or_else(|| missing(i == 0, file))?;
@@ -123,6 +126,7 @@ pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact]) -> Result<Plan, P
         workers: load_test.spec.count,
         environment: load_test.spec.environment.clone().filter(|e| !e.is_empty()),
         config_maps: files.iter().map(|f| f.name.clone()).collect(),
+        reporter: kit.map(|kit| Reporter::new(load_test, kit)),
     })
 }
 
@@ -224,28 +228,33 @@ mod tests {
     }
 
     fn refusal(load_test: &LoadTest, files: &[ConfigMapFact]) -> (&'static str, String) {
-        let problem = validate(load_test, files).expect_err("a problem");
+        let problem = validate(load_test, files, None).expect_err("a problem");
         (problem.reason, problem.message)
     }
 
     #[test]
     fn a_load_test_with_its_script_is_planned() {
-        let plan = validate(&load_test("basic-test").with_count(4).with_environment("dev"), &[good_script()]);
-        let expected =
-            Plan { workers: 4, environment: Some("dev".into()), config_maps: vec!["test-script".into()] };
+        let plan =
+            validate(&load_test("basic-test").with_count(4).with_environment("dev"), &[good_script()], None);
+        let expected = Plan {
+            workers: 4,
+            environment: Some("dev".into()),
+            config_maps: vec!["test-script".into()],
+            reporter: None,
+        };
         assert_eq!(plan, Ok(expected));
     }
 
     #[test]
     fn an_empty_environment_is_none() {
-        let plan = validate(&load_test("t").with_environment(""), &[good_script()]).expect("a plan");
+        let plan = validate(&load_test("t").with_environment(""), &[good_script()], None).expect("a plan");
         assert_eq!(plan.environment, None);
     }
 
     #[test]
     fn a_config_map_named_twice_is_mounted_once() {
         let again = ConfigMapFact { field: "elsewhere".into(), ..good_script() };
-        let plan = validate(&load_test("t"), &[good_script(), again]).expect("a plan");
+        let plan = validate(&load_test("t"), &[good_script(), again], None).expect("a plan");
         assert_eq!(plan.config_maps, ["test-script"]);
     }
 
@@ -331,6 +340,6 @@ mod tests {
             assert_eq!(reason, "InvalidSpec", "{name} {count}");
             assert!(message.contains(part), "{part} in {message}");
         }
-        assert!(validate(&load_test(&long[..61]).with_count(10), &[good_script()]).is_ok());
+        assert!(validate(&load_test(&long[..61]).with_count(10), &[good_script()], None).is_ok());
     }
 }

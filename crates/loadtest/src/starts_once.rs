@@ -129,6 +129,11 @@ impl World {
     }
 
     fn act(&mut self, seen: &LoadTest, decision: Decision) {
+        // to store the report any number of times does no harm
+        let decision = match decision {
+            Decision::Conclude(outcome) => Decision::Finish(outcome),
+            decision => decision,
+        };
         match &decision {
             Decision::CreateJob(_) if self.job().is_none() => {
                 let uid = self.uid("job");
@@ -172,7 +177,7 @@ impl World {
                 });
                 assert!(self.meddled || !is_live, "a Job was ended that nobody touched");
             }
-            Decision::CreateJob(_) | Decision::Leave | Decision::MakePlan => {}
+            Decision::CreateJob(_) | Decision::Conclude(_) | Decision::Leave | Decision::MakePlan => {}
         }
     }
 
@@ -183,7 +188,7 @@ impl World {
 }
 
 fn decided(load_test: LoadTest, job: Option<Job>) -> (LoadTest, Decision) {
-    let plan = Plan { workers: 2, environment: None, config_maps: vec!["test-script".into()] };
+    let plan = Plan { workers: 2, config_maps: vec!["test-script".into()], ..Plan::default() };
     let decision = decide(&Observed::new(load_test.clone(), job, &[], at(0)), Some(Ok(plan)));
     (load_test, decision)
 }

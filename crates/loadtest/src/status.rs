@@ -4,7 +4,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::ToSpan;
 
-use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PROGRESSING};
+use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PASSED, PROGRESSING, Verdict, WorkersStatus};
+use crate::collected::{Collected, CommonStart, Conclusion};
 use crate::human_duration::human_duration;
 use crate::job::{Start, WORKER_IMAGE, start};
 use crate::lifecycle::{Decision, Outcome};
@@ -21,6 +22,8 @@ const START_SECONDS: i64 = 3;
 pub(crate) const JOB_CREATED: &str = "JobCreated";
 /// The reason of a test whose Job was let go, while no worker has run.
 pub(crate) const WORKERS_STARTING: &str = "WorkersStarting";
+/// The reason of a verdict that cannot be given.
+const INCONCLUSIVE: &str = "Inconclusive";
 /// How many failed workers a message names.
 const NAMED_FAILURES: usize = 5;
 
@@ -45,7 +48,8 @@ pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<
         | Decision::CreateJob(_)
         | Decision::StartJob(_)
         | Decision::DeleteStrayJob(_)
-        | Decision::EndJob(_) => return None,
+        | Decision::EndJob(_)
+        | Decision::Conclude(_) => return None,
         Decision::Wait(problem) => waiting(observed, problem, now),
         Decision::RecordJob(uid) => recorded(observed, uid, now),
         Decision::Follow => under_way(observed, now),
@@ -112,6 +116,7 @@ fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
 fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(&observed.load_test);
     count(&mut status, observed, now);
+    tell_collected(&mut status, observed);
     let workers = &observed.workers;
     let Workers { planned, succeeded, failed, .. } = workers;
     let running = workers.running();
@@ -127,9 +132,10 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     let since_start = status.start_time.as_ref().map_or(0, |start| now.as_second() - start.0.as_second());
     let causes = causes(workers);
     let message = format!(
-        "{}: {waiting} waiting{}, {running} running, {succeeded} succeeded, {failed} failed{}",
+        "{}: {waiting} waiting{}, {running} running{}, {succeeded} succeeded, {failed} failed{}",
         workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX)),
         in_parentheses(&held_up_by(observed, since_start)),
+        in_parentheses(&common_start(observed)),
         in_parentheses(&causes),
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
@@ -157,6 +163,22 @@ fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<String> {
         None => {}
     }
     said
+}
+
+/// What those that run wait for, or that not all of them were waited for.
+fn common_start(Observed { collected, workers, .. }: &Observed) -> Vec<String> {
+    let Collected { joined, start, .. } = collected;
+    let said = match start {
+        CommonStart::Waiting if *joined > 0 && workers.running() > 0 => {
+            Some(format!("{joined} of {} have joined, and wait to start together", workers.planned))
+        }
+        CommonStart::Released(released) if *released < workers.planned => {
+            Some(format!("started together: {released} of {}", workers.planned))
+        }
+        CommonStart::TimedOut => Some("not all joined in time: none is to start".to_owned()),
+        CommonStart::Waiting | CommonStart::Released(_) => None,
+    };
+    said.into_iter().collect()
 }
 
 /// Why workers failed, the first few by name.
@@ -198,7 +220,30 @@ fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus
     let message = outcome_in_words(observed, outcome);
     set(&mut status, PROGRESSING, "False", reason, &message, now);
     set(&mut status, COMPLETED, "True", reason, &message, now);
+    match &observed.conclusion {
+        Some(conclusion) => conclude(&mut status, conclusion, now),
+        None => {
+            status.verdict = Some(Verdict::Inconclusive);
+            set(&mut status, PASSED, "Unknown", INCONCLUSIVE, &message, now);
+        }
+    }
     status
+}
+
+fn conclude(status: &mut LoadTestStatus, conclusion: &Conclusion, now: Timestamp) {
+    let Conclusion { verdict, reason, message, .. } = conclusion.clone();
+    status.verdict = Some(verdict);
+    status.workers = Some(conclusion.workers.clone());
+    status.metrics = conclusion.metrics.clone();
+    status.start_skew_milliseconds = conclusion.start_skew_milliseconds;
+    status.checks = conclusion.checks.clone();
+    status.report = Some(conclusion.report.clone());
+    let passed = match verdict {
+        Verdict::Passed => "True",
+        Verdict::Failed => "False",
+        Verdict::Inconclusive => "Unknown",
+    };
+    set(status, PASSED, passed, &reason, &message, now);
 }
 
 /// The stored status, brought to this generation.
@@ -210,6 +255,24 @@ fn begun(load_test: &LoadTest) -> LoadTestStatus {
         status.completions = Some(format!("0/{}", load_test.spec.count));
     }
     status
+}
+
+/// What the workers have sent. What was told before stands while nothing is known: a manager that has just begun to lead.
+fn tell_collected(status: &mut LoadTestStatus, observed: &Observed) {
+    let Collected { joined, reporting, start_skew_milliseconds, metrics, .. } = &observed.collected;
+    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    if *joined > 0 {
+        status.workers = Some(WorkersStatus {
+            planned: number(observed.workers.planned),
+            joined: number(*joined),
+            reporting: number(*reporting),
+            succeeded: number(observed.workers.succeeded),
+            failed: number(observed.workers.failed),
+            lost: 0,
+        });
+    }
+    status.start_skew_milliseconds = start_skew_milliseconds.or(status.start_skew_milliseconds);
+    status.metrics = metrics.clone().or(status.metrics.take());
 }
 
 /// Counts and times from the Job and its pods. Without a Job the stored ones stand: they were seen.

@@ -34,6 +34,8 @@ pub struct Workers {
     pub failed: u32,
     /// Why workers failed, by completion index, as far as it is known.
     pub failures: BTreeMap<u32, String>,
+    /// The exit codes of those that ended, by completion index, as far as they are known.
+    pub exit_codes: BTreeMap<u32, i32>,
     /// How many of the failed are only presumed to have: they are lost, or did not start in time. Kubernetes may still
     /// let them run.
     pub presumed: u32,
@@ -77,10 +79,11 @@ impl Workers {
             let (succeeded, failed) = (count(status.succeeded), count(status.failed));
             return Self { planned, pods, succeeded, failed, job_end, ..Self::default() }.ended_early();
         };
-        let Counted { succeeded, failed, failures, presumed } = counted;
+        let Counted { succeeded, failed, failures, mut exit_codes, presumed } = counted;
+        exit_codes.extend(succeeded.iter().map(|index| (*index, 0)));
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (succeeded, failed) = (count(succeeded.len()), count(failed.len()));
-        Self { planned, pods, succeeded, failed, failures, presumed, job_end }.ended_early()
+        Self { planned, pods, succeeded, failed, failures, exit_codes, presumed, job_end }.ended_early()
     }
 
     /// A Job that ended early leaves workers that never ran.
@@ -191,6 +194,7 @@ struct Counted {
     succeeded: BTreeSet<u32>,
     failed: BTreeSet<u32>,
     failures: BTreeMap<u32, String>,
+    exit_codes: BTreeMap<u32, i32>,
     presumed: u32,
 }
 
@@ -210,8 +214,9 @@ impl Counted {
                 WorkerState::Succeeded { .. } if !counted.failed.contains(&index) => {
                     counted.succeeded.insert(index);
                 }
-                WorkerState::Failed { cause, .. } if !counted.succeeded.contains(&index) => {
+                WorkerState::Failed { cause, code, .. } if !counted.succeeded.contains(&index) => {
                     counted.failed.insert(index);
+                    counted.exit_codes.extend(code.map(|code| (index, code)));
                     counted.failures.insert(index, cause.clone());
                 }
                 WorkerState::Lost if !counted.has(index) => {

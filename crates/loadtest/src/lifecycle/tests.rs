@@ -3,11 +3,13 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use super::*;
-use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
+use crate::fixtures::{
+    JobFixture as _, LoadTestFixture as _, PodFixture as _, at, conclusion, job_of, load_test, pod,
+};
 use crate::workers::{LOST_AFTER_SECONDS, START_DEADLINE_SECONDS};
 
 fn plan() -> Plan {
-    Plan { workers: 2, environment: None, config_maps: vec!["test-script".into()] }
+    Plan { workers: 2, config_maps: vec!["test-script".into()], ..Plan::default() }
 }
 
 fn test() -> LoadTest {
@@ -65,16 +67,28 @@ fn a_test_is_over_when_its_workers_ended_though_the_job_has_not_said_so() {
     let job = job_of(&test()).started();
     let pods = [pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9)];
     let over = decision(test().recorded("job-1"), Some(job.clone()), &pods);
-    assert_eq!(over, Decision::Finish(Outcome::Succeeded));
+    assert_eq!(over, Decision::Conclude(Outcome::Succeeded));
     let pods = [pod("t", 0).exited(0, 9), pod("t", 1).exited(21, 9)];
     let over = decision(test().recorded("job-1"), Some(job), &pods);
-    assert_eq!(over, Decision::Finish(Outcome::WorkersFailed));
+    assert_eq!(over, Decision::Conclude(Outcome::WorkersFailed));
+}
+
+#[test]
+fn a_test_is_told_over_once_its_report_is_stored() {
+    let job = job_of(&test()).started().with_indexes("0,1", "");
+    let observed = Observed::new(test().recorded("job-1"), Some(job), &[], at(99));
+    assert_eq!(decide(&observed, None), Decision::Conclude(Outcome::Succeeded));
+    let concluded = Observed { conclusion: Some(conclusion()), ..observed };
+    assert_eq!(decide(&concluded, None), Decision::Finish(Outcome::Succeeded));
 }
 
 #[test]
 fn a_failed_job_ends_the_test() {
     let job = job_of(&test()).started().with_condition("Failed", "True", 9).with_indexes("0", "1");
-    assert_eq!(decision(test().recorded("job-1"), Some(job), &[]), Decision::Finish(Outcome::WorkersFailed));
+    assert_eq!(
+        decision(test().recorded("job-1"), Some(job), &[]),
+        Decision::Conclude(Outcome::WorkersFailed)
+    );
 }
 
 #[test]
@@ -85,14 +99,14 @@ fn a_finished_test_whose_job_was_deleted_is_left_alone() {
 
 #[test]
 fn a_running_test_whose_job_was_deleted_is_over_and_never_started_again() {
-    assert_eq!(decision(test().recorded("job-1"), None, &[]), Decision::Finish(Outcome::JobDeleted));
+    assert_eq!(decision(test().recorded("job-1"), None, &[]), Decision::Conclude(Outcome::JobDeleted));
 }
 
 #[test]
 fn a_recorded_job_that_somebody_replaced_ends_the_test() {
     let theirs = job_of(&test()).with_uid("job-2").unowned();
     let over = decision(test().recorded("job-1"), Some(theirs), &[]);
-    assert_eq!(over, Decision::Finish(Outcome::JobDeleted));
+    assert_eq!(over, Decision::Conclude(Outcome::JobDeleted));
 }
 
 #[test]
@@ -101,7 +115,7 @@ fn a_second_job_made_from_a_stale_view_is_deleted_unstarted() {
     let stray = decision(test().recorded("job-1"), Some(second.clone()), &[]);
     assert_eq!(stray, Decision::DeleteStrayJob("job-2".into()));
     let started = decision(test().recorded("job-1"), Some(second.started()), &[]);
-    assert_eq!(started, Decision::Finish(Outcome::JobDeleted), "what runs is never deleted as a stray");
+    assert_eq!(started, Decision::Conclude(Outcome::JobDeleted), "what runs is never deleted as a stray");
 }
 
 #[test]
@@ -126,7 +140,7 @@ fn a_second_job_that_is_going_already_is_let_go() {
     let over = test().recorded("job-1").with_condition("Completed", "True");
     assert_eq!(decision(over, Some(second.clone()), &[]), Decision::Leave);
     let running = decision(test().recorded("job-1"), Some(second), &[]);
-    assert_eq!(running, Decision::Finish(Outcome::JobDeleted));
+    assert_eq!(running, Decision::Conclude(Outcome::JobDeleted));
 }
 
 #[test]
@@ -142,14 +156,14 @@ fn a_suspended_job_whose_annotation_is_gone_may_have_run_and_is_not_started() {
     let mut job = job_of(&test());
     job.metadata.annotations = None;
     let over = decision(test().recorded("job-1"), Some(job), &[]);
-    assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+    assert_eq!(over, Decision::Conclude(Outcome::JobSuspended));
 }
 
 #[test]
 fn the_first_operators_job_that_somebody_suspended_is_not_blamed_on_the_cluster() {
     let job = job_of(&test()).of_the_first_operator().suspended();
     let over = decision(test().recorded("job-1"), Some(job), &[]);
-    assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+    assert_eq!(over, Decision::Conclude(Outcome::JobSuspended));
 }
 
 #[test]
@@ -177,7 +191,7 @@ fn a_job_of_an_earlier_test_of_that_name_is_waited_for() {
 fn a_job_that_somebody_suspended_after_the_start_is_not_started_again() {
     let job = job_of(&test()).started().suspended();
     let over = decision(test().recorded("job-1"), Some(job), &[pod("t", 0).exited(143, 9)]);
-    assert_eq!(over, Decision::Finish(Outcome::JobSuspended));
+    assert_eq!(over, Decision::Conclude(Outcome::JobSuspended));
 }
 
 #[test]
@@ -241,7 +255,7 @@ fn workers_that_do_not_start_are_given_up_once_none_runs_and_none_has_started_fo
     let job = || Some(job_of(&test()).started()); // at 1
     let (deadline, stuck) = (START_DEADLINE_SECONDS, pod("t", 1).waiting("ImagePullBackOff"));
     let never = [pod("t", 0).waiting("ImagePullBackOff"), stuck.clone()];
-    let over = Decision::Finish(Outcome::WorkersFailed);
+    let over = Decision::Conclude(Outcome::WorkersFailed);
     assert_eq!(decision_at(deadline, recorded(), job(), &never), Decision::Follow);
     assert_eq!(decision_at(deadline + 1, recorded(), job(), &never), over);
     assert_eq!(decision_at(deadline + 1, recorded(), job(), &[]), over, "also those without a pod");
@@ -252,7 +266,7 @@ fn workers_that_do_not_start_are_given_up_once_none_runs_and_none_has_started_fo
     assert_eq!(decision_at(901, recorded(), job(), &one_ended), Decision::Follow, "{said}");
     assert_eq!(decision_at(900 + deadline, recorded(), job(), &one_ended), over);
     let suspended = Some(job_of(&test()).started().suspended());
-    let over = Decision::Finish(Outcome::JobSuspended);
+    let over = Decision::Conclude(Outcome::JobSuspended);
     assert_eq!(decision_at(deadline + 1, recorded(), suspended, &[]), over, "that is why none starts");
 }
 
@@ -262,7 +276,7 @@ fn a_worker_on_a_lost_node_has_failed_a_minute_after_its_pod_should_have_been_go
     let look =
         |seconds| decision_at(seconds, test().recorded("job-1"), Some(job_of(&test()).started()), &pods);
     assert_eq!(look(100 + LOST_AFTER_SECONDS - 1), Decision::Follow);
-    assert_eq!(look(100 + LOST_AFTER_SECONDS), Decision::Finish(Outcome::WorkersFailed));
+    assert_eq!(look(100 + LOST_AFTER_SECONDS), Decision::Conclude(Outcome::WorkersFailed));
 }
 
 #[test]
@@ -270,12 +284,12 @@ fn a_test_without_its_job_is_over_only_when_its_workers_have_ended() {
     let pods = [pod("t", 0).running(3), pod("t", 1).exited(143, 9)];
     let deleted = |pods: &[Pod]| decision(test().recorded("job-1"), None, pods);
     assert_eq!(deleted(&pods), Decision::WaitForWorkers(Outcome::JobDeleted));
-    assert_eq!(deleted(&pods[1..]), Decision::Finish(Outcome::JobDeleted));
+    assert_eq!(deleted(&pods[1..]), Decision::Conclude(Outcome::JobDeleted));
     let mut orphan = pod("t", 0).running(3);
     orphan.metadata.owner_references = None;
-    assert_eq!(deleted(&[orphan]), Decision::Finish(Outcome::JobDeleted), "nobody ends that one");
+    assert_eq!(deleted(&[orphan]), Decision::Conclude(Outcome::JobDeleted), "nobody ends that one");
     let lost = [pod("t", 0).running(3).to_be_gone(99 - LOST_AFTER_SECONDS)];
-    assert_eq!(deleted(&lost), Decision::Finish(Outcome::JobDeleted), "nobody hears of that one");
+    assert_eq!(deleted(&lost), Decision::Conclude(Outcome::JobDeleted), "nobody hears of that one");
     let suspended = Some(job_of(&test()).started().suspended());
     let ending = decision(test().recorded("job-1"), suspended, &pods);
     assert_eq!(ending, Decision::WaitForWorkers(Outcome::JobSuspended));

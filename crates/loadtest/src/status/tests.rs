@@ -181,7 +181,7 @@ fn a_condition_keeps_its_time_while_its_status_stays() {
     let over = after(running, Some(job), &pods, &Decision::Finish(Outcome::Succeeded), 61);
     assert_eq!((since(&over, PROGRESSING), since(&over, COMPLETED)), (at(61), at(61)));
     let types: Vec<_> = status(&over).conditions.iter().map(|c| c.type_.as_str()).collect();
-    assert_eq!(types, [PROGRESSING, COMPLETED], "in a fixed order");
+    assert_eq!(types, [PROGRESSING, COMPLETED, PASSED], "in a fixed order");
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub enum WorkerState {
     Failed {
         /// When, if a container ran.
         at: Option<Timestamp>,
+        /// Its exit code, if a container ran.
+        code: Option<i32>,
         /// Such as `exited with code 1` or `OOMKilled (exit code 137)`.
         cause: String,
     },
@@ -115,7 +117,7 @@ fn state(status: &PodStatus, container: Option<&ContainerState>) -> WorkerState 
                 (Some(reason), None) => reason.to_owned(),
                 (None, _) => "its pod failed".to_owned(),
             };
-            WorkerState::Failed { at: None, cause: disrupted(status, cause) }
+            WorkerState::Failed { at: None, code: None, cause: disrupted(status, cause) }
         }
         (_, Some("Succeeded")) => WorkerState::Succeeded { at: None },
         (Some(ContainerState { running: Some(_), .. }), _) => WorkerState::Running,
@@ -134,7 +136,7 @@ fn ended(status: &PodStatus, end: &ContainerStateTerminated) -> WorkerState {
         (code, Some(reason), Some(message)) => format!("{reason} (exit code {code}): {}", brief(message)),
         (code, Some(reason), None) => format!("{reason} (exit code {code})"),
     };
-    WorkerState::Failed { at, cause: disrupted(status, cause) }
+    WorkerState::Failed { at, code: Some(end.exit_code), cause: disrupted(status, cause) }
 }
 
 /// What Kubernetes did to the pod comes first: the exit code is only what followed from it.

@@ -1,0 +1,203 @@
+//! What is added to a worker so that it reports: the reporter's files and settings, beside the stock image and the
+//! user's script, which stay as they are. `docs/protocol.md` says what the settings mean.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapProjection, EnvVar, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection,
+    Volume, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+
+use crate::api::Start;
+use crate::{LoadTest, labels};
+
+/// Whom a worker's token is for; it opens nothing else.
+pub const AUDIENCE: &str = "collector.loadtest.artillery.io";
+/// The annotation of a Job whose workers report: the collector's address.
+pub const COLLECTOR: &str = "loadtest.artillery.io/collector";
+/// How long the first worker waits for the rest, in seconds, where the spec does not say.
+pub const START_TIMEOUT_SECONDS: i32 = 600;
+/// With which code a worker's process ends that was turned away (`EX_NOPERM` of sysexits.h); Artillery has no such code.
+pub const TURNED_AWAY: i32 = 77;
+
+/// Where the reporter lies in a worker.
+const FOLDER: &str = "/artillery-operator";
+/// The folder that Artillery finds the plugin in.
+const PLUGIN: &str = "artillery-plugin-operator";
+/// Name of the volume that has it.
+const VOLUME: &str = "artillery-operator";
+const TOKEN: &str = "token";
+const CA: &str = "ca.crt";
+/// How long a token is good for, in seconds; the kubelet replaces it after 80 % of that.
+const TOKEN_SECONDS: i64 = 3600;
+/// A worker that has joined waits this much longer than the collector does, in seconds.
+const START_MARGIN_SECONDS: i32 = 60;
+/// Loads the plugin whatever `config.pluginsScope` the script has.
+const PLUGINS: &str = r#"{"operator":{"scope":"artillery-plugin-"}}"#;
+
+/// How the workers of a load test report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reporter {
+    /// The collector's address: `https://HOST:PORT`.
+    pub collector: String,
+    /// The ConfigMap with the reporter's files.
+    pub config_map: String,
+    /// The names of these files.
+    pub files: Vec<String>,
+    /// How long the workers wait for each other, in seconds.
+    pub start_timeout_seconds: i32,
+}
+
+/// Everything of the operator's that every worker gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kit {
+    /// The collector's address: `https://HOST:PORT`.
+    pub collector: String,
+    /// The certificate that the collector's is checked against, PEM.
+    pub ca: String,
+    /// The plugin's files by name.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Reporter {
+    /// How the workers of `load_test` report with that kit.
+    pub fn new(load_test: &LoadTest, kit: &Kit) -> Self {
+        Self {
+            collector: kit.collector.clone(),
+            config_map: config_map_name(load_test),
+            files: kit.files.keys().cloned().collect(),
+            start_timeout_seconds: start_timeout_seconds(load_test.spec.start.as_ref()),
+        }
+    }
+
+    /// The volume that [`mount`](Self::mount_path) shows: files, certificate and token.
+    pub fn volume(&self) -> Volume {
+        let item = |key: &str, path: String| KeyToPath { key: key.to_owned(), path, mode: None };
+        let mut items: Vec<_> =
+            self.files.iter().map(|file| item(file, format!("{PLUGIN}/{file}"))).collect();
+        items.push(item(CA, CA.to_owned()));
+        let files = VolumeProjection {
+            config_map: Some(ConfigMapProjection {
+                name: self.config_map.clone(),
+                items: Some(items),
+                optional: None,
+            }),
+            ..VolumeProjection::default()
+        };
+        let token = VolumeProjection {
+            service_account_token: Some(ServiceAccountTokenProjection {
+                audience: Some(AUDIENCE.to_owned()),
+                expiration_seconds: Some(TOKEN_SECONDS),
+                path: TOKEN.to_owned(),
+            }),
+            ..VolumeProjection::default()
+        };
+        Volume {
+            name: VOLUME.to_owned(),
+            projected: Some(ProjectedVolumeSource {
+                sources: Some(vec![files, token]),
+                ..ProjectedVolumeSource::default()
+            }),
+            ..Volume::default()
+        }
+    }
+
+    /// The volume's name and where it is mounted.
+    pub fn mount_path(&self) -> (&'static str, &'static str) {
+        (VOLUME, FOLDER)
+    }
+
+    /// The settings of the worker's container, for a pod of that grace period.
+    pub fn environment(&self, grace_period_seconds: i64) -> Vec<EnvVar> {
+        [
+            ("ARTILLERY_PLUGINS", PLUGINS.to_owned()),
+            ("ARTILLERY_PLUGIN_PATH", FOLDER.to_owned()),
+            ("LOADTEST_COLLECTOR", self.collector.clone()),
+            ("LOADTEST_TOKEN_FILE", format!("{FOLDER}/{TOKEN}")),
+            ("LOADTEST_CA_FILE", format!("{FOLDER}/{CA}")),
+            (
+                "LOADTEST_START_SECONDS",
+                self.start_timeout_seconds.saturating_add(START_MARGIN_SECONDS).to_string(),
+            ),
+            ("LOADTEST_GRACE_SECONDS", grace_period_seconds.to_string()),
+        ]
+        .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), value_from: None })
+        .into()
+    }
+}
+
+/// How long the first worker waits for the rest, in seconds.
+pub fn start_timeout_seconds(start: Option<&Start>) -> i32 {
+    start.and_then(|start| start.timeout_seconds).unwrap_or(START_TIMEOUT_SECONDS)
+}
+
+/// The name of the ConfigMap with a load test's reporter: another one for each LoadTest, so that none of an earlier one of
+/// the same name is in its way.
+fn config_map_name(load_test: &LoadTest) -> String {
+    let uid: String = load_test.uid().chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("{}-reporter-{uid}", load_test.name())
+}
+
+/// The ConfigMap with a load test's reporter. It never changes: an operator that is upgraded leaves running tests alone.
+pub fn config_map(load_test: &LoadTest, kit: &Kit) -> ConfigMap {
+    let mut data = kit.files.clone();
+    data.insert(CA.to_owned(), kit.ca.clone());
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(config_map_name(load_test)),
+            namespace: load_test.metadata.namespace.clone(),
+            labels: Some(labels::labels(load_test.name(), labels::REPORTER)),
+            owner_references: load_test.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        immutable: Some(true),
+        data: Some(data),
+        ..ConfigMap::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::load_test;
+
+    fn kit() -> Kit {
+        Kit {
+            collector: "https://collector.system.svc".into(),
+            ca: "PEM".into(),
+            files: [("index.js".to_owned(), "'use strict';".to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn what_the_volume_names_is_in_the_config_map() {
+        let test = load_test("t");
+        let config_map = config_map(&test, &kit());
+        let reporter = Reporter::new(&test, &kit());
+        assert_eq!(config_map.metadata.name.as_ref(), Some(&reporter.config_map));
+        let sources = reporter.volume().projected.and_then(|p| p.sources).expect("sources");
+        let items = sources[0].config_map.as_ref().and_then(|c| c.items.as_ref()).expect("items");
+        let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
+        assert_eq!(keys, ["index.js", "ca.crt"]);
+        assert!(keys.iter().all(|key| config_map.data.as_ref().expect("data").contains_key(key)));
+    }
+
+    #[test]
+    fn another_load_test_of_the_same_name_has_another_config_map() {
+        let mut other = load_test("t");
+        other.metadata.uid = Some("0f9e-11".into());
+        assert_ne!(config_map_name(&load_test("t")), config_map_name(&other));
+        assert_eq!(config_map_name(&other), "t-reporter-0f9e11");
+    }
+
+    #[test]
+    fn a_worker_waits_longer_than_the_collector_does() {
+        let mut test = load_test("t");
+        test.spec.start = Some(Start { timeout_seconds: Some(30), on_timeout: None });
+        let environment = Reporter::new(&test, &kit()).environment(60);
+        let seconds = environment.iter().find(|e| e.name == "LOADTEST_START_SECONDS");
+        assert_eq!(seconds.and_then(|e| e.value.as_deref()), Some("90"));
+    }
+}
