@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod observed;
 pub mod plan;
 pub mod reporter;
+pub mod script;
 pub mod status;
 pub mod tally;
 pub mod workers;

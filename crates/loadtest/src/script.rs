@@ -1,0 +1,110 @@
+//! The test script as far as we read it: that it is YAML, and what it wants checked. Artillery resolves the rest, and tells.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+/// No script is larger, in bytes: a ConfigMap holds no more.
+pub const MAX_BYTES: usize = 1 << 20;
+/// No script is nested deeper.
+pub const MAX_DEPTH: usize = 100;
+
+/// What is read of a script.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Script {
+    /// What is at `config.plugins.ensure`, else at `config.ensure`, as it is written: the environment may say otherwise.
+    pub ensure: Option<Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct Root {
+    #[serde(default)]
+    config: Option<Config>,
+}
+
+#[derive(Deserialize, Default)]
+struct Config {
+    #[serde(default)]
+    ensure: Option<Value>,
+    #[serde(default)]
+    plugins: Option<Plugins>,
+}
+
+#[derive(Deserialize, Default)]
+struct Plugins {
+    #[serde(default)]
+    ensure: Option<Value>,
+}
+
+/// Reads a script.
+///
+/// # Errors
+/// It is no YAML that Artillery could read; where, by line and column.
+pub fn read(text: &str) -> Result<Script, String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1 },
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        strict_booleans: true,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    let root: Option<Root> =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+    let config = root.and_then(|root| root.config).unwrap_or_default();
+    Ok(Script { ensure: config.plugins.and_then(|plugins| plugins.ensure).or(config.ensure) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_plugins_ensure_comes_before_the_short_form() {
+        let short = "config:\n  target: http://t\n  ensure: {p95: 200}\nscenarios: []";
+        assert_eq!(read(short).expect("a script").ensure, Some(json!({ "p95": 200 })));
+        let both = "config:\n  ensure: {p95: 200}\n  plugins:\n    ensure: {maxErrorRate: 1}\n    expect: {}";
+        assert_eq!(read(both).expect("a script").ensure, Some(json!({ "maxErrorRate": 1 })));
+        assert_eq!(read("scenarios: []").expect("a script").ensure, None);
+    }
+
+    #[test]
+    fn what_artillery_reads_is_read() {
+        for script in [
+            "config:\n  target: \"{{ $env.TARGET }}\"\n  phases: [{duration: 1, arrivalRate: 1}]\nscenarios:\n- flow: [{get: {url: /}}]",
+            "{\"config\": {\"target\": \"http://t\"}, \"scenarios\": []}",
+            "x: &a {get: {url: /}}\nscenarios:\n- flow:\n  - *a\n  - <<: *a",
+            "before: {flow: [{log: \"a: b\"}]}\nconfig: {target: 'http://t', variables: {date: 2024-01-02, time: 12:30:45, yes: no}}",
+            "# nothing but words\n",
+            "config:\n  target: a\n  target: b\n",
+        ] {
+            assert!(read(script).is_ok(), "{script}\n{:?}", read(script));
+        }
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_with_its_place() {
+        let error = read("config:\n  target: [a\nscenarios: x").expect_err("an error");
+        assert!(error.contains("line 3"), "{error}");
+        let error = read("config:\n\ttarget: a").expect_err("an error");
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_nested_or_repeated_without_end_is_refused() {
+        let deep = format!("a: {}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
+        assert!(read(&deep).is_err());
+        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 1..12 {
+            let line = format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", "));
+            laughs.push_str(&line);
+        }
+        laughs.push_str("config: {ensure: *a11}\n");
+        assert!(read(&laughs).is_err());
+        assert!(read(&format!("a: {}", "x".repeat(MAX_BYTES))).is_err());
+    }
+}
