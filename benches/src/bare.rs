@@ -59,7 +59,7 @@ pub fn job_of(load_test: &LoadTest) -> Job {
         workers: load_test.spec.count,
         environment: load_test.spec.environment.clone(),
         config_maps,
-        reporter: None,
+        ..Plan::default()
     };
     let mut job = job::build(load_test, &plan);
     if let Some(spec) = job.spec.as_mut() {

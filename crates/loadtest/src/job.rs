@@ -302,6 +302,7 @@ mod tests {
             environment: Some("staging".into()),
             config_maps: vec!["test-script".into(), "users".into()],
             reporter: Some(Reporter::new(&test, &kit)),
+            ensure: None,
         };
         insta::assert_yaml_snapshot!(build(&test, &plan));
     }

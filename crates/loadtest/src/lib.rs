@@ -5,6 +5,7 @@
 //! is said). Nothing here knows a client, a runtime or a clock: functions take facts and a passed-in `now`.
 
 pub mod api;
+pub mod claim;
 pub mod collected;
 pub mod crd;
 pub mod events;

@@ -3,8 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::Value;
+
 use crate::api::{LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG, NAME_WITH_DOT};
-use crate::reporter::{Kit, Reporter};
+use crate::reporter::{Kit, Reporter, report_name};
+use crate::script::{self, Script};
 
 /// The key of the script's ConfigMap that is the test script.
 pub const SCRIPT_KEY: &str = "test-script.yaml";
@@ -21,16 +25,18 @@ pub struct ConfigMapFact {
 }
 
 /// As much of a file's content as a plan needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Nothing but white space.
     Blank,
     /// Something.
     Present,
+    /// The text of a file that may be the script.
+    Script(String),
 }
 
 /// What will run: a valid LoadTest whose files are all there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Number of workers, 1 to 10000.
     pub workers: i32,
@@ -40,6 +46,8 @@ pub struct Plan {
     pub config_maps: Vec<String>,
     /// How the workers report; `None` if they do not.
     pub reporter: Option<Reporter>,
+    /// What the script wants checked, as it is written.
+    pub ensure: Option<Value>,
 }
 
 /// Why a load test cannot start: shown as condition and as Warning event until it is mended.
@@ -64,6 +72,10 @@ pub const INVALID_SPEC: &str = "InvalidSpec";
 
 /// The Job is refused by admission, by quota, or for want of a right of the operator's.
 pub const JOB_REFUSED: &str = "JobRefused";
+/// A ConfigMap of the report's name is somebody else's.
+pub const REPORT_NAME_TAKEN: &str = "ReportNameTaken";
+/// The report of an earlier LoadTest of that name is still there.
+pub const EARLIER_REPORT: &str = "WaitingForEarlierReport";
 /// The operator may not read a ConfigMap.
 pub const UNREADABLE_CONFIG_MAP: &str = "UnreadableConfigMap";
 
@@ -73,11 +85,35 @@ impl Problem {
         Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {words}") }
     }
 
+    /// The script's ensure cannot be evaluated; why, with its place.
+    pub fn invalid_ensure(why: &str) -> Self {
+        let message = format!("Load Test test script has checks that cannot be evaluated: ensure: {why}");
+        Self { reason: INVALID_TEST_SCRIPT, message }
+    }
+
     /// The API server refuses to show a ConfigMap, in its own words.
     pub fn unreadable(field: &str, name: &str, words: &str) -> Self {
         let message = format!("ConfigMap \"{name}\" cannot be read, see field {field}: {words}");
         Self { reason: UNREADABLE_CONFIG_MAP, message }
     }
+}
+
+/// What is wrong if there is a ConfigMap of the report's name already: it is never written over.
+pub fn report_taken(load_test: &LoadTest, there: &ConfigMap) -> Option<Problem> {
+    let (name, report) = (load_test.name(), report_name(load_test.name()));
+    let owners = || there.metadata.owner_references.iter().flatten();
+    if owners().any(|owner| owner.uid == load_test.uid()) {
+        return None;
+    }
+    if owners().any(|owner| owner.kind == "LoadTest" && owner.name == name) {
+        let message =
+            format!("waiting until the report of an earlier LoadTest \"{name}\" is gone, with that LoadTest");
+        return Some(Problem { reason: EARLIER_REPORT, message });
+    }
+    let message = format!(
+        "there is a ConfigMap \"{report}\" that is not of this LoadTest, and its report bears that name, see field .metadata.name: delete that ConfigMap, or create the LoadTest under another name"
+    );
+    Some(Problem { reason: REPORT_NAME_TAKEN, message })
 }
 
 /// The ConfigMaps that have to be read for a plan, as (field, name), the script's first: all have names that are names.
@@ -114,10 +150,11 @@ fn is_subdomain(name: &str) -> bool {
 /// The first problem that its user has to mend.
 pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact], kit: Option<&Kit>) -> Result<Plan, Problem> {
     config_maps(load_test)?;
+    let mut script = Script::default();
     for (i, file) in files.iter().enumerate() {
         let keys = file.keys.as_ref().ok_or_else(|| missing(i == 0, file))?;
         if i == 0 {
-            validate_script(file, keys)?;
+            script = validate_script(file, keys)?;
         }
     }
     let files = each_once(files);
@@ -127,6 +164,7 @@ pub fn validate(load_test: &LoadTest, files: &[ConfigMapFact], kit: Option<&Kit>
         environment: load_test.spec.environment.clone().filter(|e| !e.is_empty()),
         config_maps: files.iter().map(|f| f.name.clone()).collect(),
         reporter: kit.map(|kit| Reporter::new(load_test, kit)),
+        ensure: script.ensure,
     })
 }
 
@@ -162,11 +200,18 @@ fn missing(is_script: bool, file: &ConfigMapFact) -> Problem {
     }
 }
 
-fn validate_script(file: &ConfigMapFact, keys: &BTreeMap<String, Content>) -> Result<(), Problem> {
+fn validate_script(file: &ConfigMapFact, keys: &BTreeMap<String, Content>) -> Result<Script, Problem> {
     let ConfigMapFact { field, name, .. } = file;
     let invalid = |message| Err(Problem { reason: INVALID_TEST_SCRIPT, message });
     match keys.get(SCRIPT_KEY) {
-        Some(Content::Present) => Ok(()),
+        Some(Content::Script(text)) => script::read(text).or_else(|why| {
+            invalid(format!(
+                "Load Test test script cannot be read, see field {field}: key \"{SCRIPT_KEY}\" of ConfigMap \"{name}\": {why}"
+            ))
+        }),
+        Some(Content::Present) => invalid(format!(
+            "Load Test test script is no text, see field {field}: key \"{SCRIPT_KEY}\" of ConfigMap \"{name}\" must hold an Artillery test script in UTF-8"
+        )),
         Some(Content::Blank) => invalid(format!(
             "Load Test test script is empty, see field {field}: key \"{SCRIPT_KEY}\" of ConfigMap \"{name}\" must hold an Artillery test script"
         )),
@@ -211,11 +256,13 @@ fn no_conflicts(files: &[&ConfigMapFact]) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
     use super::*;
     use crate::fixtures::{LoadTestFixture as _, load_test};
 
     fn config_map(field: &str, name: &str, keys: &[(&str, Content)]) -> ConfigMapFact {
-        let keys = keys.iter().map(|(key, content)| ((*key).to_owned(), *content)).collect();
+        let keys = keys.iter().map(|(key, content)| ((*key).to_owned(), content.clone())).collect();
         ConfigMapFact { field: field.to_owned(), name: name.to_owned(), keys: Some(keys) }
     }
 
@@ -224,12 +271,32 @@ mod tests {
     }
 
     fn good_script() -> ConfigMapFact {
-        script(&[(SCRIPT_KEY, Content::Present)])
+        script(&[(SCRIPT_KEY, Content::Script("scenarios: []".into()))])
     }
 
     fn refusal(load_test: &LoadTest, files: &[ConfigMapFact]) -> (&'static str, String) {
         let problem = validate(load_test, files, None).expect_err("a problem");
         (problem.reason, problem.message)
+    }
+
+    #[test]
+    fn a_config_map_of_the_reports_name_is_never_written_over() {
+        let owned_by = |kind: &str, name: &str, uid: &str| {
+            let owner = OwnerReference {
+                kind: kind.into(),
+                name: name.into(),
+                uid: uid.into(),
+                ..OwnerReference::default()
+            };
+            let mut there = ConfigMap::default();
+            there.metadata.owner_references = Some(vec![owner]);
+            report_taken(&load_test("t"), &there).map(|problem| problem.reason)
+        };
+        assert_eq!(owned_by("LoadTest", "t", "uid-of-t"), None);
+        assert_eq!(owned_by("LoadTest", "t", "another"), Some(EARLIER_REPORT));
+        assert_eq!(owned_by("LoadTest", "u", "another"), Some(REPORT_NAME_TAKEN));
+        let nobodys = report_taken(&load_test("t"), &ConfigMap::default()).expect("a problem");
+        assert!(nobodys.message.contains("\"t-report\""), "{}", nobodys.message);
     }
 
     #[test]
@@ -240,7 +307,7 @@ mod tests {
             workers: 4,
             environment: Some("dev".into()),
             config_maps: vec!["test-script".into()],
-            reporter: None,
+            ..Plan::default()
         };
         assert_eq!(plan, Ok(expected));
     }

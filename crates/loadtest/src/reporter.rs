@@ -133,6 +133,11 @@ pub fn start_timeout_seconds(start: Option<&Start>) -> i32 {
     start.and_then(|start| start.timeout_seconds).unwrap_or(START_TIMEOUT_SECONDS)
 }
 
+/// The name of the ConfigMap with the report of the load test of that name.
+pub fn report_name(load_test: &str) -> String {
+    format!("{load_test}-report")
+}
+
 /// The name of the ConfigMap with a load test's reporter: another one for each LoadTest, so that none of an earlier one of
 /// the same name is in its way.
 fn config_map_name(load_test: &LoadTest) -> String {

@@ -15,7 +15,7 @@ use crate::labels::TEST_NAME;
 
 mod pod;
 
-pub use pod::{LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState, brief};
+pub use pod::{COMPLETION_INDEX, LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState, brief};
 
 /// Workers that wait are given up when none runs, and none has started or ended for this long (a Deployment's
 /// `progressDeadlineSeconds` has the same default).

@@ -20,6 +20,22 @@ pub struct Flags {
     #[arg(long, default_value = ":8081", value_name = "ADDRESS", value_parser = address)]
     pub health_probe_bind_address: Bind,
 
+    /// Where workers report over TLS; 0 collects no reports.
+    #[arg(long, default_value = ":9443", value_name = "ADDRESS", value_parser = address)]
+    pub collector_bind_address: Bind,
+
+    /// How workers reach that address from elsewhere: https://HOST[:PORT]; by default through the Service, which needs POD_IP.
+    #[arg(long, value_name = "URL", value_parser = collector_url)]
+    pub collector_url: Option<String>,
+
+    /// The Service, without a selector, that is led to the manager that leads.
+    #[arg(long, default_value = "artillery-operator-collector", value_name = "NAME")]
+    pub collector_service: String,
+
+    /// This pod's address, for that Service.
+    #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true)]
+    pub pod_ip: Option<std::net::IpAddr>,
+
     /// The one namespace whose LoadTests are run, with rights in that namespace only; by default all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE", value_parser = namespaces)]
     pub namespace: Option<Namespaces>,
@@ -113,6 +129,19 @@ fn namespaces(text: &str) -> Result<Namespaces, String> {
         _ => Err(format!(
             "\"{text}\" is no namespace: give one name of lowercase letters, digits and -; run a manager for each namespace"
         )),
+    }
+}
+
+/// Reads `https://HOST[:PORT]`.
+fn collector_url(text: &str) -> Result<String, String> {
+    let uri: Option<http::Uri> = text.parse().ok();
+    let is_one = uri.is_some_and(|uri| {
+        uri.scheme_str() == Some("https") && uri.host().is_some() && matches!(uri.path(), "" | "/")
+    });
+    if is_one {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(format!("\"{text}\" is no address of a collector: give https://HOST or https://HOST:PORT"))
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Clients;
+use crate::collect::Collecting;
 use crate::flags::Flags;
 use crate::leader::{Candidate, Term};
 use crate::metrics::Metrics;
@@ -74,21 +75,32 @@ async fn run(flags: &Flags) -> Result<()> {
     let client = clients.within(&Term::endless())?;
     let readiness = Readiness::default();
     start_servers(flags, &client, &counters, &readiness, &stop).await?;
+    let collecting = bind("--collector-bind-address", flags.collector_bind_address).await?;
+    let namespace = flags.leader_election_namespace.clone().unwrap_or(own_namespace);
     let control = |client: Client| {
         readiness.acts.cancel();
         counters.leads(true);
         let namespaces = flags.namespace.clone().unwrap_or_default();
         let synced = readiness.synced.clone();
-        let (counters, stop) = (Arc::clone(&counters), stop.clone());
-        async move { controller::run(client, &namespaces, instance(), counters, synced, stop).await }
+        let (counters, stop, namespace) = (Arc::clone(&counters), stop.clone(), namespace.clone());
+        async move {
+            let ready = async {
+                let Some(listener) = collecting else { return Ok(None) };
+                Collecting::prepare(&client, flags, &namespace, &instance(), listener).await
+            };
+            let collecting = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                ready = ready => ready?,
+            };
+            controller::run(client, &namespaces, instance(), counters, collecting, synced, stop).await;
+            anyhow::Ok(())
+        }
     };
 
     let work = async {
         if !flags.leader_elect {
-            control(client.clone()).await;
-            return Ok(());
+            return control(client.clone()).await;
         }
-        let namespace = flags.leader_election_namespace.clone().unwrap_or(own_namespace);
         let candidate = Candidate::new(client.clone(), &namespace, identity());
         let leader = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -98,8 +110,9 @@ async fn run(flags: &Flags) -> Result<()> {
         let controller_ended = CancellationToken::new();
         let fenced = clients.within(&leader.term())?;
         let controlling = async {
-            control(fenced).await;
+            let ended = control(fenced).await;
             controller_ended.cancel();
+            ended
         };
         let holding = leader.hold(controller_ended.clone());
         tokio::pin!(holding);
@@ -108,7 +121,7 @@ async fn run(flags: &Flags) -> Result<()> {
                 counters.leads(false);
                 return lost.context("no longer the leader");
             }
-            () = controlling => {}
+            ended = controlling => ended?,
         }
         holding.await
     };

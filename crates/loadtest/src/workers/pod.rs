@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::Timestamp;
 
 /// The label that carries a pod's completion index.
-const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// A pod that is still there this long after it should have been gone is most likely on a node that nobody hears of: its
 /// kubelet would have removed it. The API server's clock is compared with the manager's here.
 pub const LOST_AFTER_SECONDS: i64 = 60;

@@ -1,18 +1,40 @@
 //! Apply: the writes to Jobs that a decision asks for, each safe to repeat and to race.
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use loadtest::job::{Start, start};
 use loadtest::plan::{Plan, Problem};
-use loadtest::{LoadTest, Timestamp, job};
+use loadtest::reporter::Kit;
+use loadtest::{LoadTest, Timestamp, job, reporter};
 
 use super::observe::get_job;
 use super::{Context, Error, cache};
 
 fn jobs(context: &Context, load_test: &LoadTest) -> Api<Job> {
     Api::namespaced(context.client.clone(), load_test.metadata.namespace.as_deref().unwrap_or_default())
+}
+
+/// Creates what the workers' pods mount, which must be there before them. Returns what the API server has against it.
+pub async fn create_reporter(
+    context: &Context,
+    load_test: &LoadTest,
+    kit: &Kit,
+) -> Result<Result<(), Problem>, Error> {
+    let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
+    let config_maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let config_map = reporter::config_map(load_test, kit);
+    match config_maps.create(&PostParams::default(), &config_map).await {
+        Ok(_) => Ok(Ok(())),
+        // its name has the LoadTest's UID in it: made by an earlier look, and it never changes
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Ok(())),
+        Err(kube::Error::Api(status)) if is_refusal(&status) => {
+            Ok(Err(Problem::job_refused(&status.message)))
+        }
+        Err(error) => Err(Error::api("create its reporter's ConfigMap")(error)),
+    }
 }
 
 /// Creates the Job, suspended. Returns the Job of that name as it is afterwards, whoever made it, or what the API
@@ -22,6 +44,11 @@ pub async fn create_job(
     load_test: &LoadTest,
     plan: &Plan,
 ) -> Result<Result<Option<Job>, Problem>, Error> {
+    if let (Some(_), Some(kit)) = (&plan.reporter, context.collection.kit()) {
+        if let Err(problem) = create_reporter(context, load_test, kit).await? {
+            return Ok(Err(problem));
+        }
+    }
     let job = job::build(load_test, plan);
     match jobs(context, load_test).create(&PostParams::default(), &job).await {
         Ok(mut job) => {

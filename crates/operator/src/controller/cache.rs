@@ -95,6 +95,14 @@ impl Pods {
         inner.live.get(&(namespace.to_owned(), load_test.to_owned())).map_or(0, HashMap::len)
     }
 
+    /// A pod by its name, which begins with its LoadTest's: `NAME-INDEX-XXXXX`, as the Job controller has it.
+    pub fn named(&self, namespace: &str, pod: &str) -> Option<Pod> {
+        let load_test = pod.rsplitn(3, '-').nth(2)?;
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let pods = inner.live.get(&(namespace.to_owned(), load_test.to_owned()))?;
+        pods.get(pod).map(|pod| pod.to_pod())
+    }
+
     /// The pods of a LoadTest.
     pub fn of(&self, namespace: &str, load_test: &str) -> Vec<Pod> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

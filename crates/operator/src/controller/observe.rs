@@ -9,7 +9,8 @@ use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use loadtest::lifecycle::wants_fresh_job;
 use loadtest::observed::Observed;
-use loadtest::plan::{self, ConfigMapFact, Content, Problem};
+use loadtest::plan::{self, ConfigMapFact, Content, Problem, SCRIPT_KEY};
+use loadtest::reporter::report_name;
 use loadtest::{LoadTest, Timestamp, labels};
 
 use super::worker_pod::WorkerPod;
@@ -51,9 +52,12 @@ pub async fn observed(
 }
 
 fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod], now: Timestamp) -> Observed {
+    let collected = context.collection.collected(&load_test);
     let uid = job.as_ref().and_then(|job| job.metadata.uid.as_deref());
     let refusal = uid.and_then(|uid| context.refusals.of(uid));
-    Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now).with_refusal(refusal)
+    Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now)
+        .with_refusal(refusal)
+        .with_collected(collected)
 }
 
 /// The Job of a LoadTest's name as the API server has it now.
@@ -96,6 +100,13 @@ pub async fn config_maps(
         Ok(named) => named,
         Err(problem) => return Ok(Err(problem)),
     };
+    if context.collection.kit().is_some() {
+        let name = report_name(load_test.name());
+        let there = api.get_opt(&name).await.map_err(Error::api("look for its report"))?;
+        if let Some(problem) = there.and_then(|there| plan::report_taken(load_test, &there)) {
+            return Ok(Err(problem));
+        }
+    }
     let mut facts = Vec::new();
     for (field, name) in named {
         let keys = match api.get_opt(&name).await {
@@ -115,10 +126,16 @@ pub async fn config_maps(
 }
 
 fn keys(config_map: ConfigMap) -> BTreeMap<String, Content> {
-    let content = |is_blank: bool| if is_blank { Content::Blank } else { Content::Present };
-    let text = config_map.data.unwrap_or_default().into_iter();
-    let binary = config_map.binary_data.unwrap_or_default().into_iter();
-    text.map(|(key, value)| (key, content(value.trim().is_empty())))
-        .chain(binary.map(|(key, value)| (key, content(value.0.trim_ascii().is_empty()))))
+    let text = config_map.data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes()));
+    let binary = config_map.binary_data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0));
+    text.chain(binary)
+        .map(|(key, bytes)| {
+            let content = match bytes.trim_ascii() {
+                [] => Content::Blank,
+                _ if key == SCRIPT_KEY => String::from_utf8(bytes).map_or(Content::Present, Content::Script),
+                _ => Content::Present,
+            };
+            (key, content)
+        })
         .collect()
 }

@@ -35,6 +35,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             // a manager that was killed after the last status left its event unsaid
             let status = observed.load_test.status.clone().unwrap_or_default();
             announce(context, &observed, &status, now).await?;
+            context.collection.forget(observed.load_test.uid());
             return Ok(Action::await_change());
         }
 
@@ -63,7 +64,13 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             }
             Decision::MakePlan => {
                 let files = observe::config_maps(context, &load_test).await?;
-                plan = Some(files.and_then(|files| validate(&load_test, &files)));
+                let kit = context.collection.kit();
+                plan = Some(files.and_then(|files| validate(&load_test, &files, kit)).and_then(checked));
+                continue;
+            }
+            Decision::Conclude(outcome) => {
+                let conclusion = context.collection.conclude(&observed, *outcome, now).await?;
+                observed.conclusion = Some(conclusion);
                 continue;
             }
             Decision::RecordJob(uid) => {
@@ -81,6 +88,17 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         }
     }
     Err(Error::Unsettled)
+}
+
+/// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
+fn checked(plan: Plan) -> Result<Plan, Problem> {
+    match &plan.ensure {
+        Some(ensure) if !reads_templates(ensure) => match Ensure::read(ensure) {
+            Ok(_) => Ok(plan),
+            Err(why) => Err(Problem::invalid_ensure(&why.to_string())),
+        },
+        _ => Ok(plan),
+    }
 }
 
 /// The duration ticks while a test runs; the timer costs no call.

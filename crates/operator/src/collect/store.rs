@@ -1,0 +1,271 @@
+//! Where what workers sent is kept: ConfigMaps of the LoadTest, beside its report, replaced by resourceVersion.
+//!
+//! `<name>-report` is written last, and says which others belong to it; these are named by what is in them and never
+//! change, so that a manager killed between two writes has stored nothing by half. What no longer belongs to it goes
+//! with the LoadTest: there is no right to delete ConfigMaps.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use collector::edge::{SaveError, Snapshot, Store, TestRef, Unavailable, Version};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::PostParams;
+use kube::core::ObjectMeta;
+use kube::{Api, Resource};
+use loadtest::reporter::report_name;
+use loadtest::{LoadTest, labels};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+/// How long the API server may take for one of its answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The most bytes that one ConfigMap is given: with base64 they stay below the API server's 1 MiB.
+const MOST: usize = 700 * 1024;
+const SNAPSHOT: &str = "snapshot";
+const PART: &str = "part";
+const PARTS: &str = "parts.json";
+/// The report, for programs and for people.
+pub const REPORT_JSON: &str = "report.json";
+pub const REPORT_TEXT: &str = "report.txt";
+
+/// The ConfigMaps of all LoadTests.
+#[derive(Clone)]
+pub struct ConfigMaps {
+    client: kube::Client,
+    /// Parts that are known to be there, by the UID of their LoadTest.
+    known: Arc<Mutex<HashMap<String, HashSet<String>>>>,
+}
+
+/// Which ConfigMaps belong to a snapshot, in order.
+#[derive(Serialize, Deserialize, Default)]
+struct Parts {
+    /// The head, where it is too large for the ConfigMap that names the parts.
+    #[serde(default)]
+    head: Vec<String>,
+    #[serde(default)]
+    closed: Vec<String>,
+}
+
+/// A rendered report.
+pub struct Rendered {
+    /// `report.json`.
+    pub json: String,
+    /// `report.txt`.
+    pub text: String,
+}
+
+enum Put {
+    Stored(ConfigMap),
+    Conflict,
+    Gone,
+    Failed(String),
+}
+
+impl ConfigMaps {
+    pub fn new(client: kube::Client) -> Self {
+        Self { client, known: Arc::default() }
+    }
+
+    /// Forgets a load test that is over or gone.
+    pub fn forget(&self, uid: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn is_known(&self, test: &TestRef, part: &str) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&test.uid).is_some_and(|parts| parts.contains(part))
+    }
+
+    fn know(&self, test: &TestRef, part: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(test.uid.clone()).or_default().insert(part.to_owned());
+    }
+
+    fn api(&self, test: &TestRef) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &test.namespace)
+    }
+
+    async fn get(&self, test: &TestRef, name: &str) -> Result<Option<ConfigMap>, Unavailable> {
+        let config_map = match timeout(PATIENCE, self.api(test).get_opt(name)).await {
+            Ok(Ok(config_map)) => config_map,
+            Ok(Err(error)) => return Err(Unavailable(format!("cannot read ConfigMap {name}: {error}"))),
+            Err(_) => return Err(Unavailable("the API server did not answer in time".to_owned())),
+        };
+        match config_map {
+            Some(config_map) if !is_of(test, &config_map) => Err(Unavailable(format!(
+                "ConfigMap {name} is not of this LoadTest, but of an earlier one or of somebody else"
+            ))),
+            config_map => Ok(config_map),
+        }
+    }
+
+    /// Creates a ConfigMap, or replaces the one of that version.
+    async fn put(&self, test: &TestRef, config_map: &ConfigMap, version: Option<&str>) -> Put {
+        let (api, params) = (self.api(test), PostParams::default());
+        let name = config_map.metadata.name.clone().unwrap_or_default();
+        let put = async {
+            match version {
+                None => api.create(&params, config_map).await,
+                Some(version) => {
+                    let mut config_map = config_map.clone();
+                    config_map.metadata.resource_version = Some(version.to_owned());
+                    api.replace(&name, &params, &config_map).await
+                }
+            }
+        };
+        match timeout(PATIENCE, put).await {
+            Ok(Ok(stored)) => Put::Stored(stored),
+            Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
+                Put::Conflict
+            }
+            Ok(Err(kube::Error::Api(status)))
+                if status.is_not_found() || status.message.contains("being terminated") =>
+            {
+                Put::Gone
+            }
+            Ok(Err(error)) => Put::Failed(format!("cannot write ConfigMap {name}: {error}")),
+            Err(_) => Put::Failed("the API server did not answer in time".to_owned()),
+        }
+    }
+
+    /// Writes bytes that never change, under a name that follows from them.
+    async fn put_part(&self, test: &TestRef, bytes: &[u8]) -> Result<String, SaveError> {
+        let name = format!("{}-report-{}", test.name, digest(test, bytes));
+        if self.is_known(test, &name) {
+            return Ok(name);
+        }
+        let mut config_map = config_map(test, &name);
+        config_map.immutable = Some(true);
+        config_map.binary_data = Some([(PART.to_owned(), ByteString(bytes.to_vec()))].into());
+        match self.put(test, &config_map, None).await {
+            // there already: the name says what is in it
+            Put::Stored(_) | Put::Conflict => {
+                self.know(test, &name);
+                Ok(name)
+            }
+            Put::Gone => Err(SaveError::Gone),
+            Put::Failed(why) => Err(SaveError::Unavailable(why)),
+        }
+    }
+
+    async fn get_part(&self, test: &TestRef, name: &str) -> Result<Vec<u8>, Unavailable> {
+        let part = self.get(test, name).await?;
+        let bytes = part.and_then(|part| part.binary_data?.remove(PART));
+        bytes
+            .map(|bytes| bytes.0)
+            .ok_or_else(|| Unavailable(format!("ConfigMap {name}, a part of the report, is gone or empty")))
+    }
+
+    /// Stores a snapshot, with the report of a load test that is over. Returns its version and the names of all its
+    /// ConfigMaps.
+    ///
+    /// # Errors
+    /// It is not stored, or that is not known.
+    pub async fn store(
+        &self,
+        test: &TestRef,
+        snapshot: &Snapshot,
+        report: Option<&Rendered>,
+        version: Option<&Version>,
+    ) -> Result<(Version, Vec<String>), SaveError> {
+        let mut parts = Parts::default();
+        for closed in &snapshot.closed {
+            parts.closed.push(self.put_part(test, closed).await?);
+        }
+        let name = report_name(&test.name);
+        let mut config_map = config_map(test, &name);
+        let taken = report.map_or(0, |report| report.json.len() + report.text.len());
+        if snapshot.head.len() + taken <= MOST {
+            let head = ByteString(snapshot.head.clone());
+            config_map.binary_data = Some([(SNAPSHOT.to_owned(), head)].into());
+        } else {
+            for chunk in snapshot.head.chunks(MOST) {
+                parts.head.push(self.put_part(test, chunk).await?);
+            }
+        }
+        let names: Vec<String> =
+            [name].into_iter().chain(parts.head.iter().cloned()).chain(parts.closed.iter().cloned()).collect();
+        let list = serde_json::to_string(&parts).map_err(|error| SaveError::Unavailable(error.to_string()))?;
+        let mut data = BTreeMap::from([(PARTS.to_owned(), list)]);
+        if let Some(Rendered { json, text }) = report {
+            data.insert(REPORT_JSON.to_owned(), json.clone());
+            data.insert(REPORT_TEXT.to_owned(), text.clone());
+        }
+        config_map.data = Some(data);
+        match self.put(test, &config_map, version.map(|version| version.0.as_str())).await {
+            Put::Stored(stored) => Ok((version_of(&stored), names)),
+            Put::Conflict => Err(SaveError::Conflict),
+            Put::Gone => Err(SaveError::Gone),
+            Put::Failed(why) => Err(SaveError::Unavailable(why)),
+        }
+    }
+}
+
+impl Store for ConfigMaps {
+    async fn load(&self, test: &TestRef) -> Result<Option<(Snapshot, Version)>, Unavailable> {
+        let Some(config_map) = self.get(test, &report_name(&test.name)).await? else { return Ok(None) };
+        let version = version_of(&config_map);
+        let list = config_map.data.as_ref().and_then(|data| data.get(PARTS)).map_or("{}", String::as_str);
+        let parts: Parts = serde_json::from_str(list)
+            .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {}: {error}", report_name(&test.name))))?;
+        let mut head = config_map.binary_data.and_then(|mut data| data.remove(SNAPSHOT)).unwrap_or_default().0;
+        for name in &parts.head {
+            head.extend(self.get_part(test, name).await?);
+        }
+        let mut closed = Vec::new();
+        for name in &parts.closed {
+            closed.push(Arc::from(self.get_part(test, name).await?));
+        }
+        Ok(Some((Snapshot { head, closed }, version)))
+    }
+
+    async fn save(
+        &self,
+        test: &TestRef,
+        snapshot: &Snapshot,
+        version: Option<&Version>,
+    ) -> Result<Version, SaveError> {
+        self.store(test, snapshot, None, version).await.map(|(version, _)| version)
+    }
+}
+
+fn is_of(test: &TestRef, config_map: &ConfigMap) -> bool {
+    config_map.metadata.owner_references.iter().flatten().any(|owner| owner.uid == test.uid)
+}
+
+fn version_of(config_map: &ConfigMap) -> Version {
+    Version(config_map.metadata.resource_version.clone().unwrap_or_default())
+}
+
+/// An empty ConfigMap that goes with the LoadTest.
+fn config_map(test: &TestRef, name: &str) -> ConfigMap {
+    let owner = OwnerReference {
+        api_version: LoadTest::api_version(&()).into_owned(),
+        kind: LoadTest::kind(&()).into_owned(),
+        name: test.name.clone(),
+        uid: test.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    };
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(test.namespace.clone()),
+            labels: Some(labels::labels(&test.name, labels::REPORT)),
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    }
+}
+
+/// Half of SHA-256 over the load test and the bytes, in hexadecimal: no two parts have the same.
+fn digest(test: &TestRef, bytes: &[u8]) -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(test.uid.as_bytes());
+    context.update(bytes);
+    context.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
