@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::sketch::Sketch;
+use crate::sum::Sum;
 use crate::wire::{Batch, Refused, ValueError};
 
 /// Artillery's own period, in milliseconds.
@@ -11,6 +12,8 @@ pub const PERIOD: u64 = 10_000;
 pub const MAX_STEPS: usize = 120;
 /// A load test has no more names of each kind; further ones are refused.
 pub const MAX_NAMES: usize = 5_000;
+/// A load test's distributions have no more bins together, 8 MiB; what would need more is refused.
+pub const MAX_TOTAL_BINS: usize = 1 << 20;
 
 /// What was measured, in some time by some workers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +21,7 @@ pub struct Measured {
     /// Totals by name.
     pub counters: BTreeMap<String, u64>,
     /// Events per second by name, summed over workers and periods; Artillery's mean is this by the number of periods.
-    pub rates: BTreeMap<String, f64>,
+    pub rates: BTreeMap<String, Sum>,
     /// Distributions by name.
     pub histograms: BTreeMap<String, Sketch>,
 }
@@ -54,15 +57,19 @@ impl Aggregate {
         for Refused { name, why } in &batch.refused {
             self.refuse(name, why);
         }
-        let Batch { counters, rates, histograms, .. } = batch;
+        if !batch.has_measurements() {
+            return;
+        }
+        let rates = batch.rates.iter().map(|(name, rate)| (name.clone(), Sum::from_iter([*rate]))).collect();
+        let Batch { counters, histograms, .. } = batch;
         let mut refused = Vec::new();
-        self.total.add(counters, rates, histograms, &mut refused);
+        self.total.add(counters, &rates, histograms, &mut refused);
         for (name, why) in refused {
             self.refuse(&name, &why);
         }
         // what the total refuses, the steps refuse too, or take: they are a picture, the total is the truth
         let step = self.time_line.entry(batch.period - batch.period % self.step).or_default();
-        step.add(counters, rates, histograms, &mut Vec::new());
+        step.add(counters, &rates, histograms, &mut Vec::new());
         self.thin();
     }
 
@@ -117,7 +124,7 @@ impl Measured {
     fn add(
         &mut self,
         counters: &BTreeMap<String, u64>,
-        rates: &BTreeMap<String, f64>,
+        rates: &BTreeMap<String, Sum>,
         histograms: &BTreeMap<String, Sketch>,
         refused: &mut Vec<(String, ValueError)>,
     ) {
@@ -129,7 +136,7 @@ impl Measured {
         }
         for (name, value) in rates {
             merge(&mut self.rates, name, value, refused, |sum, value| {
-                *sum += value;
+                sum.merge(value);
                 Ok(())
             });
         }
@@ -177,7 +184,7 @@ mod tests {
             counters: [("http.requests".to_owned(), requests)].into(),
             rates: [("http.request_rate".to_owned(), 2.0)].into(),
             histograms: [("http.response_time".to_owned(), sketch)].into(),
-            refused: Vec::new(),
+            ..Batch::default()
         }
     }
 

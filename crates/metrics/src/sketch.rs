@@ -12,8 +12,10 @@ pub const RELATIVE_ACCURACY: f64 = 0.01;
 pub const GAMMA: f64 = 1.0 + 2.0 * RELATIVE_ACCURACY / (1.0 - RELATIVE_ACCURACY);
 /// A sketch's bins span no more than this, from the smallest to the largest of a sign: values of 35 orders of magnitude.
 pub const MAX_BINS: usize = 4096;
-/// No smaller value has a bin of its own; it counts as zero (JavaScript's smallest normal number).
-const SMALLEST: f64 = f64::MIN_POSITIVE * GAMMA;
+/// No smaller value has a bin of its own; it counts as zero (2^-1023 in sketches-js).
+const SMALLEST: f64 = f64::MIN_POSITIVE / 2.0 * GAMMA;
+/// Keys of bins, from that of the smallest value to that of `MAX_MAGNITUDE`.
+const KEYS: std::ops::RangeInclusive<i64> = -36_000..=23_100;
 
 /// A distribution.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,9 @@ pub enum SketchError {
     /// More values than can be counted.
     #[error("it counts more than 2^64 values")]
     TooMany,
+    /// A bin that no value falls into.
+    #[error("it has a bin {0}: {start} to {end} are expected", start = KEYS.start(), end = KEYS.end())]
+    Key(i64),
 }
 
 impl Default for Sketch {
@@ -52,19 +57,19 @@ impl Default for Sketch {
 
 impl Sketch {
     /// A sketch of its parts, which must belong together: `wire` checks what comes from elsewhere.
-    pub(crate) fn of(positive: Bins, negative: Bins, zeros: u64, min: f64, max: f64, sum: f64) -> Self {
-        Self { positive, negative, zeros, min, max, sum: [sum].into_iter().collect() }
+    pub(crate) fn of(positive: Bins, negative: Bins, zeros: u64, min: f64, max: f64, sum: Sum) -> Self {
+        Self { positive, negative, zeros, min, max, sum }
     }
 
     /// Takes in a finite value.
     ///
     /// # Errors
-    /// The bins would span too much; then nothing has changed.
+    /// It is too far from 0, or the bins would span too much; then nothing has changed.
     pub fn accept(&mut self, value: f64) -> Result<(), SketchError> {
         if value > SMALLEST {
-            self.positive.add(&Bins::one(key(value)))?;
+            self.positive.add(&Bins::new(key(value), &[1])?)?;
         } else if value < -SMALLEST {
-            self.negative.add(&Bins::one(key(-value)))?;
+            self.negative.add(&Bins::new(key(-value), &[1])?)?;
         } else {
             self.zeros += 1;
         }
@@ -88,6 +93,16 @@ impl Sketch {
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         Ok(())
+    }
+
+    /// The bins of what is above zero, and of what is below (by its absolute value).
+    pub(crate) fn bins(&self) -> [&Bins; 2] {
+        [&self.positive, &self.negative]
+    }
+
+    /// How many values are zero, or too near to it for a bin.
+    pub(crate) fn zeros(&self) -> u64 {
+        self.zeros
     }
 
     /// How many values there are.
@@ -158,7 +173,10 @@ impl Bins {
             count: count.ok_or(SketchError::TooMany)?,
         };
         bins.fits(&Self::default())?;
-        Ok(bins)
+        match [bins.first, bins.end() - 1].into_iter().find(|key| !KEYS.contains(key)) {
+            Some(key) => Err(SketchError::Key(key)),
+            None => Ok(bins),
+        }
     }
 
     /// How many values they count.
@@ -166,8 +184,14 @@ impl Bins {
         self.count
     }
 
-    fn one(key: i64) -> Self {
-        Self { first: key, bins: vec![1], count: 1 }
+    /// The key of the first bin; 0 where there is none.
+    pub(crate) fn first(&self) -> i64 {
+        self.first
+    }
+
+    /// What the bins count, from the first on.
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.bins
     }
 
     fn end(&self) -> i64 {

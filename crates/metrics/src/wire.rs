@@ -1,13 +1,21 @@
 //! What a worker sends of one period, as bytes (protobuf): decoded within bounds that are named here, and checked.
 //!
-//! The message is ours: counters, rates, and distributions as counts of bins, a tenth of what Artillery
+//! The message is that of `docs/protocol.md`: counters, rates, and distributions as counts of bins, a tenth of what Artillery
 //! serialises itself. A distribution may also come in Artillery's own form (its DDSketch protobuf), which is read as well.
 
-use std::collections::{BTreeMap, HashMap};
+mod artillery;
+mod messages;
+mod refusal;
+
+use std::collections::BTreeMap;
 
 use prost::Message;
 
-use crate::sketch::{Bins, GAMMA, MAX_BINS, Sketch, SketchError};
+pub use self::artillery::from_artillery;
+use self::messages::{BatchMessage, HealthMessage, HistogramMessage, NumberMessage, PhaseMessage};
+pub use self::refusal::{BatchError, Refused, ValueError};
+use crate::aggregate::PERIOD;
+use crate::sketch::{Bins, MAX_BINS, Sketch, SketchError};
 
 /// No batch is larger, in bytes.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
@@ -17,15 +25,25 @@ pub const MAX_NAMES: usize = 2_000;
 pub const MAX_NAME_BYTES: usize = 3 * 1024;
 /// Numbers beyond are no longer whole in JavaScript.
 pub const MAX_COUNT: u64 = 1 << 53;
-/// How far another ratio of bins may be off: JavaScript's detour over the accuracy costs some last digits.
-const GAMMA_TOLERANCE: f64 = 1e-9;
+/// No measured value is further from 0, so that no sum of any number of them overflows.
+pub const MAX_MAGNITUDE: f64 = 1e200;
+/// Bins in a message may have empty ones around them.
+pub const MAX_WIRE_BINS: usize = 4 * MAX_BINS;
+/// No batch, and no script, has more phases.
+pub const MAX_PHASES: usize = 1_000;
+/// A reason why measurements are lost is cut to so many characters.
+pub const MAX_LOST_CHARACTERS: usize = 500;
+/// A worker's clock may be ahead of the collector's, in milliseconds: one day, for nodes whose time nobody keeps.
+pub const AHEAD: u64 = 24 * 60 * 60 * 1000;
+/// A period may lie so far back, in milliseconds: 30 days, longer than any load test or outage.
+pub const BEHIND: u64 = 30 * AHEAD;
 
 /// What one worker measured in one period.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Which batch of this worker, from 1 on.
     pub sequence: u64,
-    /// When the period began, in milliseconds of the Unix time: a multiple of 10,000.
+    /// When the period began, in milliseconds of the Unix time: a multiple of 10,000. It may be 0 where nothing was measured.
     pub period: u64,
     /// Totals by name.
     pub counters: BTreeMap<String, u64>,
@@ -33,195 +51,169 @@ pub struct Batch {
     pub rates: BTreeMap<String, f64>,
     /// Distributions by name.
     pub histograms: BTreeMap<String, Sketch>,
+    /// When the first and the last counter of the period changed, if the worker tells.
+    pub counters_at: Option<Span>,
+    /// When the first and the last value came into a histogram, if the worker tells.
+    pub histograms_at: Option<Span>,
+    /// How the worker was, if it tells.
+    pub health: Option<Health>,
+    /// The phases that began or ended since the last batch.
+    pub phases: Vec<PhaseTimes>,
+    /// Why the measurements of this period are missing; what was refused once is sent again as nothing but this.
+    pub lost: Option<String>,
     /// What was left out, and why: it is part of the truth about the rest.
     pub refused: Vec<Refused>,
 }
 
-/// One name of a batch that could not be taken in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
-    /// The metric's name, shortened.
-    pub name: String,
-    /// Why.
-    pub why: ValueError,
+/// The first and the last of some moments, in milliseconds of the Unix time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first.
+    pub first: u64,
+    /// The last; not before the first.
+    pub last: u64,
 }
 
-/// Why a batch is refused as a whole.
-#[derive(thiserror::Error, Clone, Debug, PartialEq)]
-pub enum BatchError {
-    /// It is too large.
-    #[error("it has {0} bytes, more than {MAX_BATCH_BYTES}")]
-    TooLarge(usize),
-    /// It is no message.
-    #[error("it is no batch: {0}")]
-    Malformed(String),
-    /// It has too many names.
-    #[error("it has {0} names of one kind, more than {MAX_NAMES}")]
-    TooManyNames(usize),
-    /// It has no number.
-    #[error("its sequence number is 0: the first batch is 1")]
-    NoSequence,
+impl Span {
+    /// Of two spans, that which holds both.
+    pub fn hull(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
 }
 
-/// Why one value is refused.
-#[derive(thiserror::Error, Clone, Debug, PartialEq)]
-pub enum ValueError {
-    /// The name is too long, or empty.
-    #[error("its name has {0} bytes: 1 to {MAX_NAME_BYTES} are expected")]
-    Name(usize),
-    /// Not a count.
-    #[error("{0} is no count: a whole number from 0 to 2^53 is expected")]
-    Count(f64),
-    /// Not a number.
-    #[error("its {0} is {1}: a finite number is expected")]
-    NotFinite(&'static str, f64),
-    /// More than one value under one name.
-    #[error("its name comes twice")]
-    Twice,
-    /// The load test has too many names.
-    #[error("the load test has more than {} names of one kind", crate::aggregate::MAX_NAMES)]
-    OneTooMany,
-    /// Another kind of sketch.
-    #[error("its bins have the ratio {0}: {GAMMA} is expected")]
-    Gamma(f64),
-    /// Another kind of mapping.
-    #[error("its mapping has the interpolation {0} and the offset {1}: 0 and 0 are expected")]
-    Mapping(i32, f64),
-    /// Too many bins in the message.
-    #[error("it has {0} bins, more than {MAX_WIRE_BINS}")]
-    Bins(usize),
-    /// Its smallest value is larger than its largest.
-    #[error("its smallest value {0} is larger than its largest {1}")]
-    Range(f64, f64),
-    /// It is no sketch of ours.
-    #[error(transparent)]
-    Sketch(#[from] SketchError),
-    /// Artillery's bytes are no message.
-    #[error("it is no DDSketch: {0}")]
-    Malformed(String),
+/// How a worker was since its last batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Health {
+    /// The share of the time that the event loop of Artillery's thread was busy, 0 to 1.
+    pub event_loop_utilization: f64,
+    /// The scheduling periods of the cgroup since its start.
+    pub cpu_periods: u64,
+    /// Those of them in which it was throttled.
+    pub cpu_throttled_periods: u64,
+    /// How long it was throttled since its start, in microseconds.
+    pub cpu_throttled_microseconds: u64,
+    /// The memory of the cgroup, in bytes.
+    pub memory_bytes: u64,
+    /// The most that it may have, in bytes; `None` where there is no limit.
+    pub memory_limit_bytes: Option<u64>,
 }
 
-/// Bins in a message may have empty ones around them.
-pub const MAX_WIRE_BINS: usize = 4 * MAX_BINS;
-
-#[derive(Clone, PartialEq, Message)]
-struct BatchMessage {
-    #[prost(uint64, tag = "1")]
-    sequence: u64,
-    #[prost(uint64, tag = "2")]
-    period: u64,
-    #[prost(message, repeated, tag = "3")]
-    counters: Vec<NumberMessage>,
-    #[prost(message, repeated, tag = "4")]
-    rates: Vec<NumberMessage>,
-    #[prost(message, repeated, tag = "5")]
-    histograms: Vec<HistogramMessage>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NumberMessage {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(double, tag = "2")]
-    value: f64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct HistogramMessage {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(uint64, tag = "2")]
-    zeros: u64,
-    #[prost(double, tag = "3")]
-    min: f64,
-    #[prost(double, tag = "4")]
-    max: f64,
-    #[prost(double, tag = "5")]
-    sum: f64,
-    #[prost(sint32, tag = "6")]
-    positive_first: i32,
-    #[prost(uint64, repeated, tag = "7")]
-    positive: Vec<u64>,
-    #[prost(sint32, tag = "8")]
-    negative_first: i32,
-    #[prost(uint64, repeated, tag = "9")]
-    negative: Vec<u64>,
-    /// Artillery's own form, instead of 2 to 9.
-    #[prost(bytes = "vec", tag = "10")]
-    artillery: Vec<u8>,
-}
-
-/// `DDSketch` of sketches-js; field numbers and meanings as in its `ddsketch.proto`.
-#[derive(Clone, PartialEq, Message)]
-struct DdSketch {
-    #[prost(message, optional, tag = "1")]
-    mapping: Option<IndexMapping>,
-    #[prost(message, optional, tag = "2")]
-    positive: Option<Store>,
-    #[prost(message, optional, tag = "3")]
-    negative: Option<Store>,
-    #[prost(double, tag = "4")]
-    zeros: f64,
-    #[prost(double, tag = "5")]
-    min: f64,
-    #[prost(double, tag = "6")]
-    max: f64,
-    #[prost(double, tag = "7")]
-    sum: f64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct IndexMapping {
-    #[prost(double, tag = "1")]
-    gamma: f64,
-    #[prost(double, tag = "2")]
-    offset: f64,
-    #[prost(int32, tag = "3")]
-    interpolation: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Store {
-    #[prost(map = "sint32, double", tag = "1")]
-    sparse: HashMap<i32, f64>,
-    #[prost(double, repeated, tag = "2")]
-    contiguous: Vec<f64>,
-    #[prost(sint32, tag = "3")]
-    first: i32,
+/// When a phase of one worker began, and how long it took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PhaseTimes {
+    /// Which phase, as Artillery counts them, from 0.
+    pub index: u32,
+    /// When it began, in milliseconds after the release, as this worker waited for it.
+    pub started_milliseconds: f64,
+    /// How long it took, in milliseconds, above 0; `None` while it is not over.
+    pub length_milliseconds: Option<f64>,
 }
 
 impl Batch {
-    /// Reads a batch.
+    /// Reads a batch. `now` is the collector's time, in milliseconds of the Unix time: a period must lie near it.
     ///
     /// # Errors
     /// It is refused as a whole. Single values that are no measurements are left out, and named in `refused`.
-    pub fn decode(bytes: &[u8]) -> Result<Self, BatchError> {
+    pub fn decode(bytes: &[u8], now: u64) -> Result<Self, BatchError> {
         if bytes.len() > MAX_BATCH_BYTES {
             return Err(BatchError::TooLarge(bytes.len()));
         }
-        let message =
-            BatchMessage::decode(bytes).map_err(|error| BatchError::Malformed(error.to_string()))?;
-        let BatchMessage { sequence, period, counters, rates, histograms } = message;
-        let most = counters.len().max(rates.len()).max(histograms.len());
-        if most > MAX_NAMES {
-            return Err(BatchError::TooManyNames(most));
-        }
+        let message = BatchMessage::read(bytes)?;
+        let BatchMessage { sequence, period, counters, rates, histograms, health, phases, lost, .. } =
+            message;
         if sequence == 0 {
             return Err(BatchError::NoSequence);
         }
-        let mut batch = Self { sequence, period, ..Self::default() };
+        let counters_at = [message.first_counter_at, message.last_counter_at];
+        let histograms_at = [message.first_histogram_at, message.last_histogram_at];
+        let mut batch = Self { sequence, ..Self::default() };
+        let has_measurements = !(counters.is_empty() && rates.is_empty() && histograms.is_empty());
+        match (period_near(period, now), has_measurements) {
+            (Ok(()), _) => batch.period = period,
+            (Err(error), true) => return Err(error),
+            // it may say that a period was refused for its very time
+            (Err(_), false) => {}
+        }
+        let refused = &mut batch.refused;
         for NumberMessage { name, value } in counters {
-            take(&mut batch.counters, &mut batch.refused, name, || count(value));
+            take(&mut batch.counters, refused, name, || count(value));
         }
         for NumberMessage { name, value } in rates {
-            take(&mut batch.rates, &mut batch.refused, name, || finite("rate", value));
+            take(&mut batch.rates, refused, name, || summable("rate", value));
         }
         for mut histogram in histograms {
             let name = std::mem::take(&mut histogram.name);
-            take(&mut batch.histograms, &mut batch.refused, name, || histogram.sketch());
+            take(&mut batch.histograms, refused, name, || histogram.sketch());
         }
+        let mut keep = |name: &str, why| refused.push(Refused { name: name.to_owned(), why });
+        if has_measurements {
+            match span(counters_at, period) {
+                Ok(span) => batch.counters_at = span,
+                Err(why) => keep("(times of counters)", why),
+            }
+            match span(histograms_at, period) {
+                Ok(span) => batch.histograms_at = span,
+                Err(why) => keep("(times of histograms)", why),
+            }
+        }
+        match health.map(HealthMessage::health).transpose() {
+            Ok(health) => batch.health = health,
+            Err(why) => keep("(health)", why),
+        }
+        for phase in phases {
+            match phase.times() {
+                Ok(times) => batch.phases.push(times),
+                Err(why) => keep("(phase)", why),
+            }
+        }
+        batch.lost = (!lost.is_empty()).then(|| lost.chars().take(MAX_LOST_CHARACTERS).collect());
         Ok(batch)
     }
+
+    /// Writes a batch, such that [`Batch::decode`] reads the same one. What was refused is not written.
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { sequence, period, counters, rates, histograms, health, phases, lost, .. } = self;
+        let number = |name: &String, value| NumberMessage { name: name.clone(), value };
+        let [first_counter_at, last_counter_at] = self.counters_at.map_or([0; 2], |at| [at.first, at.last]);
+        let [first_histogram_at, last_histogram_at] =
+            self.histograms_at.map_or([0; 2], |at| [at.first, at.last]);
+        #[allow(clippy::cast_precision_loss, reason = "counts are at most 2^53")]
+        let counters = counters.iter().map(|(name, count)| number(name, *count as f64)).collect();
+        let message = BatchMessage {
+            sequence: *sequence,
+            period: *period,
+            counters,
+            rates: rates.iter().map(|(name, rate)| number(name, *rate)).collect(),
+            histograms: histograms.iter().map(|(name, sketch)| HistogramMessage::of(name, sketch)).collect(),
+            health: health.map(HealthMessage::of),
+            phases: phases.iter().map(PhaseMessage::of).collect(),
+            lost: lost.clone().unwrap_or_default(),
+            first_counter_at,
+            last_counter_at,
+            first_histogram_at,
+            last_histogram_at,
+        };
+        message.encode_to_vec()
+    }
+
+    /// Whether it has any measurement.
+    pub fn has_measurements(&self) -> bool {
+        !(self.counters.is_empty() && self.rates.is_empty() && self.histograms.is_empty())
+    }
+}
+
+/// Whether a period begins at that time, and lies near enough to `now`.
+fn period_near(period: u64, now: u64) -> Result<(), BatchError> {
+    if !period.is_multiple_of(PERIOD) {
+        return Err(BatchError::NoPeriod(period));
+    }
+    if period.saturating_sub(now) > AHEAD {
+        return Err(BatchError::FromTheFuture(period - now));
+    }
+    if now.saturating_sub(period) > BEHIND {
+        return Err(BatchError::TooOld(now - period));
+    }
+    Ok(())
 }
 
 fn take<T>(
@@ -246,6 +238,24 @@ fn take<T>(
 }
 
 impl HistogramMessage {
+    fn of(name: &str, sketch: &Sketch) -> Self {
+        let [positive, negative] = sketch.bins();
+        // keys are within i32: so they are read, and so a sketch of finite numbers has them
+        let first = |bins: &Bins| i32::try_from(bins.first()).unwrap_or_default();
+        Self {
+            name: name.to_owned(),
+            zeros: sketch.zeros(),
+            min: sketch.min().unwrap_or_default(),
+            max: sketch.max().unwrap_or_default(),
+            sum: sketch.sum(),
+            positive_first: first(positive),
+            positive: positive.counts().to_vec(),
+            negative_first: first(negative),
+            negative: negative.counts().to_vec(),
+            artillery: Vec::new(),
+        }
+    }
+
     fn sketch(&self) -> Result<Sketch, ValueError> {
         if !self.artillery.is_empty() {
             return from_artillery(&self.artillery);
@@ -262,43 +272,59 @@ impl HistogramMessage {
         };
         let positive = bins(self.positive_first, &self.positive)?;
         let negative = bins(self.negative_first, &self.negative)?;
-        checked(positive, negative, self.zeros, [self.min, self.max, self.sum])
+        let zeros = bins(0, &[self.zeros])?.count();
+        checked(positive, negative, zeros, [self.min, self.max, self.sum])
     }
 }
 
-/// Reads a sketch in Artillery's own form, as `DDSketch.toProto()` gives it.
-///
-/// # Errors
-/// It is not one, or one of another kind.
-pub fn from_artillery(bytes: &[u8]) -> Result<Sketch, ValueError> {
-    let sketch = DdSketch::decode(bytes).map_err(|error| ValueError::Malformed(error.to_string()))?;
-    let mapping = sketch.mapping.unwrap_or_default();
-    if (mapping.gamma - GAMMA).abs().partial_cmp(&GAMMA_TOLERANCE) != Some(std::cmp::Ordering::Less) {
-        return Err(ValueError::Gamma(mapping.gamma));
-    }
-    if mapping.interpolation != 0 || mapping.offset != 0.0 {
-        return Err(ValueError::Mapping(mapping.interpolation, mapping.offset));
-    }
-    let positive = sketch.positive.unwrap_or_default().bins()?;
-    let negative = sketch.negative.unwrap_or_default().bins()?;
-    checked(positive, negative, count(sketch.zeros)?, [sketch.min, sketch.max, sketch.sum])
-}
-
-impl Store {
-    fn bins(self) -> Result<Bins, ValueError> {
-        let Self { sparse, contiguous, first } = self;
-        if contiguous.len() > MAX_WIRE_BINS || sparse.len() > MAX_WIRE_BINS {
-            return Err(ValueError::Bins(contiguous.len().max(sparse.len())));
+impl HealthMessage {
+    fn of(health: Health) -> Self {
+        Self {
+            event_loop_utilization: health.event_loop_utilization,
+            cpu_periods: health.cpu_periods,
+            cpu_throttled_periods: health.cpu_throttled_periods,
+            cpu_throttled_microseconds: health.cpu_throttled_microseconds,
+            memory_bytes: health.memory_bytes,
+            memory_limit_bytes: health.memory_limit_bytes.unwrap_or_default(),
         }
-        let counts: Vec<u64> = contiguous.into_iter().map(count).collect::<Result<_, _>>()?;
-        let mut bins = Bins::new(i64::from(first), &counts)?;
-        for (key, value) in sparse {
-            bins.add(&Bins::new(i64::from(key), &[count(value)?])?)?;
-        }
-        Ok(bins)
+    }
+
+    fn health(self) -> Result<Health, ValueError> {
+        let utilization = not_negative("event loop utilization", self.event_loop_utilization)?;
+        Ok(Health {
+            event_loop_utilization: utilization.min(1.0), // its two clocks may disagree by a little
+            cpu_periods: self.cpu_periods,
+            cpu_throttled_periods: self.cpu_throttled_periods,
+            cpu_throttled_microseconds: self.cpu_throttled_microseconds,
+            memory_bytes: self.memory_bytes,
+            memory_limit_bytes: (self.memory_limit_bytes > 0).then_some(self.memory_limit_bytes),
+        })
     }
 }
 
+impl PhaseMessage {
+    fn of(times: &PhaseTimes) -> Self {
+        Self {
+            index: times.index,
+            started_milliseconds: times.started_milliseconds,
+            length_milliseconds: times.length_milliseconds.unwrap_or_default(),
+        }
+    }
+
+    fn times(self) -> Result<PhaseTimes, ValueError> {
+        if self.index as usize >= MAX_PHASES {
+            return Err(ValueError::Phase(self.index));
+        }
+        let length = not_negative("length", self.length_milliseconds)?;
+        Ok(PhaseTimes {
+            index: self.index,
+            started_milliseconds: summable("start", self.started_milliseconds)?,
+            length_milliseconds: (length > 0.0).then_some(length),
+        })
+    }
+}
+
+/// The parts of a sketch, if they are one.
 fn checked(
     positive: Bins,
     negative: Bins,
@@ -312,15 +338,31 @@ fn checked(
         Some(_) => {}
     }
     let (min, max, sum) =
-        (finite("smallest value", min)?, finite("largest value", max)?, finite("sum", sum)?);
+        (summable("smallest value", min)?, summable("largest value", max)?, summable("sum", sum)?);
     if min > max {
         return Err(ValueError::Range(min, max));
     }
-    Ok(Sketch::of(positive, negative, zeros, min, max, sum))
+    Ok(Sketch::of(positive, negative, zeros, min, max, [sum].into_iter().collect()))
 }
 
-fn finite(what: &'static str, value: f64) -> Result<f64, ValueError> {
-    if value.is_finite() { Ok(value) } else { Err(ValueError::NotFinite(what, value)) }
+/// The first and the last time within a period; `None` where they are 0: not told.
+fn span([first, last]: [u64; 2], period: u64) -> Result<Option<Span>, ValueError> {
+    let within = period..period.saturating_add(PERIOD);
+    match (first, last) {
+        (0, 0) => Ok(None),
+        _ if first <= last && within.contains(&first) && within.contains(&last) => {
+            Ok(Some(Span { first, last }))
+        }
+        _ => Err(ValueError::Span(first, last, period)),
+    }
+}
+
+fn summable(what: &'static str, value: f64) -> Result<f64, ValueError> {
+    if value.abs() <= MAX_MAGNITUDE { Ok(value) } else { Err(ValueError::Number(what, value)) }
+}
+
+fn not_negative(what: &'static str, value: f64) -> Result<f64, ValueError> {
+    if value < 0.0 { Err(ValueError::Negative(what, value)) } else { summable(what, value) }
 }
 
 #[allow(
