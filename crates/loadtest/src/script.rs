@@ -1,5 +1,7 @@
 //! The test script as far as we read it: that it is YAML, and what it wants checked. Artillery resolves the rest, and tells.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
@@ -12,7 +14,8 @@ pub const MAX_DEPTH: usize = 100;
 /// What is read of a script.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
-    /// What is at `config.plugins.ensure`, else at `config.ensure`, as it is written: the environment may say otherwise.
+    /// What Artillery's ensure plugin would check, as it is written: the environment may say otherwise. It is not loaded where
+    /// `config.plugins` does not name it, and prefers `config.ensure` to its own settings.
     pub ensure: Option<Value>,
 }
 
@@ -27,13 +30,7 @@ struct Config {
     #[serde(default)]
     ensure: Option<Value>,
     #[serde(default)]
-    plugins: Option<Plugins>,
-}
-
-#[derive(Deserialize, Default)]
-struct Plugins {
-    #[serde(default)]
-    ensure: Option<Value>,
+    plugins: Option<BTreeMap<String, Value>>,
 }
 
 /// Reads a script.
@@ -54,7 +51,8 @@ pub fn read(text: &str) -> Result<Script, String> {
     let root: Option<Root> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
     let config = root.and_then(|root| root.config).unwrap_or_default();
-    Ok(Script { ensure: config.plugins.and_then(|plugins| plugins.ensure).or(config.ensure) })
+    let plugin = config.plugins.and_then(|mut plugins| plugins.remove("ensure"));
+    Ok(Script { ensure: plugin.map(|settings| config.ensure.unwrap_or(settings)) })
 }
 
 #[cfg(test)]
@@ -64,12 +62,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plugins_ensure_comes_before_the_short_form() {
-        let short = "config:\n  target: http://t\n  ensure: {p95: 200}\nscenarios: []";
-        assert_eq!(read(short).expect("a script").ensure, Some(json!({ "p95": 200 })));
-        let both = "config:\n  ensure: {p95: 200}\n  plugins:\n    ensure: {maxErrorRate: 1}\n    expect: {}";
-        assert_eq!(read(both).expect("a script").ensure, Some(json!({ "maxErrorRate": 1 })));
-        assert_eq!(read("scenarios: []").expect("a script").ensure, None);
+    fn what_is_checked_is_what_artillerys_plugin_would_check() {
+        let ensure =
+            |config: &str| read(&format!("config:\n  target: http://t\n{config}")).expect("a script").ensure;
+        assert_eq!(ensure("  ensure: {p95: 200}"), None, "the plugin is not loaded");
+        assert_eq!(ensure("  ensure: {p95: 200}\n  plugins: {ensure: {}}"), Some(json!({ "p95": 200 })));
+        assert_eq!(
+            ensure("  ensure: {p95: 1}\n  plugins:\n    ensure:\n    expect: {}"),
+            Some(json!({ "p95": 1 }))
+        );
+        assert_eq!(ensure("  plugins: {ensure: {maxErrorRate: 1}}"), Some(json!({ "maxErrorRate": 1 })));
+        assert_eq!(ensure("  plugins: {expect: {}}"), None);
     }
 
     #[test]

@@ -1,0 +1,188 @@
+// The conversation with the collector, in a thread of its own: it goes on while the launcher blocks, and when that exits.
+'use strict';
+
+const { workerData } = require('node:worker_threads');
+const { pause, understand } = require('./answers.js');
+const { client } = require('./http.js');
+const { Queue } = require('./queue.js');
+const { ENDED, JOINED, START, TURNED_AWAY, now, release, set } = require('./shared.js');
+
+const REQUEST = 10_000; // milliseconds for one
+const SILENCE = 10_000; // after which the collector is asked whether to stop, where there is no batch
+const POLL = 250; // while the last batches are being stored
+const UNTAKEN = 5_000; // after a batch that was ignored though its number was right
+
+const { settings, process: id, join, port, shared } = workerData;
+const post = client(settings, id);
+const queue = new Queue();
+const ending = { counters: undefined, exitCode: undefined, wanted: 0, answered: 0 };
+let isStartWanted = false;
+let isClaimed = false; // whether the collector knows this process, as far as is known here
+let isOver = false; // no more is sent
+let failures = 0;
+let lastWord = now(); // when the collector was last asked
+let wakeUp = () => {};
+
+port.on('message', ({ tell, ...told }) => {
+  if (tell === 'start') isStartWanted = true;
+  else if (tell === 'batch') queue.push(told);
+  else if (tell === 'counters') ending.counters = told.counters;
+  else if (tell === 'finish') ending.wanted += 1;
+  else if (tell === 'exit') [ending.exitCode, ending.wanted] = [told.code, ending.wanted + 1];
+  wakeUp(tell);
+});
+
+/** Resolves after so many milliseconds, or when the launcher says something for which it may end early. */
+function sleep(milliseconds, mayEnd = () => false) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      wakeUp = () => {};
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    wakeUp = (tell) => mayEnd(tell) && end();
+  });
+}
+
+/** Asks once; joins before, where the collector has forgotten this process. */
+async function ask(kind, body = JSON.stringify({}), milliseconds = REQUEST) {
+  if (!isClaimed && kind !== 'join') {
+    const joined = await ask('join', join);
+    if (joined.is !== 'joined') return joined;
+  }
+  lastWord = now();
+  const answer = understand(kind, await post(`/v1/${kind}`, body, Math.min(milliseconds, REQUEST)));
+  if (answer.is === 'joined') isClaimed = true;
+  if (answer.is === 'unknown') {
+    isClaimed = false;
+    return { is: 'later', why: 'the collector has forgotten this process', milliseconds: 0 };
+  }
+  if (answer.is !== 'later') failures = 0;
+  return answer;
+}
+
+/** Waits before the next try; an exit cuts that short, but not what the collector asked for. */
+async function retryLater({ milliseconds }) {
+  failures += 1;
+  if (milliseconds > 0) await sleep(Math.max(milliseconds, pause(failures, Math.random())));
+  else await sleep(pause(failures, Math.random()), (tell) => tell === 'exit');
+}
+
+/** Returns the answer to the join that counts, or why there is none. */
+async function joined() {
+  const until = now() + settings.join;
+  for (;;) {
+    const answer = await ask('join', join, until - now());
+    if (answer.is !== 'later') return answer;
+    if (now() + pause(failures + 1, 0) >= until) {
+      return { is: 'rejected', why: `no answer from ${settings.collector} in ${settings.join / 1000} s: ${answer.why}` };
+    }
+    await retryLater(answer);
+  }
+}
+
+/** Waits for the release, from the moment on at which Artillery's thread is ready. */
+async function started() {
+  while (!isStartWanted && ending.wanted === 0) await sleep(SILENCE, () => true);
+  let heard = now();
+  while (ending.wanted === 0) {
+    const answer = await ask('start');
+    const answered = now();
+    if (answer.is === 'go') return release(shared, (lastWord + answered) / 2 + answer.inMilliseconds);
+    if (answer.is === 'wait') {
+      heard = answered;
+      await sleep(Math.max(answer.milliseconds, 10), (tell) => tell === 'exit' || tell === 'finish');
+    } else if (answer.is === 'later') {
+      if (answered - heard > settings.start) return release(shared, answered);
+      await retryLater(answer);
+    } else if (answer.is === 'refused') {
+      turnedAway(answer);
+      return set(shared.cells, START, TURNED_AWAY);
+    } else {
+      giveUp(answer.why);
+      return undefined;
+    }
+  }
+  return undefined;
+}
+
+/** Sends batches and the finish until all is stored that there will be. */
+async function deliver() {
+  while (!isOver) {
+    const next = queue.next();
+    if (next) {
+      const answer = await ask('batches', next.bytes);
+      if (answer.is === 'rejected' && !next.isLost) queue.lose(next.sequence, answer.why);
+      else await heed(answer, next.sequence);
+    } else if (ending.answered < ending.wanted) {
+      const { wanted, counters, exitCode } = ending;
+      const answer = await ask('finish', JSON.stringify({ batches: queue.count, exitCode, counters }));
+      if (answer.is === 'taken') ending.answered = wanted;
+      if (answer.is === 'rejected' && counters !== undefined) ending.counters = undefined;
+      else await heed(answer, 0);
+    } else if (ending.wanted > 0 && !queue.isDurable) {
+      await sleep(POLL, (tell) => tell === 'exit');
+      if (ending.answered === ending.wanted) await heed(await ask('batches', Buffer.alloc(0)), 0);
+    } else {
+      if (ending.wanted > 0) delivered();
+      await sleep(Math.max(lastWord + SILENCE - now(), 0), () => true);
+      const isQuiet = now() - lastWord >= SILENCE && queue.next() === undefined && ending.wanted === 0;
+      if (isQuiet) await heed(await ask('batches', Buffer.alloc(0)), 0);
+    }
+  }
+}
+
+/** Does what an answer to a batch or a finish asks for. `sequence`: the batch that was sent, if any. */
+async function heed(answer, sequence) {
+  if (answer.is === 'taken') {
+    const before = queue.received;
+    queue.acknowledge(answer);
+    if (answer.stop) port.postMessage({ tell: 'stop' });
+    // a collector that lost batches has lost the finish too
+    if (queue.received < before) ending.answered = 0;
+    // and one that does not take what it asked for must not be asked at once again
+    if (queue.received === sequence - 1) await retryLater({ milliseconds: UNTAKEN });
+  } else if (answer.is === 'later') {
+    await retryLater(answer);
+  } else if (answer.is === 'refused') {
+    turnedAway(answer);
+  } else {
+    giveUp(answer.why);
+  }
+}
+
+function turnedAway({ reason, message }) {
+  isOver = true;
+  port.postMessage({ tell: 'turned away', why: `${reason}: ${message}` });
+}
+
+/** Goes on unreported. */
+function giveUp(why) {
+  isOver = true;
+  port.postMessage({ tell: 'unreported', why });
+  release(shared, now());
+}
+
+function delivered() {
+  port.postMessage({ tell: 'delivered' });
+  if (ending.exitCode !== undefined) set(shared.cells, ENDED);
+}
+
+// whatever ends this thread, nobody may wait for it any longer
+process.on('exit', () => {
+  release(shared, now());
+  set(shared.cells, JOINED);
+  set(shared.cells, ENDED);
+});
+
+(async () => {
+  const answer = await joined();
+  port.postMessage({ tell: 'join', answer });
+  set(shared.cells, JOINED);
+  if (answer.is !== 'joined') return port.close();
+  await started();
+  await deliver();
+  set(shared.cells, ENDED);
+  return undefined;
+})();

@@ -1,0 +1,65 @@
+// One request to the collector; used by the courier only.
+'use strict';
+
+const fs = require('node:fs');
+const http = require('node:http');
+const https = require('node:https');
+
+const LARGEST_ANSWER = 64 * 1024;
+
+/**
+ * @param settings as `settings.read` gives them
+ * @param process 32 hexadecimal digits: which start of which worker this is
+ * @returns `post(path, body, milliseconds)`: it resolves to `{status, body, retryAfter}`, or to `{error}` where there is no answer
+ *   within so many milliseconds; it never rejects
+ */
+function client(settings, process) {
+  const isSecure = settings.collector.startsWith('https:');
+  const agent = new (isSecure ? https : http).Agent({ keepAlive: true, maxSockets: 1 });
+  return async (path, body, milliseconds) => {
+    try {
+      const options = {
+        method: 'POST',
+        agent,
+        signal: AbortSignal.timeout(Math.max(1, Math.round(milliseconds))),
+        headers: {
+          Authorization: `Bearer ${settings.tokenFile ? fs.readFileSync(settings.tokenFile, 'utf8').trim() : settings.token}`,
+          'Loadtest-Process': process,
+          'Content-Type': typeof body === 'string' ? 'application/json' : 'application/x-protobuf',
+          'Content-Length': Buffer.byteLength(body),
+        },
+      };
+      if (isSecure) {
+        // stated, for NODE_TLS_REJECT_UNAUTHORIZED=0 may be set for the sake of the target
+        options.rejectUnauthorized = true;
+        if (settings.caFile) options.ca = fs.readFileSync(settings.caFile);
+      }
+      return await exchange((isSecure ? https : http).request(settings.collector + path, options), body);
+    } catch (error) {
+      return { error: error.name === 'AbortError' ? 'no answer in time' : error.message || error.code };
+    }
+  };
+}
+
+function exchange(request, body) {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      const chunks = [];
+      let size = 0;
+      response.on('error', reject);
+      response.on('data', (chunk) => {
+        size += chunk.length;
+        if (size > LARGEST_ANSWER) request.destroy(new Error(`an answer of more than ${LARGEST_ANSWER} bytes`));
+        else chunks.push(chunk);
+      });
+      response.on('end', () => {
+        const { statusCode: status, headers } = response;
+        resolve({ status, body: Buffer.concat(chunks).toString(), retryAfter: headers['retry-after'] });
+      });
+    });
+    request.end(body);
+  });
+}
+
+module.exports = { client };

@@ -1,0 +1,30 @@
+// Where Artillery enters the reporter: once in the launcher (the main thread), and once in each thread that makes load.
+'use strict';
+
+const { isMainThread } = require('node:worker_threads');
+
+/** An Artillery plugin (version 2). It never throws: what happens to the report must not happen to the test. */
+class Plugin {
+  /**
+   * @param script the load test as Artillery resolved it
+   * @param events Artillery's events: `stats`, `done`, `phaseStarted`, `phaseCompleted`
+   */
+  constructor(script, events) {
+    if (process.env.LOADTEST_COLLECTOR === undefined) return;
+    try {
+      if (isMainThread) {
+        const launcher = require('./launcher.js').begin(script, events);
+        if (!launcher) return;
+        this.cleanup = (done) => {
+          launcher.cleanup().then(() => done(null), done);
+        };
+      } else {
+        require('./thread.js').begin();
+      }
+    } catch (error) {
+      process.stderr.write(`loadtest: this run is not reported as it should: ${error.message}\n`);
+    }
+  }
+}
+
+module.exports = { Plugin, LEGACY_METRICS_FORMAT: false };

@@ -1,0 +1,267 @@
+// The reporter in Artillery's launcher, the main thread: joins before anything of the script runs, hands what Artillery measures
+// to the courier, and sees to it that all is delivered before the process ends, whatever ends it.
+'use strict';
+
+const crypto = require('node:crypto');
+const os = require('node:os');
+const path = require('node:path');
+const { BroadcastChannel, MessageChannel, Worker, receiveMessageOnPort, setEnvironmentData } = require('node:worker_threads');
+const { bodies, rest } = require('./batch.js');
+const { cgroup, utilization } = require('./health.js');
+const settings = require('./settings.js');
+const { ENDED, GO, JOINED, START, create, now, release, wait } = require('./shared.js');
+const { INHERITANCE } = require('./thread.js');
+const { version } = require('./package.json');
+
+const PERIOD = 10_000; // Artillery's, in milliseconds
+const MARGIN = 5_000; // of the grace period, for the rest of Artillery's end
+const FLUSH = 8_000; // for the thread's last periods to come by way of Artillery, which hands over one every 2 s
+const LAST_WORDS = 2_000; // for the exit code, where all time is used up
+const TURNED_AWAY_CODE = 77;
+const SIGNALS = { SIGTERM: 143, SIGINT: 130 };
+
+let hasSpoken = false;
+
+/** Says one line, the only one. */
+function say(line) {
+  if (hasSpoken) return;
+  hasSpoken = true;
+  process.stderr.write(`loadtest: ${line.replace(/\s+/g, ' ').slice(0, 500)}\n`);
+}
+
+/** Begins to report; `undefined` where this run is not reported. Ends the process where it is turned away. */
+function begin(script, events) {
+  oneThread();
+  try {
+    const launcher = new Launcher(settings.read(process.env), script);
+    const answer = launcher.join();
+    if (answer.is === 'joined') return launcher.attend(events);
+    launcher.isOver = true;
+    if (answer.is === 'refused') {
+      say(`turned away: ${answer.reason}: ${answer.message}`);
+      process.exit(TURNED_AWAY_CODE);
+    }
+    say(`this run is not reported: ${answer.why}`);
+  } catch (error) {
+    say(`this run is not reported: ${error.message}`);
+  }
+  return undefined;
+}
+
+/**
+ * Artillery makes as many threads as the machine has processors, less one; the node's processors, not the container's. A worker
+ * is one thread, so that its start can be held back and its numbers agree. (Up to 2.0.10 `WORKERS=1` does this.)
+ */
+function oneThread() {
+  const { cpus } = os;
+  os.cpus = () => cpus().slice(0, 2);
+}
+
+class Launcher {
+  constructor(settings, script) {
+    this.settings = settings;
+    this.script = script;
+    this.process = crypto.randomBytes(16).toString('hex');
+    this.shared = create();
+    this.phases = new Map(); // by index: when it started
+    this.news = []; // phases that began or ended since the last batch
+    this.periods = new Set(); // that Artillery has handed over
+    this.awaited = null; // periods that the thread has emitted at its end
+    this.isDone = false;
+    this.isDelivered = false;
+    this.signalled = Infinity;
+    this.ended = Infinity;
+  }
+
+  /**
+   * Joins, and blocks until there is an answer: no hook and no request may come before. Signals are handled after that; one that
+   * comes meanwhile waits, for at most LOADTEST_JOIN_SECONDS.
+   */
+  join() {
+    const { port1, port2 } = new MessageChannel();
+    this.port = port1;
+    for (const signal of Object.keys(SIGNALS)) process.on(signal, () => this.signal(signal));
+    this.courier = new Worker(path.join(__dirname, 'courier.js'), {
+      workerData: { settings: this.settings, process: this.process, join: JSON.stringify(this.introduction()), port: port2, shared: this.shared },
+      transferList: [port2],
+      env: {},
+      execArgv: [],
+    });
+    this.courier.unref();
+    this.courier.on('error', (error) => this.loseCourier(error.message));
+    this.courier.on('exit', (code) => this.loseCourier(`its thread ended with ${code}`));
+    wait(this.shared.cells, JOINED, this.settings.join + MARGIN);
+    return receiveMessageOnPort(port1)?.message.answer ?? { is: 'rejected', why: 'the thread that was to ask the collector did not answer' };
+  }
+
+  introduction() {
+    const { config = {} } = this.script;
+    const payloads = [config.payload ?? []].flat();
+    const rows = payloads.map(({ data }) => data?.length);
+    return {
+      protocol: 1,
+      reporter: version,
+      artillery: globalThis.artillery?.version ?? 'unknown',
+      node: process.versions.node,
+      phases: config.phases ?? [],
+      ensure: checks(config),
+      ...(rows.every(Number.isInteger) && { rows }),
+    };
+  }
+
+  /** Takes part, after the join. */
+  attend(events) {
+    this.hadEnsure = process.env.ARTILLERY_DISABLE_ENSURE === undefined;
+    process.env.ARTILLERY_DISABLE_ENSURE = 'true'; // read by its plugin at the end
+    const name = `${INHERITANCE}-${this.process}`;
+    setEnvironmentData(INHERITANCE, { shared: this.shared, channel: name });
+    const channel = new BroadcastChannel(name);
+    channel.onmessage = ({ data }) => this.hear(data);
+    channel.unref();
+    this.port.on('message', (told) => this.hear(told));
+    this.port.unref();
+    this.utilization = utilization(this.shared.load);
+    events.on('phaseStarted', safely((phase) => this.phaseStarted(phase)));
+    events.on('phaseCompleted', safely((phase) => this.phaseCompleted(phase)));
+    events.on('stats', safely((stats) => this.stats(stats)));
+    events.on('done', safely(({ counters }) => this.done(counters)));
+    process.on('exit', safely((code) => this.exit(code)));
+    return this;
+  }
+
+  tell(tell, message, transfer) {
+    this.port.postMessage({ tell, ...message }, transfer);
+  }
+
+  hear({ tell, why, periods }) {
+    if (tell === 'start') this.tell('start');
+    else if (tell === 'flushed') this.awaited = periods;
+    else if (tell === 'delivered') this.isDelivered = true;
+    else if (tell === 'stop') this.stop();
+    else if (tell === 'unreported') this.goUnreported(why);
+    else if (tell === 'turned away') this.turnAway(why);
+  }
+
+  turnAway(why) {
+    say(`turned away: ${why}`);
+    this.isOver = true;
+    if (Atomics.load(this.shared.cells, START) !== GO) process.exit(TURNED_AWAY_CODE);
+  }
+
+  goUnreported(why) {
+    say(`this run is not reported: ${why}`);
+    this.isOver = true;
+    if (this.hadEnsure) delete process.env.ARTILLERY_DISABLE_ENSURE;
+  }
+
+  loseCourier(why) {
+    if (this.isOver) return;
+    this.goUnreported(`its courier failed: ${why}`);
+    release(this.shared, now());
+  }
+
+  /** Ends the test as SIGTERM would, once. */
+  stop() {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    process.kill(process.pid, 'SIGTERM');
+  }
+
+  /** Notes when everything must be over. Where Artillery has no handler yet, there is nothing to wait for. */
+  signal(signal) {
+    this.signalled = Math.min(this.signalled, now());
+    if (process.listenerCount(signal) === 1) process.exit(SIGNALS[signal]);
+  }
+
+  /** When to stop delivering, by `now`. */
+  deadline() {
+    return Math.min(this.ended + this.settings.flush, this.signalled + Math.max(this.settings.grace - MARGIN, 0));
+  }
+
+  phaseStarted({ index }) {
+    const started = now() - this.shared.moment[0];
+    this.phases.set(index, started);
+    this.news.push({ index, started, length: 0 });
+  }
+
+  phaseCompleted({ index }) {
+    const started = this.phases.get(index);
+    if (started === undefined) return;
+    this.news.push({ index, started, length: now() - this.shared.moment[0] - started });
+  }
+
+  /** Takes in a period, at once: Artillery changes the object afterwards. */
+  stats(stats) {
+    const period = Number(stats.period);
+    this.periods.add(period);
+    try {
+      for (const body of bodies(stats)) this.send(period, body);
+    } catch (error) {
+      this.send(period, Buffer.alloc(0), `the reporter could not read it: ${error.message}`);
+    }
+  }
+
+  send(period, body, lost) {
+    const health = { eventLoopUtilization: this.utilization(), ...cgroup() };
+    const news = this.news.splice(0);
+    this.tell('batch', { period, body, rest: rest(health, news), lost });
+  }
+
+  done(counters) {
+    this.isDone = true;
+    this.tell('counters', { counters: counters ?? {} });
+  }
+
+  /** Waits until all is stored. Artillery calls this at its end, and waits for it. */
+  async cleanup() {
+    this.ended = Math.min(this.ended, now());
+    const isRunning = Atomics.load(this.shared.cells, START) === GO && !this.isDone;
+    if (isRunning) await this.until(() => this.awaited?.every((period) => this.periods.has(period)), now() + FLUSH);
+    this.finish();
+    await this.until(() => this.isDelivered);
+    if (!this.isDelivered && !this.isOver) say('some of what was measured did not reach the collector in time');
+  }
+
+  finish() {
+    this.ended = Math.min(this.ended, now());
+    if (this.news.length > 0) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0));
+    this.isDelivered = false;
+    this.tell('finish');
+  }
+
+  /** Waits for a condition, until the deadline or this moment; both may come nearer meanwhile. */
+  async until(isMet, moment = Infinity) {
+    while (!isMet() && !this.isOver && now() < Math.min(this.deadline(), moment)) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /**
+   * The last words, whatever ended the process: nothing but this thread is left, which must not return before. It is the only
+   * place where the exit code is known, and the only one that is reached after a crash.
+   */
+  exit(code) {
+    if (this.isOver) return;
+    this.ended = Math.min(this.ended, now());
+    this.tell('exit', { code });
+    wait(this.shared.cells, ENDED, Math.max(this.deadline() - now(), LAST_WORDS));
+  }
+}
+
+/** What Artillery's plugin `ensure` would check here: it prefers `config.ensure`, and does nothing unless it is loaded. */
+function checks({ ensure, plugins }) {
+  return plugins?.ensure === undefined ? null : ensure || plugins.ensure;
+}
+
+/** What goes wrong here must not reach Artillery. */
+function safely(handler) {
+  return (...args) => {
+    try {
+      handler(...args);
+    } catch (error) {
+      say(`the report lacks something: ${error.message}`);
+    }
+  };
+}
+
+module.exports = { begin, checks };

@@ -1,0 +1,46 @@
+// Reads the reporter's settings from environment variables, at its very beginning.
+'use strict';
+
+const LOOPBACK = ['127.0.0.1', '[::1]', 'localhost'];
+
+/**
+ * @param env environment variables, as in `process.env`
+ * @returns the settings; times in milliseconds
+ * @throws Error that names the variable, its value, and what would be right
+ */
+function read(env) {
+  const milliseconds = (name, otherwise) => {
+    const value = env[name] ?? String(otherwise);
+    if (!/^\d{1,6}(\.\d+)?$/.test(value)) throw new Error(`${name} is "${value}": give seconds, as ${otherwise}`);
+    return Number(value) * 1000;
+  };
+  const collector = url(env.LOADTEST_COLLECTOR);
+  if (!env.LOADTEST_TOKEN_FILE && !env.LOADTEST_TOKEN) {
+    throw new Error('neither LOADTEST_TOKEN_FILE nor LOADTEST_TOKEN is set: give the file with the token, or the token');
+  }
+  return {
+    collector,
+    tokenFile: env.LOADTEST_TOKEN_FILE || null,
+    token: env.LOADTEST_TOKEN || null,
+    caFile: env.LOADTEST_CA_FILE || null,
+    join: milliseconds('LOADTEST_JOIN_SECONDS', 120),
+    start: milliseconds('LOADTEST_START_SECONDS', 660),
+    flush: milliseconds('LOADTEST_FLUSH_SECONDS', 300),
+    grace: milliseconds('LOADTEST_GRACE_SECONDS', 60),
+  };
+}
+
+function url(value) {
+  const wrong = new Error(`LOADTEST_COLLECTOR is "${value}": give https://HOST:PORT, or http://127.0.0.1:PORT on one machine`);
+  let parsed;
+  try {
+    parsed = new URL(value);
+  } catch {
+    throw wrong;
+  }
+  const isSafe = parsed.protocol === 'https:' || (parsed.protocol === 'http:' && LOOPBACK.includes(parsed.hostname));
+  if (!isSafe || parsed.pathname !== '/' || parsed.search || parsed.username) throw wrong;
+  return parsed.origin;
+}
+
+module.exports = { read };

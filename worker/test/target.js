@@ -1,0 +1,27 @@
+// A server to make load on, for tests: it counts what it sees.
+'use strict';
+
+const http = require('node:http');
+
+/** Starts it on 127.0.0.1. `requests`, `first` (Unix milliseconds) and `paths` tell what came, `close` stops it. */
+async function startTarget() {
+  const target = { requests: 0, first: undefined, paths: {} };
+  const server = http.createServer((request, response) => {
+    target.requests += 1;
+    target.first ??= Date.now();
+    target.paths[request.url] = (target.paths[request.url] ?? 0) + 1;
+    request.resume();
+    const answer = () => response.end('ok');
+    if (request.url.startsWith('/slow')) setTimeout(answer, 300);
+    else answer();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  target.url = `http://127.0.0.1:${server.address().port}`;
+  target.close = () => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
+  return target;
+}
+
+module.exports = { startTarget };

@@ -1,0 +1,74 @@
+// The reporter in Artillery's thread, where load is made: it holds the start back, and hands out what is measured at the very end.
+'use strict';
+
+const { performance } = require('node:perf_hooks');
+const { BroadcastChannel, getEnvironmentData } = require('node:worker_threads');
+const { GO, START, now, wait } = require('./shared.js');
+
+/** The key of what the launcher leaves for this thread. */
+const INHERITANCE = 'artillery-plugin-operator';
+
+/** Blocks until the load may begin. Without a word from the launcher this run is not reported, and nothing is done. */
+function begin() {
+  const inheritance = getEnvironmentData(INHERITANCE);
+  if (inheritance === undefined) return;
+  const { shared, channel: name } = inheritance;
+  const channel = new BroadcastChannel(name);
+  channel.unref();
+  flushAtExit(globalThis.artillery?.__SSMS, channel);
+  channel.postMessage({ tell: 'start' });
+  // Turned away: the launcher ends the process, and until then nothing may happen here. A SIGTERM ends it as well.
+  while (wait(shared.cells, START) !== GO) Atomics.wait(shared.cells, START, Atomics.load(shared.cells, START));
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (let left = shared.moment[0] - now(); left > 0; left = shared.moment[0] - now()) Atomics.wait(never, 0, 0, left);
+  measureLoad(shared.load);
+}
+
+/**
+ * Artillery cuts a test short (SIGTERM) without the period that is open: its `stop` only stops the timers. Here that period is
+ * emitted when the thread exits, after which nothing is measured. Not after a test that ended by itself, which has done so:
+ * to emit twice would count twice.
+ * @param SSMS Artillery's store of metrics: 2.0.1 to 2.0.34 have `aggregate(all)`, `stop()`, `getBucketIds()`, `_lastPeriod`
+ */
+function flushAtExit(SSMS, channel) {
+  const { aggregate, stop, getBucketIds } = SSMS?.prototype ?? {};
+  const isKnown = [aggregate, stop, getBucketIds].every((method) => typeof method === 'function');
+  const complete = new WeakSet();
+  let open = null;
+  if (isKnown) {
+    SSMS.prototype.aggregate = function (all, ...more) {
+      if (all) complete.add(this);
+      return aggregate.call(this, all, ...more);
+    };
+    SSMS.prototype.stop = function (...args) {
+      if (!complete.has(this)) open = this;
+      return stop.apply(this, args);
+    };
+  }
+  process.on('exit', () => {
+    let periods = [];
+    try {
+      if (open) {
+        open.aggregate(true);
+        // the last one that was emitted before may still be on its way to the plugins
+        const last = Number(open._lastPeriod ?? 0);
+        periods = open.getBucketIds().map(Number).filter((period) => period >= last);
+      }
+    } finally {
+      channel.postMessage({ tell: 'flushed', periods });
+    }
+  });
+}
+
+/** Notes every second how long the event loop was idle and active since now; the wait for the start counted as active. */
+function measureLoad(load) {
+  const start = performance.eventLoopUtilization();
+  const measure = () => {
+    const { idle, active } = performance.eventLoopUtilization(start);
+    load[0] = idle;
+    load[1] = active;
+  };
+  setInterval(measure, 1000).unref();
+}
+
+module.exports = { begin, flushAtExit, INHERITANCE };
