@@ -5,10 +5,12 @@
 //! crate `loadtest`; this one only asks the API server and tells it.
 
 pub mod client;
+mod collect;
 pub mod controller;
 pub mod flags;
 pub mod leader;
 pub mod logging;
 pub mod manager;
 pub mod metrics;
+mod report;
 pub mod serve;

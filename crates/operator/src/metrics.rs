@@ -1,5 +1,7 @@
 //! What the manager counts about itself, for Prometheus; names as controller-runtime has them where it has them.
 
+mod collecting;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -16,6 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::leader::LEASE_NAME;
+pub use collecting::Collecting;
 
 /// Counters of one manager.
 pub struct Metrics {
@@ -28,6 +31,8 @@ pub struct Metrics {
     load_tests: Family<InState, Gauge>,
     worker_pods: Family<InPhase, Gauge>,
     tally: OnceLock<Box<dyn Fn() -> Tally + Send + Sync>>,
+    /// What the collector counts.
+    pub collecting: Collecting,
 }
 
 /// How many there are of what the controller knows.
@@ -133,6 +138,8 @@ impl Default for Metrics {
         );
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("artillery_operator_build", "This manager", build);
+        let collecting = Collecting::default();
+        registry.register_collector(Box::new(collecting.clone()));
         Self {
             registry,
             reconciles,
@@ -143,6 +150,7 @@ impl Default for Metrics {
             load_tests,
             worker_pods,
             tally: OnceLock::new(),
+            collecting,
         }
     }
 }

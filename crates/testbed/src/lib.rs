@@ -13,3 +13,4 @@ pub mod process;
 pub mod random;
 pub mod scrape;
 pub mod target;
+pub mod worker;

@@ -3,6 +3,7 @@
 
 mod address;
 mod authority;
+pub mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,20 @@ const AGAIN: Duration = Duration::from_secs(2);
 const TRIES: u32 = 30;
 
 /// The reporter, as it is mounted into workers.
-const FILES: [(&str, &str); 1] = [("package.json", "{}")];
+const FILES: [(&str, &str); 12] = [
+    ("answers.js", include_str!("../../../../worker/answers.js")),
+    ("batch.js", include_str!("../../../../worker/batch.js")),
+    ("courier.js", include_str!("../../../../worker/courier.js")),
+    ("health.js", include_str!("../../../../worker/health.js")),
+    ("http.js", include_str!("../../../../worker/http.js")),
+    ("index.js", include_str!("../../../../worker/index.js")),
+    ("launcher.js", include_str!("../../../../worker/launcher.js")),
+    ("package.json", include_str!("../../../../worker/package.json")),
+    ("queue.js", include_str!("../../../../worker/queue.js")),
+    ("settings.js", include_str!("../../../../worker/settings.js")),
+    ("shared.js", include_str!("../../../../worker/shared.js")),
+    ("thread.js", include_str!("../../../../worker/thread.js")),
+];
 
 /// All that is needed to collect.
 pub struct Collecting {
@@ -98,4 +112,30 @@ fn is_final(error: &anyhow::Error) -> bool {
 fn host(url: &str) -> Option<String> {
     let uri: http::Uri = url.parse().ok()?;
     Some(uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_reporter_is_mounted() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../worker");
+        let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<_> = files
+            .filter(|entry| entry.file_type().expect("a type").is_file())
+            .map(|entry| entry.file_name().into_string().expect("a name"))
+            .collect();
+        names.sort();
+        assert_eq!(names, FILES.map(|(name, _)| name));
+        let size: usize = FILES.iter().map(|(_, text)| text.len()).sum();
+        assert!(size < 48 * 1024, "{size} bytes for each load test");
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_host_of_the_collectors_address() {
+        assert_eq!(host("https://127.0.0.1:9443").as_deref(), Some("127.0.0.1"));
+        assert_eq!(host("https://[::1]:9443").as_deref(), Some("::1"));
+        assert_eq!(host("https://collector.example").as_deref(), Some("collector.example"));
+    }
 }

@@ -4,11 +4,11 @@
 //! change, so that a manager killed between two writes has stored nothing by half. What no longer belongs to it goes
 //! with the LoadTest: there is no right to delete ConfigMaps.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use collector::edge::{SaveError, Snapshot, Store, TestRef, Unavailable, Version};
+use collector::{SaveError, Snapshot, Store, TestRef, Unavailable, Version};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -159,44 +159,58 @@ impl ConfigMaps {
             .ok_or_else(|| Unavailable(format!("ConfigMap {name}, a part of the report, is gone or empty")))
     }
 
-    /// Stores a snapshot, with the report of a load test that is over. Returns its version and the names of all its
-    /// ConfigMaps.
+    /// Stores the report of a load test that is over beside its last snapshot, if it has one. Returns the names of all its
+    /// ConfigMaps, that with the report first.
     ///
     /// # Errors
     /// It is not stored, or that is not known.
-    pub async fn store(
+    pub async fn add_report(&self, test: &TestRef, report: &Rendered) -> Result<Vec<String>, SaveError> {
+        let Rendered { json, text } = report;
+        let name = report_name(&test.name);
+        let there = self.get(test, &name).await?;
+        let version = there.as_ref().map(version_of);
+        let mut parts = there.as_ref().map(parts_of).transpose()?.unwrap_or_default();
+        let mut config_map = config_map(test, &name);
+        if let Some(head) = there.and_then(|there| there.binary_data?.remove(SNAPSHOT)) {
+            self.put_head(test, head.0, json.len() + text.len(), &mut config_map, &mut parts).await?;
+        }
+        let report = [(REPORT_JSON.to_owned(), json.clone()), (REPORT_TEXT.to_owned(), text.clone())];
+        config_map.data = Some(report.into());
+        self.put_first(test, config_map, &parts, version.as_ref()).await?;
+        Ok([name].into_iter().chain(parts.head).chain(parts.closed).collect())
+    }
+
+    /// Puts the head where there is room for it.
+    async fn put_head(
         &self,
         test: &TestRef,
-        snapshot: &Snapshot,
-        report: Option<&Rendered>,
+        head: Vec<u8>,
+        taken: usize,
+        config_map: &mut ConfigMap,
+        parts: &mut Parts,
+    ) -> Result<(), SaveError> {
+        if head.len() + taken <= MOST {
+            config_map.binary_data = Some([(SNAPSHOT.to_owned(), ByteString(head))].into());
+            return Ok(());
+        }
+        for chunk in head.chunks(MOST) {
+            parts.head.push(self.put_part(test, chunk).await?);
+        }
+        Ok(())
+    }
+
+    /// Writes the ConfigMap that says which others belong to it.
+    async fn put_first(
+        &self,
+        test: &TestRef,
+        mut config_map: ConfigMap,
+        parts: &Parts,
         version: Option<&Version>,
-    ) -> Result<(Version, Vec<String>), SaveError> {
-        let mut parts = Parts::default();
-        for closed in &snapshot.closed {
-            parts.closed.push(self.put_part(test, closed).await?);
-        }
-        let name = report_name(&test.name);
-        let mut config_map = config_map(test, &name);
-        let taken = report.map_or(0, |report| report.json.len() + report.text.len());
-        if snapshot.head.len() + taken <= MOST {
-            let head = ByteString(snapshot.head.clone());
-            config_map.binary_data = Some([(SNAPSHOT.to_owned(), head)].into());
-        } else {
-            for chunk in snapshot.head.chunks(MOST) {
-                parts.head.push(self.put_part(test, chunk).await?);
-            }
-        }
-        let names: Vec<String> =
-            [name].into_iter().chain(parts.head.iter().cloned()).chain(parts.closed.iter().cloned()).collect();
-        let list = serde_json::to_string(&parts).map_err(|error| SaveError::Unavailable(error.to_string()))?;
-        let mut data = BTreeMap::from([(PARTS.to_owned(), list)]);
-        if let Some(Rendered { json, text }) = report {
-            data.insert(REPORT_JSON.to_owned(), json.clone());
-            data.insert(REPORT_TEXT.to_owned(), text.clone());
-        }
-        config_map.data = Some(data);
+    ) -> Result<Version, SaveError> {
+        let list = serde_json::to_string(parts).map_err(|error| SaveError::Unavailable(error.to_string()))?;
+        config_map.data.get_or_insert_default().insert(PARTS.to_owned(), list);
         match self.put(test, &config_map, version.map(|version| version.0.as_str())).await {
-            Put::Stored(stored) => Ok((version_of(&stored), names)),
+            Put::Stored(stored) => Ok(version_of(&stored)),
             Put::Conflict => Err(SaveError::Conflict),
             Put::Gone => Err(SaveError::Gone),
             Put::Failed(why) => Err(SaveError::Unavailable(why)),
@@ -204,13 +218,17 @@ impl ConfigMaps {
     }
 }
 
+fn parts_of(config_map: &ConfigMap) -> Result<Parts, Unavailable> {
+    let list = config_map.data.as_ref().and_then(|data| data.get(PARTS)).map_or("{}", String::as_str);
+    let name = config_map.metadata.name.as_deref().unwrap_or_default();
+    serde_json::from_str(list).map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))
+}
+
 impl Store for ConfigMaps {
     async fn load(&self, test: &TestRef) -> Result<Option<(Snapshot, Version)>, Unavailable> {
         let Some(config_map) = self.get(test, &report_name(&test.name)).await? else { return Ok(None) };
         let version = version_of(&config_map);
-        let list = config_map.data.as_ref().and_then(|data| data.get(PARTS)).map_or("{}", String::as_str);
-        let parts: Parts = serde_json::from_str(list)
-            .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {}: {error}", report_name(&test.name))))?;
+        let parts = parts_of(&config_map)?;
         let mut head = config_map.binary_data.and_then(|mut data| data.remove(SNAPSHOT)).unwrap_or_default().0;
         for name in &parts.head {
             head.extend(self.get_part(test, name).await?);
@@ -228,7 +246,13 @@ impl Store for ConfigMaps {
         snapshot: &Snapshot,
         version: Option<&Version>,
     ) -> Result<Version, SaveError> {
-        self.store(test, snapshot, None, version).await.map(|(version, _)| version)
+        let mut parts = Parts::default();
+        for closed in &snapshot.closed {
+            parts.closed.push(self.put_part(test, closed).await?);
+        }
+        let mut config_map = config_map(test, &report_name(&test.name));
+        self.put_head(test, snapshot.head.clone(), 0, &mut config_map, &mut parts).await?;
+        self.put_first(test, config_map, &parts, version).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::edge::{
+use collector::{
     Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, StartPolicy, TestRef,
 };
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};

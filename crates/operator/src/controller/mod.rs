@@ -2,6 +2,8 @@
 
 mod apply;
 mod cache;
+mod collection;
+mod identify;
 mod memory;
 mod observe;
 mod patience;
@@ -27,9 +29,12 @@ use loadtest::{LoadTest, labels};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::collect::Collecting;
 use crate::flags::Namespaces;
 use crate::metrics::{Ended, Metrics, Tally};
 use cache::{Pods, Synced};
+use collection::Collection;
+use identify::Identifier;
 use memory::Memory;
 use patience::Patience;
 use refusals::Refusals;
@@ -64,6 +69,7 @@ struct Context {
     refusals: Arc<Refusals>,
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
+    collection: Arc<Collection>,
 }
 
 /// Why a reconcile failed; it is tried again, later and later.
@@ -80,6 +86,9 @@ enum Error {
     /// A patch of ours is none.
     #[error("cannot write a patch: {0}")]
     Patch(serde_json::Error),
+    /// What the workers sent cannot be concluded, or its report cannot be stored.
+    #[error("cannot conclude what its workers sent: {0}")]
+    Collect(String),
     /// It took too long.
     #[error("the API server did not answer within {} s", RECONCILE_TIMEOUT.as_secs())]
     TimedOut,
@@ -95,12 +104,13 @@ impl Error {
 }
 
 /// Runs the controller until `stop`; returns once the reconciles under way have ended. `synced` is
-/// cancelled once it knows all there is.
+/// cancelled once it knows all there is. What workers measure is collected if there is a `collecting`.
 pub async fn run(
     client: kube::Client,
     namespaces: &Namespaces,
     instance: String,
     metrics: Arc<Metrics>,
+    collecting: Option<Collecting>,
     synced: CancellationToken,
     stop: CancellationToken,
 ) {
@@ -109,18 +119,29 @@ pub async fn run(
     let pods = Arc::new(Pods::default());
     let refusals = Arc::new(Refusals::default());
     let memory = Arc::new(Memory::default());
+    let identifier = Identifier {
+        client: client.clone(),
+        load_tests: load_tests.clone(),
+        pods: Arc::clone(&pods),
+        memory: Arc::clone(&memory),
+    };
+    let (collection, told) = collection::begin(&client, identifier, collecting, &metrics, &stop);
     let all = || watcher::Config::default().page_size(PAGE);
     let selected = |selector| all().labels(selector);
 
     let (tests_synced, jobs_synced) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
+    let collected = Arc::clone(&collection);
     let load_test_stream = watcher(of_namespaces::<LoadTest>(&client, namespaces), all())
         .backoff(Patience::default())
         .modify(|load_test| load_test.metadata.managed_fields = None)
         .reflect(load_test_writer)
         .inspect(move |event| {
             match event {
-                Ok(watcher::Event::Delete(load_test)) => forget.forget(load_test.uid()),
+                Ok(watcher::Event::Delete(load_test)) => {
+                    forget.forget(load_test.uid());
+                    collected.forget(load_test);
+                }
                 Ok(watcher::Event::InitDone) => {
                     let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
                     forget.keep_only(&uids);
@@ -172,11 +193,12 @@ pub async fn run(
 
     let graceful = stop.clone();
     let (all_jobs, all_pods) = (Arc::clone(&jobs_synced), Arc::clone(&pods));
-    let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, refusals, memory, metrics });
+    let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, refusals, memory, metrics, collection });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))
         .watches_stream(heard("pods", pod_stream), |pod: WorkerPod| cache::load_test_of(&pod))
         .watches_stream(heard("events of Jobs", refusal_stream), |told| refusals::load_test_of(&told))
+        .reconcile_on(told)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move { graceful.cancelled().await })
         .run(measured, retry, context)

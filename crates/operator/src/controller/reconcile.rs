@@ -35,7 +35,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             // a manager that was killed after the last status left its event unsaid
             let status = observed.load_test.status.clone().unwrap_or_default();
             announce(context, &observed, &status, now).await?;
-            context.collection.forget(observed.load_test.uid());
+            context.collection.forget(&observed.load_test);
             return Ok(Action::await_change());
         }
 

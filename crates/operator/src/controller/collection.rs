@@ -1,0 +1,156 @@
+//! What is known of load tests by what their workers send: asked of the collector, in the words of `loadtest`.
+
+use std::sync::Arc;
+
+use collector::session::{Facts, StartFacts};
+use collector::{Collector, Limits, Transport, serve};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use kube::runtime::reflector::ObjectRef;
+use loadtest::api::{HttpStatus, MetricsStatus, Percentiles, VusersStatus};
+use loadtest::collected::{self, Collected, CommonStart};
+use loadtest::lifecycle::Outcome;
+use loadtest::observed::Observed;
+use loadtest::reporter::Kit;
+use loadtest::{LoadTest, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::identify::{Identifier, test_ref};
+use crate::collect::Collecting;
+use crate::collect::store::ConfigMaps;
+use crate::metrics::Metrics;
+use crate::report;
+
+/// The collector, if this manager has one.
+pub struct Collection(Option<On>);
+
+struct On {
+    kit: Kit,
+    collector: Collector<Identifier, ConfigMaps>,
+    store: ConfigMaps,
+}
+
+/// Begins to collect, until `stop`. Returns with what is known the load tests of which something is new.
+pub fn begin(
+    client: &kube::Client,
+    identifier: Identifier,
+    collecting: Option<Collecting>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> (Arc<Collection>, BoxStream<'static, ObjectRef<LoadTest>>) {
+    let Some(Collecting { kit, listener, tls }) = collecting else {
+        return (Arc::new(Collection(None)), stream::pending().boxed());
+    };
+    let store = ConfigMaps::new(client.clone());
+    let collector = Collector::new(identifier, store.clone());
+    collector.set_leading(true);
+    let tallied = collector.clone();
+    metrics.collecting.by(collector.counters(), move || tallied.tally());
+    tokio::spawn(serve(
+        listener,
+        collector.router(),
+        Transport::Tls(tls),
+        Limits::default(),
+        collector.counters(),
+        stop.clone(),
+    ));
+    let (saving, stopped) = (collector.clone(), stop.clone());
+    tokio::spawn(async move { saving.run(stopped).await });
+    let told = stream::unfold(collector.clone(), |collector| async move {
+        let test = collector.changed().await;
+        Some((ObjectRef::new(&test.name).within(&test.namespace), collector))
+    });
+    (Arc::new(Collection(Some(On { kit, collector, store }))), told.boxed())
+}
+
+impl Collection {
+
+    /// What workers get so that they report; `None` if they do not.
+    pub fn kit(&self) -> Option<&Kit> {
+        self.0.as_ref().map(|on| &on.kit)
+    }
+
+    /// What the workers of a load test have sent so far.
+    pub fn collected(&self, load_test: &LoadTest) -> Collected {
+        let facts = self.0.as_ref().and_then(|on| on.collector.facts(&test_ref(load_test)));
+        facts.map(|facts| collected(&facts)).unwrap_or_default()
+    }
+
+    /// Takes in nothing more of a load test that is over, and stores its report. To do so again makes the same report.
+    pub async fn conclude(
+        &self,
+        observed: &Observed,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<collected::Conclusion, Error> {
+        let test = test_ref(&observed.load_test);
+        let Some(on) = &self.0 else { return Ok(report::not_collected(observed)) };
+        let concluded =
+            on.collector.conclude(&test).await.map_err(|error| Error::Collect(error.to_string()))?;
+        let (rendered, conclusion) = report::make(observed, outcome, concluded.as_ref(), now);
+        let names = on.store.add_report(&test, &rendered).await;
+        let config_maps = names.map_err(|error| Error::Collect(error.to_string()))?;
+        tracing::info!(verdict = ?conclusion.verdict, reason = conclusion.reason, "stored the report");
+        Ok(collected::Conclusion {
+            report: loadtest::api::ReportStatus { config_maps },
+            ..conclusion
+        })
+    }
+
+    /// Forgets a load test that is over or gone.
+    pub fn forget(&self, load_test: &LoadTest) {
+        if let Some(on) = &self.0 {
+            on.collector.forget(&test_ref(load_test));
+            on.store.forget(load_test.uid());
+        }
+    }
+}
+
+fn collected(facts: &Facts) -> Collected {
+    Collected {
+        joined: facts.joined,
+        reporting: count(facts.workers.iter().filter(|worker| worker.received > 0).count()),
+        start: match facts.start {
+            StartFacts::Waiting => CommonStart::Waiting,
+            StartFacts::Released { workers, .. } => CommonStart::Released(workers),
+            StartFacts::TimedOut { .. } => CommonStart::TimedOut,
+        },
+        start_skew_milliseconds: facts.start_skew.map(ceil),
+        metrics: facts.workers.iter().any(|worker| worker.received > 0).then(|| metrics(facts)),
+    }
+}
+
+fn metrics(facts: &Facts) -> MetricsStatus {
+    let vusers = &facts.vusers;
+    MetricsStatus {
+        vusers: VusersStatus {
+            planned: None,
+            created: whole(vusers.created),
+            completed: whole(vusers.completed),
+            failed: whole(vusers.failed),
+        },
+        errors: whole(facts.errors),
+        http: (facts.requests > 0).then(|| HttpStatus {
+            requests: whole(facts.requests),
+            requests_per_second: facts.requests_per_second.map_or(0, ceil),
+            response_time_milliseconds: facts.response_time.map(|times| Percentiles {
+                p50: ceil(times.p50),
+                p95: ceil(times.p95),
+                p99: ceil(times.p99),
+            }),
+        }),
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn whole(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
+fn ceil(number: f64) -> i64 {
+    number.ceil() as i64
+}
