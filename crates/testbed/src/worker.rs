@@ -1,5 +1,6 @@
 //! A worker without Artillery: speaks `docs/protocol.md` to a collector, for tests and measurements of what is behind it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,12 @@ impl Collectors {
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let tls = TlsConnector::from(Arc::new(config));
         Ok(Self { address, host: ServerName::try_from(host)?, tls })
+    }
+
+    /// The same, reached at that address, where no cluster leads to the URL's host.
+    #[must_use]
+    pub fn by_way_of(self, address: SocketAddr) -> Self {
+        Self { address: address.to_string(), ..self }
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
