@@ -4,6 +4,9 @@
 //! bin stands for `2^(key / m) * 2 / (1 + gamma)`. Merging adds bins, so quantiles of the merged sketch are those that one
 //! process would have given.
 
+mod bins;
+
+pub(crate) use self::bins::Bins;
 use crate::sum::Sum;
 
 /// The relative accuracy of Artillery's sketches.
@@ -11,11 +14,13 @@ pub const RELATIVE_ACCURACY: f64 = 0.01;
 /// The ratio of a bin's bounds, `1 + 2a / (1 - a)`; Artillery computes it in this very way.
 pub const GAMMA: f64 = 1.0 + 2.0 * RELATIVE_ACCURACY / (1.0 - RELATIVE_ACCURACY);
 /// A sketch's bins span no more than this, from the smallest to the largest of a sign: values of 35 orders of magnitude.
-pub const MAX_BINS: usize = 4096;
+pub const MAX_BINS: usize = 3 * 1366;
+/// So many bins become one in a coarse sketch, whose quantiles are within 3 % of those values, instead of 1 %.
+pub const COARSE: usize = 3;
 /// No smaller value has a bin of its own; it counts as zero (2^-1023 in sketches-js).
 const SMALLEST: f64 = f64::MIN_POSITIVE / 2.0 * GAMMA;
 /// Keys of bins, from that of the smallest value to that of `MAX_MAGNITUDE`.
-const KEYS: std::ops::RangeInclusive<i64> = -36_000..=23_100;
+const KEYS: std::ops::RangeInclusive<i64> = -36_000..=23_102;
 
 /// A distribution.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,9 +110,32 @@ impl Sketch {
         self.zeros
     }
 
+    /// The sum of the values, in its parts.
+    pub(crate) fn exact_sum(&self) -> &Sum {
+        &self.sum
+    }
+
+    /// How many bins it has.
+    pub(crate) fn len(&self) -> usize {
+        self.positive.len() + self.negative.len()
+    }
+
+    /// How many bins it would have with another one added.
+    pub(crate) fn merged_len(&self, other: &Self) -> Result<usize, SketchError> {
+        self.count().checked_add(other.count()).ok_or(SketchError::TooMany)?;
+        Ok(self.positive.fits(&other.positive)?.1 + self.negative.fits(&other.negative)?.1)
+    }
+
+    /// The coarse sketch of the same values: that of a merge is the merge of the coarse ones.
+    pub(crate) fn coarse(&self) -> Self {
+        let Self { positive, negative, zeros, min, max, sum } = self;
+        let (positive, negative) = (positive.coarse(), negative.coarse());
+        Self { positive, negative, zeros: *zeros, min: *min, max: *max, sum: sum.clone() }
+    }
+
     /// How many values there are.
     pub fn count(&self) -> u64 {
-        self.positive.count + self.negative.count + self.zeros
+        self.positive.count() + self.negative.count() + self.zeros
     }
 
     /// The smallest value; `None` where there is none.
@@ -139,7 +167,7 @@ impl Sketch {
             return None;
         }
         let rank = quantile * (self.count() - 1) as f64;
-        let negatives = self.negative.count as f64;
+        let negatives = self.negative.count() as f64;
         let below = negatives + self.zeros as f64;
         Some(if rank < negatives {
             let key = self.negative.find(|seen| seen as f64 >= negatives - rank);
@@ -149,104 +177,6 @@ impl Sketch {
         } else {
             value(self.positive.find(|seen| seen as f64 > rank - below))
         })
-    }
-}
-
-/// Counts of consecutive bins, without empty ones at either end.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Bins {
-    /// The key of the first bin.
-    first: i64,
-    bins: Vec<u64>,
-    count: u64,
-}
-
-impl Bins {
-    /// Counts from the bin with the key `first` on.
-    pub(crate) fn new(first: i64, counts: &[u64]) -> Result<Self, SketchError> {
-        let Some(start) = counts.iter().position(|count| *count > 0) else { return Ok(Self::default()) };
-        let end = counts.iter().rposition(|count| *count > 0).map_or(start, |last| last + 1);
-        let count = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
-        let bins = Self {
-            first: first.saturating_add(i64::try_from(start).unwrap_or(i64::MAX)),
-            bins: counts[start..end].to_vec(),
-            count: count.ok_or(SketchError::TooMany)?,
-        };
-        bins.fits(&Self::default())?;
-        match [bins.first, bins.end() - 1].into_iter().find(|key| !KEYS.contains(key)) {
-            Some(key) => Err(SketchError::Key(key)),
-            None => Ok(bins),
-        }
-    }
-
-    /// How many values they count.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The key of the first bin; 0 where there is none.
-    pub(crate) fn first(&self) -> i64 {
-        self.first
-    }
-
-    /// What the bins count, from the first on.
-    pub(crate) fn counts(&self) -> &[u64] {
-        &self.bins
-    }
-
-    fn end(&self) -> i64 {
-        self.first.saturating_add(i64::try_from(self.bins.len()).unwrap_or(i64::MAX))
-    }
-
-    /// The first key and the number of bins that hold both these and the others, if that is no more than they may be.
-    fn fits(&self, other: &Self) -> Result<(i64, usize), SketchError> {
-        let (first, end) = match (self.bins.is_empty(), other.bins.is_empty()) {
-            (_, true) => (self.first, self.end()),
-            (true, false) => (other.first, other.end()),
-            (false, false) => (self.first.min(other.first), self.end().max(other.end())),
-        };
-        let span = end.abs_diff(first);
-        match usize::try_from(span) {
-            Ok(span) if span <= MAX_BINS => Ok((first, span)),
-            _ => Err(SketchError::TooWide(span)),
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) -> Result<(), SketchError> {
-        if other.bins.is_empty() {
-            return Ok(());
-        }
-        let (first, span) = self.fits(other)?;
-        if self.bins.is_empty() {
-            *self = other.clone();
-            return Ok(());
-        }
-        if self.first > first {
-            let missing = usize::try_from(self.first.abs_diff(first)).unwrap_or(usize::MAX);
-            self.bins.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first = first;
-        }
-        if self.bins.len() < span {
-            self.bins.resize(span, 0);
-        }
-        let at = usize::try_from(other.first.abs_diff(self.first)).unwrap_or(usize::MAX);
-        for (bin, count) in self.bins[at..].iter_mut().zip(&other.bins) {
-            *bin += count;
-        }
-        self.count += other.count;
-        Ok(())
-    }
-
-    /// The key of the first bin at which the running count satisfies `is_reached`; the last one if none does.
-    fn find(&self, is_reached: impl Fn(u64) -> bool) -> i64 {
-        let mut seen = 0;
-        for (bin, key) in self.bins.iter().zip(self.first..) {
-            seen += bin;
-            if is_reached(seen) {
-                return key;
-            }
-        }
-        self.end().saturating_sub(1)
     }
 }
 
@@ -307,6 +237,29 @@ mod tests {
         assert_eq!(wide, before);
     }
 
+    #[test]
+    fn more_values_than_a_narrow_bin_holds_are_counted() {
+        let many = |first, count| {
+            Sketch::of(
+                Bins::new(first, &[count, 1]).expect("bins"),
+                Bins::default(),
+                0,
+                1.0,
+                2.0,
+                Sum::default(),
+            )
+        };
+        let (a, b) = (many(3, u64::from(u32::MAX) - 1), many(2, 7));
+        let both = merged(&a, &b);
+        assert_eq!(
+            (both.count(), both.positive.counts().collect::<Vec<_>>()),
+            (4_294_967_303, vec![7, 4_294_967_295, 1])
+        );
+        assert_eq!(both, merged(&b, &a));
+        assert_eq!(merged(&both, &both).count(), 2 * both.count());
+        assert_eq!(many(3, u64::MAX - 9).merge(&a), Err(SketchError::TooMany));
+    }
+
     proptest! {
         #[test]
         fn merging_is_commutative_associative_and_the_sketch_of_all(a in values(), b in values(), c in values()) {
@@ -315,6 +268,23 @@ mod tests {
             prop_assert_eq!(&merged(&a, &b), &merged(&b, &a));
             prop_assert_eq!(&merged(&merged(&a, &b), &c), &merged(&a, &merged(&b, &c)));
             prop_assert_eq!(&merged(&merged(&a, &b), &c), &all);
+        }
+
+        #[test]
+        fn the_coarse_sketch_of_all_is_the_merge_of_the_coarse_ones_and_within_3_percent(
+            a in values(),
+            b in values(),
+            q in 0.0..=1.0_f64,
+        ) {
+            let (a, b) = (sketch(&a), sketch(&b));
+            let all = merged(&a, &b);
+            prop_assert_eq!(all.coarse(), merged(&a.coarse(), &b.coarse()));
+            prop_assert_eq!(all.coarse(), all.coarse().coarse());
+            prop_assert_eq!((all.coarse().count(), all.coarse().sum()), (all.count(), all.sum()));
+            if let (Some(exact), Some(coarse)) = (all.quantile(q), all.coarse().quantile(q)) {
+                // the middle of three bins is one bin away from the others, that is 2 %
+                prop_assert!((coarse / exact - 1.0).abs() < 0.0203 || coarse == exact, "{} {}", exact, coarse);
+            }
         }
 
         #[test]

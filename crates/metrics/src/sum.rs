@@ -38,6 +38,11 @@ impl Sum {
         }
     }
 
+    /// The parts; their sum is the sum.
+    pub(crate) fn parts(&self) -> &[f64] {
+        &self.parts
+    }
+
     /// The sum, rounded once, to the nearest `f64`, ties to even.
     pub fn value(&self) -> f64 {
         let mut parts = self.parts.iter().rev().copied();

@@ -249,9 +249,9 @@ impl HistogramMessage {
             max: sketch.max().unwrap_or_default(),
             sum: sketch.sum(),
             positive_first: first(positive),
-            positive: positive.counts().to_vec(),
+            positive: positive.counts().collect(),
             negative_first: first(negative),
-            negative: negative.counts().to_vec(),
+            negative: negative.counts().collect(),
             artillery: Vec::new(),
         }
     }

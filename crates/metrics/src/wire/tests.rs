@@ -96,14 +96,14 @@ fn distributions_out_of_bounds_are_refused_with_their_reason() {
             "its sum is NaN: a number within 1e200 of 0 is expected",
         ),
         (|h| h.min = 2.0, "its smallest value 2 is larger than its largest 1.1"),
-        (|h| h.positive = vec![0; MAX_WIRE_BINS + 1], "it has 16385 bins, more than 16384"),
+        (|h| h.positive = vec![0; MAX_WIRE_BINS + 1], "it has 16393 bins, more than 16392"),
         (
             |h| h.positive = vec![u64::MAX],
             "18446744073709552000 is no count: a whole number from 0 to 2^53 is expected",
         ),
         (
             |h| h.positive = [vec![1], vec![0; MAX_BINS], vec![1]].concat(),
-            "its values would span 4098 bins, more than 4096",
+            "its values would span 4100 bins, more than 4098",
         ),
     ] {
         assert_eq!(with(change), [why]);
