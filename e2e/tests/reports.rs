@@ -29,12 +29,14 @@ fn start(bed: &Bed, name: &str, count: i32, script: &Value) {
 }
 
 fn report(bed: &Bed, name: &str) -> Value {
-    let report = bed.kubectl(&["get", "configmap", &format!("{name}-report"), "-o", "jsonpath={.data.report\\.json}"]);
+    let report =
+        bed.kubectl(&["get", "configmap", &format!("{name}-report"), "-o", "jsonpath={.data.report\\.json}"]);
     serde_json::from_str(&report).expect("a report")
 }
 
 fn passed(bed: &Bed, name: &str) -> [String; 4] {
-    let condition = |field: &str| bed.of_test(name, &format!("{{.status.conditions[?(@.type==\"Passed\")].{field}}}"));
+    let condition =
+        |field: &str| bed.of_test(name, &format!("{{.status.conditions[?(@.type==\"Passed\")].{field}}}"));
     [bed.of_test(name, "{.status.verdict}"), condition("status"), condition("reason"), condition("message")]
 }
 
@@ -52,7 +54,11 @@ async fn the_report_of_four_workers_is_what_the_target_counted() {
     start(&bed, "report", 4, &script(25, 4, &ensure));
     bed.kubectl(&["wait", "--for=condition=Completed", "loadtest/report", "--timeout=240s"]);
     let [verdict, status, reason, message] = passed(&bed, "report");
-    assert_eq!((verdict.as_str(), status.as_str(), reason.as_str()), ("Passed", "True", "ChecksPassed"), "{message}");
+    assert_eq!(
+        (verdict.as_str(), status.as_str(), reason.as_str()),
+        ("Passed", "True", "ChecksPassed"),
+        "{message}"
+    );
 
     let report = report(&bed, "report");
     let seen = cluster().target_counts(&bed.namespace).expect("the target's counts");
@@ -72,7 +78,10 @@ async fn the_report_of_four_workers_is_what_the_target_counted() {
     let by_step: u64 = steps.iter().filter_map(|step| step["counters"]["http.requests"].as_u64()).sum();
     assert_eq!(by_step, seen.total, "over the time line");
 
-    assert_eq!(bed.of_test("report", "{.status.workers}"), r#"{"failed":0,"joined":4,"lost":0,"planned":4,"reporting":4,"succeeded":4}"#);
+    assert_eq!(
+        bed.of_test("report", "{.status.workers}"),
+        r#"{"failed":0,"joined":4,"lost":0,"planned":4,"reporting":4,"succeeded":4}"#
+    );
     assert_eq!(bed.of_test("report", "{.status.metrics.http.requests}"), seen.total.to_string());
     let skew: u64 = bed.of_test("report", "{.status.startSkewMilliseconds}").parse().expect("a skew");
     println!("start skew of 4 workers: {skew} ms");
@@ -85,23 +94,47 @@ async fn the_report_of_four_workers_is_what_the_target_counted() {
 #[tokio::test]
 async fn each_kind_of_end_has_its_verdict() {
     let bed = Bed::with_target("verdicts");
-    start(&bed, "none", 2, &json!({
-        "config": { "target": "http://loadtest-target", "phases": [{ "duration": 5, "arrivalRate": 1 }] },
-        "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
-    }));
-    start(&bed, "checks", 2, &script(5, 2, &json!({ "conditions": [
+    start(
+        &bed,
+        "none",
+        2,
+        &json!({
+            "config": { "target": "http://loadtest-target", "phases": [{ "duration": 5, "arrivalRate": 1 }] },
+            "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
+        }),
+    );
+    start(
+        &bed,
+        "checks",
+        2,
+        &script(
+            5,
+            2,
+            &json!({ "conditions": [
         { "expression": "http.codes.404 < 5" }, { "expression": "http.requests > 1000", "strict": false },
-    ] })));
-    start(&bed, "expectations", 2, &json!({
-        "config": {
-            "target": "http://loadtest-target", "phases": [{ "duration": 5, "arrivalRate": 1 }], "plugins": { "expect": {} },
-        },
-        "scenarios": [{ "flow": [{ "get": { "url": "/", "expect": [{ "statusCode": 418 }] } }] }],
-    }));
-    start(&bed, "crash", 2, &json!({
-        "config": { "target": "http://loadtest-target", "phases": [{ "duration": 5, "arrivalRate": 1 }], "processor": "./none.js" },
-        "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
-    }));
+    ] }),
+        ),
+    );
+    start(
+        &bed,
+        "expectations",
+        2,
+        &json!({
+            "config": {
+                "target": "http://loadtest-target", "phases": [{ "duration": 5, "arrivalRate": 1 }], "plugins": { "expect": {} },
+            },
+            "scenarios": [{ "flow": [{ "get": { "url": "/", "expect": [{ "statusCode": 418 }] } }] }],
+        }),
+    );
+    start(
+        &bed,
+        "crash",
+        2,
+        &json!({
+            "config": { "target": "http://loadtest-target", "phases": [{ "duration": 5, "arrivalRate": 1 }], "processor": "./none.js" },
+            "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
+        }),
+    );
     for (name, verdict, status, reason, says) in [
         ("none", "Passed", "True", "NoChecks", ""),
         ("checks", "Failed", "False", "ChecksFailed", "http.codes.404 < 5"),
@@ -129,19 +162,25 @@ async fn who_comes_twice_is_turned_away_and_who_is_killed_is_missed() {
     let bed = Bed::with_target("twice");
     let name = "twice";
     let ensure = json!({ "maxErrorRate": 0 });
-    start(&bed, name, 3, &json!({
-        "config": {
-            "target": "http://loadtest-target", "phases": [{ "duration": 45, "arrivalRate": 2 }],
-            "plugins": { "ensure": ensure },
-        },
-        "scenarios": [{ "flow": [{ "get": { "url": "/of/{{ $env.WORKER_ID }}" } }] }],
-    }));
+    start(
+        &bed,
+        name,
+        3,
+        &json!({
+            "config": {
+                "target": "http://loadtest-target", "phases": [{ "duration": 45, "arrivalRate": 2 }],
+                "plugins": { "ensure": ensure },
+            },
+            "scenarios": [{ "flow": [{ "get": { "url": "/of/{{ $env.WORKER_ID }}" } }] }],
+        }),
+    );
     let workers = bed.until_running(name, 3).await;
     let sends = async || cluster().target_counts(&bed.namespace).expect("the target's counts").total > 0;
     eventually("load", WHOLE_TEST, sends, |sends| *sends).await;
 
     // a second Artillery in a worker's container, with a mark of its own
-    let again = "WORKER_ID=again /artillery/packages/artillery/bin/run run /data/test-script.yaml; echo code $?";
+    let again =
+        "WORKER_ID=again /artillery/packages/artillery/bin/run run /data/test-script.yaml; echo code $?";
     let again = bed.kubectl(&["exec", &workers[0], "--", "sh", "-c", again]);
     assert!(again.contains("code 77"), "{again}");
 
@@ -156,18 +195,38 @@ async fn who_comes_twice_is_turned_away_and_who_is_killed_is_missed() {
     copy["spec"].as_object_mut().expect("a spec").remove("nodeName");
     copy.as_object_mut().expect("an object").remove("status");
     bed.apply(&copy);
-    let phase = async || bed.kubectl(&["get", "pod", "copy", "-o", "jsonpath={.status.phase} {.status.containerStatuses[0].state.terminated.exitCode}"]);
+    let phase = async || {
+        bed.kubectl(&[
+            "get",
+            "pod",
+            "copy",
+            "-o",
+            "jsonpath={.status.phase} {.status.containerStatuses[0].state.terminated.exitCode}",
+        ])
+    };
     eventually("the copy was turned away", WHOLE_TEST, phase, |phase| phase == "Failed 77").await;
-    assert!(bed.kubectl(&["logs", "copy"]).contains("turned away: NotAWorker"), "{}", bed.kubectl(&["logs", "copy"]));
+    assert!(
+        bed.kubectl(&["logs", "copy"]).contains("turned away: NotAWorker"),
+        "{}",
+        bed.kubectl(&["logs", "copy"])
+    );
 
     bed.kubectl(&["delete", "pod", &workers[2], "--grace-period=0", "--force"]);
     bed.until_over(name).await;
     let [verdict, status, reason, message] = passed(&bed, name);
-    assert_eq!((verdict.as_str(), status.as_str(), reason.as_str()), ("Inconclusive", "Unknown", "Inconclusive"), "{message}");
+    assert_eq!(
+        (verdict.as_str(), status.as_str(), reason.as_str()),
+        ("Inconclusive", "Unknown", "Inconclusive"),
+        "{message}"
+    );
     assert_eq!(bed.of_test(name, "{.status.workers.lost}"), "1", "{message}");
     let report = report(&bed, name);
     let seen = cluster().target_counts(&bed.namespace).expect("the target's counts");
     assert!(counter(&report, "http.requests") <= seen.total, "never more than was sent");
     assert!(counter(&report, "http.requests") >= 2 * 90, "all of those that were left alone");
-    assert_eq!((seen.count("GET", "/of/again"), seen.count("GET", "/of/copy")), (0, 0), "the target saw nothing of them");
+    assert_eq!(
+        (seen.count("GET", "/of/again"), seen.count("GET", "/of/copy")),
+        (0, 0),
+        "the target saw nothing of them"
+    );
 }

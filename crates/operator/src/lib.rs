@@ -5,7 +5,7 @@
 //! crate `loadtest`; this one only asks the API server and tells it.
 
 pub mod client;
-mod collect;
+pub mod collect;
 pub mod controller;
 pub mod flags;
 pub mod leader;

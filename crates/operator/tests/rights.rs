@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use testbed::api_server::{As, Call, OPERATOR_USER};
 use testbed::eventually::eventually;
 use testbed::scrape::scrape;
+use testbed::worker::Worker;
 use tokio::sync::Mutex;
 
 use bed::{API, Bed, SOON};
@@ -83,9 +85,32 @@ fn used<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Rights {
     calls.into_iter().map(|call| format!("{} {}.{}", call.verb, resource(call), call.group)).collect()
 }
 
-/// Everything that a manager ever does for LoadTests, in one namespace.
-async fn all_that_can_happen(bed: &Bed) {
+/// Everything that a manager, installed in the namespace `system`, ever does for LoadTests, in one namespace.
+async fn all_that_can_happen(bed: &Bed, system: &str, manager: &Manager) {
     bed.script().await;
+    // one whose worker reports; its pod is asked for when somebody whom nobody knows shows a token
+    bed.load_test("reported", 1).await;
+    let pod = bed.pods("reported", 1).await.remove(0);
+    let url = format!("https://artillery-operator-collector.{system}.svc");
+    let collectors = bed.collectors_at(&url, system).await.by_way_of(manager.collector);
+    let stranger: Pod = serde_json::from_value(json!({
+        "metadata": { "name": "stranger" }, "spec": { "containers": [{ "name": "t", "image": "i" }] },
+    }))
+    .expect("a pod");
+    let stranger = bed.api::<Pod>().create(&PostParams::default(), &stranger).await.expect("a pod");
+    for (pod, status) in [(&stranger, 403), (&pod, 200)] {
+        let token = bed.token(pod, loadtest::reporter::AUDIENCE).await;
+        let mut worker = Worker::new(&collectors, &token, 1);
+        let joined = async || worker.join(&json!([]), &Value::Null).await.ok();
+        eventually("an answer", SOON, joined, |answer| answer.as_ref().is_some_and(|a| a.status == status))
+            .await;
+        if status == 200 {
+            worker.until_released(SOON).await.expect("released");
+            worker.finish(0, 0, SOON).await.expect("finished");
+        }
+    }
+    bed.exit(&pod, 0).await;
+    bed.until_reason("reported", "Succeeded").await;
     // one ends well; then somebody puts a Job in the place of its own
     bed.load_test("good", 1).await;
     let pod = bed.pods("good", 1).await.remove(0);
@@ -129,8 +154,10 @@ async fn every_right_that_the_installation_gives_is_used_and_none_is_missing() {
     let address = free_address();
     let secure = format!("--metrics-secure-bind-address={address}");
     let lease = "--leader-election-namespace=artillery-operator-system";
-    let _manager = Manager::start("manager-rights", &["--leader-elect", lease, &secure]);
-    all_that_can_happen(&bed).await;
+    let more = ["--leader-elect", lease, &secure];
+    one_led_before(Manager::start("manager-before", &more), bed::SYSTEM).await;
+    let manager = Manager::start("manager-rights", &more);
+    all_that_can_happen(&bed, bed::SYSTEM, &manager).await;
     // it has to ask who that is, and what they may
     let token = API.kubectl(&["create", "token", "default", "-n", "default"]).expect("a token");
     let answer = scrape(&format!("https://{address}"), Some(token.trim())).await.expect("an answer");
@@ -142,6 +169,17 @@ async fn every_right_that_the_installation_gives_is_used_and_none_is_missing() {
     let calls = eventually("every right is used", SOON, of_operator, |calls| used(calls) == given).await;
     let forbidden: Vec<_> = calls.iter().filter(|call| call.code == 403).collect();
     assert_eq!(forbidden, [] as [&Call; 0], "a right is missing");
+}
+
+/// A manager that led the Service to itself, and ended: the next one leads it elsewhere.
+async fn one_led_before(mut manager: Manager, system: &str) {
+    let slices: Api<EndpointSlice> = Api::namespaced(API.client(As::Admin).await.expect("a client"), system);
+    let led = async || {
+        let slices = slices.list(&ListParams::default()).await.expect("an answer").items;
+        slices.iter().any(|slice| slice.name_any().starts_with("artillery-operator-collector"))
+    };
+    eventually("the Service is led to it", SOON, led, |led| *led).await;
+    manager.terminate();
 }
 
 fn calls_of(user: &str) -> Vec<Call> {
@@ -160,15 +198,20 @@ async fn installed_for_one_namespace_it_runs_there_with_rights_there_only() {
     elsewhere.load_test("not-ours", 1).await;
     let confined = [format!("--leader-election-namespace={namespace}"), format!("--namespace={namespace}")];
     let more = ["--leader-elect", &confined[0], &confined[1]];
-    let _manager = Manager::start_by(&kubeconfig, "manager-namespaced", &more);
-    all_that_can_happen(&bed).await;
+    one_led_before(Manager::start_by(&kubeconfig, "manager-before", &more), &namespace).await;
+    let manager = Manager::start_by(&kubeconfig, "manager-namespaced", &more);
+    all_that_can_happen(&bed, &namespace, &manager).await;
 
-    let given = given(&namespace, ACCOUNT).await;
+    let mut given = given(&namespace, ACCOUNT).await;
+    // Kubernetes' own role has this one, too
+    assert!(given.remove("create subjectaccessreviews.authorization.k8s.io"));
     let calls =
         eventually("every right is used", SOON, async || calls_of(&account), |calls| used(calls) == given)
             .await;
     let outside: Vec<_> =
         calls.iter().filter(|call| call.namespace != namespace || call.code == 403).collect();
+    // who somebody is cannot be asked of a namespace
+    let outside: Vec<_> = outside.into_iter().filter(|call| call.resource != "tokenreviews").collect();
     assert_eq!(outside, [] as [&Call; 0], "it kept to its namespace");
 }
 
@@ -190,6 +233,10 @@ fn install_for(namespace: &str) -> PathBuf {
     let kustomization = format!("namespace: {namespace}\nresources: [\"{resource}\"]\n");
     std::fs::write(folder.join("kustomization.yaml"), kustomization).expect("a file");
     API.kubectl(&["apply", "-k", folder.to_str().expect("a path")]).expect("the installation");
+    let binding = format!("artillery-operator-{namespace}");
+    let account = format!("--serviceaccount={namespace}:{ACCOUNT}");
+    let delegator = "--clusterrole=system:auth-delegator";
+    API.kubectl(&["create", "clusterrolebinding", &binding, delegator, &account]).expect("a binding");
     let token = API.kubectl(&["-n", namespace, "create", "token", ACCOUNT]).expect("a token");
     API.kubeconfig_of(namespace, token.trim()).expect("a kubeconfig")
 }

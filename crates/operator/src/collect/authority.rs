@@ -39,8 +39,9 @@ impl Authority {
             secrets.get_opt(SECRET).await.with_context(|| format!("cannot read Secret {namespace}/{SECRET}"))
         };
         if let Some(secret) = stored().await? {
-            return Self::read(&secret)
-                .with_context(|| format!("Secret {namespace}/{SECRET} has no CA: delete it, and a new one is made"));
+            return Self::read(&secret).with_context(|| {
+                format!("Secret {namespace}/{SECRET} has no CA: delete it, and a new one is made")
+            });
         }
         let made = Self::new(Timestamp::now())?;
         match secrets.create(&PostParams::default(), &made.secret()).await {
@@ -71,7 +72,8 @@ impl Authority {
 
     fn read(secret: &Secret) -> Result<Self> {
         let value = |key: &str| {
-            let value = secret.data.as_ref().and_then(|data| data.get(key)).with_context(|| format!("no {key}"))?;
+            let value =
+                secret.data.as_ref().and_then(|data| data.get(key)).with_context(|| format!("no {key}"))?;
             String::from_utf8(value.0.clone()).with_context(|| format!("{key} is no PEM"))
         };
         let authority = Self { certificate: value(CERTIFICATE)?, key: value(KEY)? };

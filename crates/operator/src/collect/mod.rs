@@ -3,7 +3,7 @@
 
 mod address;
 mod authority;
-pub mod store;
+pub(crate) mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,56 +49,56 @@ pub struct Collecting {
 }
 
 impl Collecting {
-/// Makes everything ready to collect at `listener`, as the leader; `None` if workers could not reach this process.
-///
-/// # Errors
-/// The API server does not give what is needed.
-pub async fn prepare(
-    client: &kube::Client,
-    flags: &Flags,
-    namespace: &str,
-    instance: &str,
-    listener: TcpListener,
-) -> Result<Option<Self>> {
-    let bound = listener.local_addr().context("the collector listens nowhere")?;
-    let leader = flags.pod_ip.map(|address| Leader {
-        service: flags.collector_service.clone(),
-        namespace: namespace.to_owned(),
-        address,
-        port: bound.port(),
-        pod: instance.to_owned(),
-    });
-    let Some(collector) = flags.collector_url.clone().or_else(|| leader.as_ref().map(Leader::url)) else {
-        tracing::warn!(
-            "workers cannot report: this manager runs outside of a cluster, and --collector-url does not say how they reach it"
-        );
-        return Ok(None);
-    };
-    let mut names = leader.as_ref().map(Leader::names).unwrap_or_default();
-    names.extend(host(&collector));
-    let mut tries = 0;
-    let authority = loop {
-        tries += 1;
-        let asked = async {
-            let authority = Authority::of(client, namespace).await?;
-            if let (Some(leader), None) = (&leader, &flags.collector_url) {
-                leader.take(client).await?;
-            }
-            anyhow::Ok(authority)
+    /// Makes everything ready to collect at `listener`, as the leader; `None` if workers could not reach this process.
+    ///
+    /// # Errors
+    /// The API server does not give what is needed.
+    pub async fn prepare(
+        client: &kube::Client,
+        flags: &Flags,
+        namespace: &str,
+        instance: &str,
+        listener: TcpListener,
+    ) -> Result<Option<Self>> {
+        let bound = listener.local_addr().context("the collector listens nowhere")?;
+        let leader = flags.pod_ip.map(|address| Leader {
+            service: flags.collector_service.clone(),
+            namespace: namespace.to_owned(),
+            address,
+            port: bound.port(),
+            pod: instance.to_owned(),
+        });
+        let Some(collector) = flags.collector_url.clone().or_else(|| leader.as_ref().map(Leader::url)) else {
+            tracing::warn!(
+                "workers cannot report: this manager runs outside of a cluster, and --collector-url does not say how they reach it"
+            );
+            return Ok(None);
         };
-        match asked.await {
-            Ok(authority) => break authority,
-            Err(error) if tries < TRIES && !is_final(&error) => {
-                tracing::warn!("cannot collect yet: {error:#}; trying again in {} s", AGAIN.as_secs());
-                tokio::time::sleep(AGAIN).await;
+        let mut names = leader.as_ref().map(Leader::names).unwrap_or_default();
+        names.extend(host(&collector));
+        let mut tries = 0;
+        let authority = loop {
+            tries += 1;
+            let asked = async {
+                let authority = Authority::of(client, namespace).await?;
+                if let (Some(leader), None) = (&leader, &flags.collector_url) {
+                    leader.take(client).await?;
+                }
+                anyhow::Ok(authority)
+            };
+            match asked.await {
+                Ok(authority) => break authority,
+                Err(error) if tries < TRIES && !is_final(&error) => {
+                    tracing::warn!("cannot collect yet: {error:#}; trying again in {} s", AGAIN.as_secs());
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error.context("cannot collect what workers measure")),
             }
-            Err(error) => return Err(error.context("cannot collect what workers measure")),
-        }
-    };
-    let tls = authority.server(names)?;
-    let files = FILES.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
-    Ok(Some(Self { kit: Kit { collector, ca: authority.certificate, files }, listener, tls }))
-}
+        };
+        let tls = authority.server(names)?;
+        let files = FILES.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        Ok(Some(Self { kit: Kit { collector, ca: authority.certificate, files }, listener, tls }))
+    }
 }
 
 /// A right that is missing does not come by waiting.

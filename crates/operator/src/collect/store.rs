@@ -58,7 +58,7 @@ pub struct Rendered {
 }
 
 enum Put {
-    Stored(ConfigMap),
+    Stored(Version),
     Conflict,
     Gone,
     Failed(String),
@@ -117,7 +117,7 @@ impl ConfigMaps {
             }
         };
         match timeout(PATIENCE, put).await {
-            Ok(Ok(stored)) => Put::Stored(stored),
+            Ok(Ok(stored)) => Put::Stored(version_of(&stored)),
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
                 Put::Conflict
             }
@@ -167,9 +167,9 @@ impl ConfigMaps {
     pub async fn add_report(&self, test: &TestRef, report: &Rendered) -> Result<Vec<String>, SaveError> {
         let Rendered { json, text } = report;
         let name = report_name(&test.name);
-        let there = self.get(test, &name).await?;
+        let there = self.get(test, &name).await.map_err(not_known)?;
         let version = there.as_ref().map(version_of);
-        let mut parts = there.as_ref().map(parts_of).transpose()?.unwrap_or_default();
+        let mut parts = there.as_ref().map(parts_of).transpose().map_err(not_known)?.unwrap_or_default();
         let mut config_map = config_map(test, &name);
         if let Some(head) = there.and_then(|there| there.binary_data?.remove(SNAPSHOT)) {
             self.put_head(test, head.0, json.len() + text.len(), &mut config_map, &mut parts).await?;
@@ -210,7 +210,7 @@ impl ConfigMaps {
         let list = serde_json::to_string(parts).map_err(|error| SaveError::Unavailable(error.to_string()))?;
         config_map.data.get_or_insert_default().insert(PARTS.to_owned(), list);
         match self.put(test, &config_map, version.map(|version| version.0.as_str())).await {
-            Put::Stored(stored) => Ok(version_of(&stored)),
+            Put::Stored(version) => Ok(version),
             Put::Conflict => Err(SaveError::Conflict),
             Put::Gone => Err(SaveError::Gone),
             Put::Failed(why) => Err(SaveError::Unavailable(why)),
@@ -221,7 +221,8 @@ impl ConfigMaps {
 fn parts_of(config_map: &ConfigMap) -> Result<Parts, Unavailable> {
     let list = config_map.data.as_ref().and_then(|data| data.get(PARTS)).map_or("{}", String::as_str);
     let name = config_map.metadata.name.as_deref().unwrap_or_default();
-    serde_json::from_str(list).map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))
+    serde_json::from_str(list)
+        .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))
 }
 
 impl Store for ConfigMaps {
@@ -229,7 +230,8 @@ impl Store for ConfigMaps {
         let Some(config_map) = self.get(test, &report_name(&test.name)).await? else { return Ok(None) };
         let version = version_of(&config_map);
         let parts = parts_of(&config_map)?;
-        let mut head = config_map.binary_data.and_then(|mut data| data.remove(SNAPSHOT)).unwrap_or_default().0;
+        let mut head =
+            config_map.binary_data.and_then(|mut data| data.remove(SNAPSHOT)).unwrap_or_default().0;
         for name in &parts.head {
             head.extend(self.get_part(test, name).await?);
         }
@@ -254,6 +256,10 @@ impl Store for ConfigMaps {
         self.put_head(test, snapshot.head.clone(), 0, &mut config_map, &mut parts).await?;
         self.put_first(test, config_map, &parts, version).await
     }
+}
+
+fn not_known(Unavailable(why): Unavailable) -> SaveError {
+    SaveError::Unavailable(why)
 }
 
 fn is_of(test: &TestRef, config_map: &ConfigMap) -> bool {

@@ -44,10 +44,10 @@ pub async fn create_job(
     load_test: &LoadTest,
     plan: &Plan,
 ) -> Result<Result<Option<Job>, Problem>, Error> {
-    if let (Some(_), Some(kit)) = (&plan.reporter, context.collection.kit()) {
-        if let Err(problem) = create_reporter(context, load_test, kit).await? {
-            return Ok(Err(problem));
-        }
+    if let (Some(_), Some(kit)) = (&plan.reporter, context.collection.kit())
+        && let Err(problem) = create_reporter(context, load_test, kit).await?
+    {
+        return Ok(Err(problem));
     }
     let job = job::build(load_test, plan);
     match jobs(context, load_test).create(&PostParams::default(), &job).await {

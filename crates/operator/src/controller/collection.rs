@@ -64,7 +64,6 @@ pub fn begin(
 }
 
 impl Collection {
-
     /// What workers get so that they report; `None` if they do not.
     pub fn kit(&self) -> Option<&Kit> {
         self.0.as_ref().map(|on| &on.kit)
@@ -91,10 +90,7 @@ impl Collection {
         let names = on.store.add_report(&test, &rendered).await;
         let config_maps = names.map_err(|error| Error::Collect(error.to_string()))?;
         tracing::info!(verdict = ?conclusion.verdict, reason = conclusion.reason, "stored the report");
-        Ok(collected::Conclusion {
-            report: loadtest::api::ReportStatus { config_maps },
-            ..conclusion
-        })
+        Ok(collected::Conclusion { report: loadtest::api::ReportStatus { config_maps }, ..conclusion })
     }
 
     /// Forgets a load test that is over or gone.

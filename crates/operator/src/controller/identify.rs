@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::{
-    Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, StartPolicy, TestRef,
-};
+use collector::{Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, StartPolicy, TestRef};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -173,8 +171,10 @@ mod tests {
         let mut user =
             UserInfo { username: Some("system:serviceaccount:a:default".into()), ..UserInfo::default() };
         assert!(bound(&user).is_none(), "a token that is bound to no pod");
-        user.extra =
-            Some([(POD_NAME.to_owned(), vec!["t-0".to_owned()]), (POD_UID.to_owned(), vec!["u".to_owned()])].into());
+        user.extra = Some(
+            [(POD_NAME.to_owned(), vec!["t-0".to_owned()]), (POD_UID.to_owned(), vec!["u".to_owned()])]
+                .into(),
+        );
         let bound = bound(&user).expect("a pod");
         assert_eq!((bound.namespace.as_str(), bound.name.as_str(), bound.uid.as_str()), ("a", "t-0", "u"));
     }

@@ -193,7 +193,17 @@ pub async fn run(
 
     let graceful = stop.clone();
     let (all_jobs, all_pods) = (Arc::clone(&jobs_synced), Arc::clone(&pods));
-    let context = Arc::new(Context { client, instance, jobs, jobs_synced, pods, refusals, memory, metrics, collection });
+    let context = Arc::new(Context {
+        client,
+        instance,
+        jobs,
+        jobs_synced,
+        pods,
+        refusals,
+        memory,
+        metrics,
+        collection,
+    });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))
         .watches_stream(heard("pods", pod_stream), |pod: WorkerPod| cache::load_test_of(&pod))

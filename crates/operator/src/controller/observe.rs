@@ -100,13 +100,6 @@ pub async fn config_maps(
         Ok(named) => named,
         Err(problem) => return Ok(Err(problem)),
     };
-    if context.collection.kit().is_some() {
-        let name = report_name(load_test.name());
-        let there = api.get_opt(&name).await.map_err(Error::api("look for its report"))?;
-        if let Some(problem) = there.and_then(|there| plan::report_taken(load_test, &there)) {
-            return Ok(Err(problem));
-        }
-    }
     let mut facts = Vec::new();
     for (field, name) in named {
         let keys = match api.get_opt(&name).await {
@@ -119,7 +112,14 @@ pub async fn config_maps(
         let is_missing = keys.is_none();
         facts.push(ConfigMapFact { field, name, keys });
         if is_missing {
-            break;
+            return Ok(Ok(facts));
+        }
+    }
+    if context.collection.kit().is_some() {
+        let name = report_name(load_test.name());
+        let there = api.get_opt(&name).await.map_err(Error::api("look for its report"))?;
+        if let Some(problem) = there.and_then(|there| plan::report_taken(load_test, &there)) {
+            return Ok(Err(problem));
         }
     }
     Ok(Ok(facts))

@@ -82,8 +82,16 @@ impl Collector for Collecting {
             ("saved_bytes", "Bytes in snapshots that had to be written", &counters.saved_bytes),
             ("values_refused", "Values in batches that were taken in without them", &counters.values_refused),
             ("loads_failed", "Snapshots that could not be loaded", &counters.loads_failed),
-            ("connections_refused", "Connections closed at once, being too many", &counters.connections_refused),
-            ("connections_timed_out", "Connections closed for being too slow", &counters.connections_timed_out),
+            (
+                "connections_refused",
+                "Connections closed at once, being too many",
+                &counters.connections_refused,
+            ),
+            (
+                "connections_timed_out",
+                "Connections closed for being too slow",
+                &counters.connections_timed_out,
+            ),
             ("handshakes_failed", "TLS handshakes that failed or took too long", &counters.handshakes_failed),
         ] {
             let counter = ConstCounter::new(count.get());

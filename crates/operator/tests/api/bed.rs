@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
+use clap::Parser as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use loadtest::{LoadTest, LoadTestStatus};
-use operator::flags::Namespaces;
+use operator::collect::Collecting;
+use operator::flags::{Flags, Namespaces};
 use serde_json::{Value, json};
 use testbed::api_server::{ApiServer, As, Call};
 use testbed::eventually::eventually;
+use testbed::worker::{Collectors, Worker};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here should take, for machines that are busy.
@@ -58,14 +62,34 @@ fn leave_behind(server: &ApiServer) {
     }
 }
 
+/// Where the operator is installed.
+pub const SYSTEM: &str = "artillery-operator-system";
+/// Where the controller collects.
+static COLLECTOR: OnceLock<String> = OnceLock::new();
+
 static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let client = API.client(As::Operator).await.expect("a client");
             let (synced, stop) = (CancellationToken::new(), CancellationToken::new());
-            operator::controller::run(client, &Namespaces::All, "test".into(), Arc::default(), synced, stop)
-                .await;
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let url = format!("https://{}", listener.local_addr().expect("an address"));
+            COLLECTOR.set(url.clone()).expect("the first controller");
+            let flags = Flags::parse_from(["manager".to_owned(), format!("--collector-url={url}")]);
+            let collecting = Collecting::prepare(&client, &flags, SYSTEM, "test", listener).await;
+            let collecting = collecting.expect("ready to collect");
+            let metrics = Arc::default();
+            operator::controller::run(
+                client,
+                &Namespaces::All,
+                "test".into(),
+                metrics,
+                collecting,
+                synced,
+                stop,
+            )
+            .await;
         });
     });
 });
@@ -181,6 +205,45 @@ impl Bed {
         let mut pods = eventually("the pods", SOON, list, |pods| pods.len() == count).await;
         pods.sort_by_key(|pod| pod.metadata.name.clone());
         pods
+    }
+
+    /// The collector of the controller in this process, as workers know it.
+    pub async fn collectors(&self) -> Collectors {
+        let look = async || COLLECTOR.get().cloned();
+        let url = eventually("a collector", SOON, look, Option::is_some).await.expect("a collector");
+        self.collectors_at(&url, SYSTEM).await
+    }
+
+    /// Those at that URL, of the operator in that namespace.
+    pub async fn collectors_at(&self, url: &str, system: &str) -> Collectors {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), system);
+        let look = async || secrets.get_opt("artillery-operator-collector-ca").await.expect("an answer");
+        let secret = eventually("the CA", SOON, look, Option::is_some).await.expect("the CA");
+        let pem = secret.data.expect("data").remove("ca.crt").expect("a certificate").0;
+        Collectors::at(url, str::from_utf8(&pem).expect("PEM")).expect("a CA")
+    }
+
+    /// A token that is bound to that pod, for that audience.
+    pub async fn token(&self, pod: &Pod, audience: &str) -> String {
+        let name = pod.metadata.name.as_deref().expect("a name");
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {
+                "audiences": [audience], "expirationSeconds": 3600,
+                "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod.metadata.uid },
+            },
+        });
+        let uri = format!("/api/v1/namespaces/{}/serviceaccounts/default/token", self.namespace);
+        let post = http::Request::post(uri).header("content-type", "application/json");
+        let post = post.body(request.to_string().into_bytes()).expect("a request");
+        let answer: Value = self.client.request(post).await.expect("a token");
+        answer["status"]["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// A process in that pod, which shows a token for the collector.
+    pub async fn worker(&self, pod: &Pod, process: u128) -> Worker {
+        let token = self.token(pod, loadtest::reporter::AUDIENCE).await;
+        Worker::new(&self.collectors().await, &token, process)
     }
 
     /// Plays the kubelet: the worker's container runs.

@@ -9,6 +9,7 @@ mod first_operator;
 mod progress;
 mod quiet;
 mod refusals;
+mod reports;
 mod script;
 mod start;
 mod troubles;

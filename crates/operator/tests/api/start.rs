@@ -38,7 +38,8 @@ async fn a_load_test_becomes_one_indexed_job_that_is_started_once_it_is_recorded
         .filter(|c| matches!(c.verb.as_str(), "create" | "patch") && c.resource != "events")
         .map(|c| format!("{} {}", c.verb, c.resource))
         .collect();
-    assert_eq!(writes[..3], ["create jobs", "patch loadtests", "patch jobs"], "{writes:?}");
+    let order = ["create configmaps", "create jobs", "patch loadtests", "patch jobs"];
+    assert_eq!(writes[..4], order, "{writes:?}");
 }
 
 #[tokio::test]
@@ -133,7 +134,8 @@ async fn the_job_is_created_with_the_fewest_calls() {
     bed.until_reason("t", "WorkersStarting").await;
     bed.until_events("t", 1).await;
     for (verb, resource, times) in [
-        ("get", "configmaps", 1),
+        ("get", "configmaps", 2),    // the script, and whether its report's name is free
+        ("create", "configmaps", 1), // the reporter
         ("create", "jobs", 1),
         ("patch", "jobs", 1),
         ("list", "configmaps", 0),

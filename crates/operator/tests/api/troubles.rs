@@ -90,7 +90,7 @@ async fn workers_that_never_start_are_given_up_and_their_pods_removed() {
     let expected = "1 of 2 workers failed: worker 1: did not start within 600 s (ImagePullBackOff)";
     assert!(message.contains(expected), "{message}");
     // what was given up must not start later
-    bed.until_events("t", 3).await;
+    bed.until_events("t", 4).await;
     bed.pods("t", 1).await;
     let ended = async || bed.job("t").await.and_then(|job| job.status?.conditions);
     testbed::eventually::eventually("the Job's end", crate::bed::SOON, ended, |conditions| {

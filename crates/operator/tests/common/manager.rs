@@ -19,6 +19,7 @@ pub struct Manager {
     pub name: String,
     pub health: SocketAddr,
     pub metrics: SocketAddr,
+    pub collector: SocketAddr,
     log: PathBuf,
 }
 
@@ -43,18 +44,23 @@ impl Manager {
     }
 
     fn start_with(kubeconfig: &Path, name: &str, variables: &[(&str, &str)], more: &[&str]) -> Self {
-        let [health, metrics] = [(); 2].map(|()| free_address());
+        let [health, metrics, collector] = [(); 3].map(|()| free_address());
         let mut args = vec![
             format!("--health-probe-bind-address={health}"),
             format!("--metrics-bind-address={metrics}"),
+            format!("--collector-bind-address={collector}"),
         ];
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
-        let mut environment = vec![("KUBECONFIG", kubeconfig.to_str().expect("a path")), ("POD_NAME", name)];
+        let mut environment = vec![
+            ("KUBECONFIG", kubeconfig.to_str().expect("a path")),
+            ("POD_NAME", name),
+            ("POD_IP", "192.0.2.1"), // for documentation: nobody is there, and no EndpointSlice may have a loopback address
+        ];
         environment.extend(variables);
         let program = Path::new(env!("CARGO_BIN_EXE_manager"));
         let child = process::start(program, &args, &environment, &log).expect("a manager");
-        Self { child, name: name.to_owned(), health, metrics, log }
+        Self { child, name: name.to_owned(), health, metrics, collector, log }
     }
 
     pub fn log(&self) -> String {
