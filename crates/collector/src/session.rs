@@ -1,0 +1,426 @@
+//! The life of one load test as its workers tell it: who has which index, when all start, what they measured, how they ended.
+//!
+//! Nothing here does I/O or reads a clock: each call is given the moment. What changed is noted in [`Unsaved`]; a
+//! [`Draft`] has everything, and what it covers is durable once it is stored.
+
+mod facts;
+mod fingerprint;
+mod health;
+mod hello;
+mod phases;
+mod snapshot;
+mod start;
+mod worker;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::aggregate::{Aggregate, PERIOD};
+use metrics::wire::Batch;
+
+use crate::checkpoint::{Unsaved, Urgency};
+use crate::edge::{Reason, Refused, StartPolicy};
+use crate::moment::Moment;
+
+pub use facts::{Facts, Quantiles, StartFacts, WorkerFacts};
+pub use fingerprint::Fingerprint;
+pub use health::{BUSY, CpuCounters, HealthSummary};
+pub use hello::{Differing, Hello, HelloError, Others, PROTOCOL};
+pub use phases::{PhaseFact, PhaseLog};
+pub use snapshot::{Draft, RestoreError};
+pub use start::{Start, poll_interval};
+pub use worker::{Finish, LostPeriod, Nonce, Process, Taken, Vusers, Worker};
+
+use start::{Waiting, lead};
+
+/// So many of the newest periods are counted apart, for the rate that is shown while a test runs.
+const RECENT_PERIODS: usize = 6;
+
+/// One load test.
+#[derive(Clone, Debug)]
+pub struct Session {
+    workers: u32,
+    policy: StartPolicy,
+    start: Start,
+    first_join: Option<Moment>,
+    members: BTreeMap<u32, Worker>,
+    hello: Option<Hello>,
+    differing: Differing,
+    aggregate: Aggregate,
+    concluded: bool,
+    /// Claims and hellos as they are stored: they do not change after the release.
+    opening: Option<Arc<[u8]>>,
+    /// Requests by period; only of what came to this process.
+    recent: BTreeMap<u64, u64>,
+    opened: Moment,
+    stopping: bool,
+    unsaved: Unsaved,
+    saving: Unsaved,
+    /// Whether the snapshot that is being stored has a decided start, of which nobody was told yet.
+    start_in_draft: bool,
+    news: bool,
+}
+
+/// Why a process is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// For good.
+    Refused(Refused),
+    /// Nobody has its index yet: it may join.
+    Unknown,
+    /// It will be refused, or not, as soon as that is stored: only then it is true for ever.
+    NotYet,
+}
+
+/// The answer to a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The completion index.
+    pub index: u32,
+    /// How many workers there are to be.
+    pub workers: u32,
+}
+
+/// The answer to a worker that waits for the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StartAnswer {
+    /// Ask again.
+    Wait {
+        /// After this time.
+        pause: Duration,
+        /// How many have joined.
+        joined: u32,
+        /// Of how many.
+        workers: u32,
+    },
+    /// Start.
+    Go {
+        /// In so many milliseconds; 0 or less: now.
+        milliseconds: f64,
+    },
+}
+
+/// How far a worker's batches are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The highest number that was taken in.
+    pub received: u64,
+    /// The highest number that is stored.
+    pub durable: u64,
+    /// Whether its end is stored, as it told it last.
+    pub finished: bool,
+    /// Whether the load test is to end.
+    pub stop: bool,
+}
+
+impl Session {
+    /// One of which nothing is stored yet.
+    pub fn new(workers: u32, policy: StartPolicy, now: Moment) -> Self {
+        Self {
+            workers,
+            policy,
+            start: Start::Waiting,
+            first_join: None,
+            members: BTreeMap::new(),
+            hello: None,
+            differing: Differing::default(),
+            aggregate: Aggregate::default(),
+            concluded: false,
+            opening: None,
+            recent: BTreeMap::new(),
+            opened: now,
+            stopping: false,
+            unsaved: Unsaved::default(),
+            saving: Unsaved::default(),
+            start_in_draft: false,
+            news: false,
+        }
+    }
+
+    /// A process claims an index.
+    ///
+    /// # Errors
+    /// It may not take part.
+    pub fn join(
+        &mut self,
+        index: u32,
+        process: &Process,
+        hello: Hello,
+        now: Moment,
+    ) -> Result<Joined, Denied> {
+        self.tick(now);
+        match self.access(index, process, now) {
+            Ok(()) => {
+                self.member(index)?.heard = now;
+            }
+            Err(Denied::Unknown) => self.admit(index, process, hello, now),
+            Err(denied) => return Err(denied),
+        }
+        Ok(Joined { index, workers: self.workers })
+    }
+
+    fn admit(&mut self, index: u32, process: &Process, hello: Hello, now: Moment) {
+        match &self.hello {
+            Some(first) => self.differing.add(index, first, &hello),
+            None => self.hello = Some(hello),
+        }
+        self.first_join.get_or_insert(now);
+        self.members.insert(index, Worker::new(process.clone(), now));
+        self.opening = None;
+        self.unsaved.note(Urgency::Routine, now);
+        self.tick(now);
+    }
+
+    /// A worker asks whether it may start.
+    ///
+    /// # Errors
+    /// It may not take part.
+    pub fn poll(&mut self, index: u32, process: &Process, now: Moment) -> Result<StartAnswer, Denied> {
+        self.tick(now);
+        self.access(index, process, now)?;
+        self.member(index)?.heard = now;
+        Ok(match self.start {
+            Start::Released { at } => {
+                // never later than it was ever meant: another collector's clock may have been ahead
+                let most = lead(self.workers).as_secs_f64() * 1000.0;
+                StartAnswer::Go { milliseconds: at.milliseconds_from(now).min(most) }
+            }
+            _ => StartAnswer::Wait {
+                pause: poll_interval(self.workers),
+                joined: self.joined(),
+                workers: self.workers,
+            },
+        })
+    }
+
+    /// A worker sends a batch. The answer says how far things are, and what became of it.
+    ///
+    /// # Errors
+    /// It may not take part.
+    pub fn take(
+        &mut self,
+        index: u32,
+        process: &Process,
+        batch: &Batch,
+        now: Moment,
+    ) -> Result<(Progress, Taken), Denied> {
+        self.access(index, process, now)?;
+        let taken = self.member(index)?.take(batch, now);
+        if taken != Taken::Repeated {
+            // also one that is ahead: if another collector took in those before it, the save will conflict, and tell
+            self.unsaved.note(Urgency::Routine, now);
+        }
+        if taken == Taken::In {
+            self.aggregate.add(batch);
+            self.count_recent(batch);
+            // the last batch after a restart may come after the note of its end
+            if self.member(index)?.finish.as_ref().is_some_and(|finish| finish.batches <= batch.sequence) {
+                self.unsaved.note(Urgency::Finish, now);
+            }
+        }
+        Ok((self.progress_of(index)?, taken))
+    }
+
+    /// A worker asks how far its batches are.
+    ///
+    /// # Errors
+    /// It may not take part.
+    pub fn progress(&mut self, index: u32, process: &Process, now: Moment) -> Result<Progress, Denied> {
+        self.access(index, process, now)?;
+        self.member(index)?.heard = now;
+        self.progress_of(index)
+    }
+
+    /// A worker says that it ends.
+    ///
+    /// # Errors
+    /// It may not take part.
+    pub fn finish(
+        &mut self,
+        index: u32,
+        process: &Process,
+        finish: Finish,
+        now: Moment,
+    ) -> Result<Progress, Denied> {
+        self.access(index, process, now)?;
+        if self.member(index)?.finish(finish, now) {
+            self.unsaved.note(Urgency::Finish, now);
+        }
+        self.progress_of(index)
+    }
+
+    /// Takes in nothing more, for good.
+    pub fn conclude(&mut self, now: Moment) {
+        let is_stored = self.concluded && self.unsaved.is_empty();
+        self.concluded = true;
+        if !is_stored {
+            self.unsaved.note(Urgency::Now, now);
+        }
+    }
+
+    /// Tells workers from now on to end.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Looks whether it is time to start.
+    pub fn tick(&mut self, now: Moment) {
+        if self.start != Start::Waiting || self.concluded {
+            return;
+        }
+        self.start = self.waiting().decide(now);
+        if self.start != Start::Waiting {
+            self.news |= self.joined() == self.workers;
+            self.unsaved.note(Urgency::Now, now);
+        }
+    }
+
+    /// When [`Session::tick`] has something to do though nobody asks.
+    pub fn deadline(&self) -> Option<Moment> {
+        let is_waiting = self.start == Start::Waiting && !self.concluded;
+        if is_waiting { self.waiting().deadline() } else { None }
+    }
+
+    /// What is not stored.
+    pub fn unsaved(&self) -> &Unsaved {
+        &self.unsaved
+    }
+
+    /// Whether everything was taken in that ever will be, and is stored.
+    pub fn is_closed(&self) -> bool {
+        self.concluded && self.unsaved.is_empty() && self.saving.is_empty()
+    }
+
+    /// Whether something happened since the last call that is worth a look: all joined, the release was stored, the
+    /// start timed out, a worker's end was stored.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// How many workers wait for the start.
+    pub fn waiting_workers(&self) -> u32 {
+        if matches!(self.start, Start::Released { .. } | Start::TimedOut { .. }) { 0 } else { self.joined() }
+    }
+
+    /// All of it as it is now, to be stored. Until [`Session::saved`] or [`Session::not_saved`] there is no other one.
+    pub fn begin_save(&mut self) -> Draft {
+        self.saving = std::mem::take(&mut self.unsaved);
+        self.start_in_draft = self.start.is_to_be_stored();
+        for worker in self.members.values_mut() {
+            worker.begin_save();
+        }
+        self.draft()
+    }
+
+    /// What the last [`Draft`] had is stored.
+    pub fn saved(&mut self, now: Moment) {
+        self.saving = Unsaved::default();
+        let mut is_news = false;
+        for worker in self.members.values_mut() {
+            is_news |= worker.saved();
+        }
+        if std::mem::take(&mut self.start_in_draft) {
+            let meant = self.start;
+            self.start = meant.stored(self.workers, now);
+            is_news = true;
+            if self.start.moment() != meant.moment() {
+                self.unsaved.note(Urgency::Now, now);
+            }
+        }
+        self.news |= is_news;
+    }
+
+    /// What the last [`Draft`] had is not stored, or that is not known.
+    pub fn not_saved(&mut self) {
+        let saving = std::mem::take(&mut self.saving);
+        self.unsaved.merge(&saving);
+        self.start_in_draft = false;
+        for worker in self.members.values_mut() {
+            worker.not_saved();
+        }
+    }
+
+    /// Whether that process may say anything of that index. What is refused for good rests on what is stored, and never changes; with
+    /// anything else another collector, whose snapshot replaced ours, may not agree.
+    fn access(&mut self, index: u32, process: &Process, now: Moment) -> Result<(), Denied> {
+        if self.concluded {
+            return refused(Reason::Gone, "the load test is over: nothing more counts".to_owned());
+        }
+        if index >= self.workers {
+            let why = format!("the completion index is {index}: this load test has {} workers", self.workers);
+            return refused(Reason::NotAWorker, why);
+        }
+        if let Start::TimedOut { .. } = self.start {
+            let (joined, workers) = (self.joined(), self.workers);
+            let seconds = self.policy.timeout.as_secs();
+            let why = format!(
+                "{joined} of {workers} workers joined within {seconds} s, and the load test wants all or none"
+            );
+            return refused(Reason::StartTimedOut, why);
+        }
+        match (self.members.get(&index), self.start) {
+            (Some(worker), _) if worker.process == *process => Ok(()),
+            (Some(worker), _) if worker.has_durable_claim() => {
+                let pod = &worker.process.pod_uid;
+                let why = format!("worker {index} is another process, of the pod {pod}: it is started once");
+                refused(Reason::AlreadyClaimed, why)
+            }
+            (Some(_), _) => {
+                self.unsaved.note(Urgency::Finish, now);
+                Err(Denied::NotYet)
+            }
+            (None, Start::Waiting) => Err(Denied::Unknown),
+            (None, Start::Released { .. }) => {
+                refused(Reason::AlreadyReleased, format!("worker {index} came after the others had started"))
+            }
+            (None, _) => Err(Denied::NotYet),
+        }
+    }
+
+    fn member(&mut self, index: u32) -> Result<&mut Worker, Denied> {
+        self.members.get_mut(&index).ok_or(Denied::Unknown)
+    }
+
+    fn progress_of(&self, index: u32) -> Result<Progress, Denied> {
+        let worker = self.members.get(&index).ok_or(Denied::Unknown)?;
+        Ok(Progress {
+            received: worker.received,
+            durable: worker.durable(),
+            finished: worker.has_durable_end(),
+            stop: self.stopping,
+        })
+    }
+
+    fn joined(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+
+    fn waiting(&self) -> Waiting {
+        Waiting {
+            workers: self.workers,
+            joined: self.joined(),
+            first_join: self.first_join,
+            opened: self.opened,
+            policy: self.policy,
+        }
+    }
+
+    fn count_recent(&mut self, batch: &Batch) {
+        let requests = batch.counters.get("http.requests").copied().unwrap_or(0);
+        let period = self.recent.entry(batch.period - batch.period % PERIOD).or_default();
+        *period = period.saturating_add(requests);
+        while self.recent.len() > RECENT_PERIODS {
+            self.recent.pop_first();
+        }
+    }
+}
+
+fn refused<T>(reason: Reason, message: String) -> Result<T, Denied> {
+    Err(Denied::Refused(Refused { reason, message }))
+}

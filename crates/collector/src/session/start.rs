@@ -1,0 +1,172 @@
+//! When the workers of a load test start: all together, some moments after the last of them has joined.
+
+use std::time::Duration;
+
+use crate::edge::{OnTimeout, StartPolicy};
+use crate::moment::Moment;
+
+/// Nobody is told to ask again sooner.
+const SHORTEST_POLL: Duration = Duration::from_millis(250);
+/// Each worker lengthens the pause: 10,000 of them ask 5,000 times a second.
+const POLL_PER_WORKER: Duration = Duration::from_micros(200);
+/// The time in which the claims should have been stored, and a request be on its way.
+const MARGIN: Duration = Duration::from_millis(250);
+/// A collector that has just taken over gives those who could not reach anybody this long to come back.
+const RETURN: Duration = Duration::from_secs(30);
+
+/// Where the start stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Not everybody has joined.
+    Waiting,
+    /// It is decided, but not stored: nobody was told, and nobody may join any more.
+    Decided {
+        /// When they are to start.
+        at: Moment,
+    },
+    /// It is stored, and whoever asks is told.
+    Released {
+        /// When they start, or started.
+        at: Moment,
+    },
+    /// Not everybody joined in time, and the load test wants all or none; that is not stored, and nobody was told.
+    Expired {
+        /// When that was found.
+        at: Moment,
+    },
+    /// It is stored, and whoever asks is turned away.
+    TimedOut {
+        /// When that was found.
+        at: Moment,
+    },
+}
+
+/// What the decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// How many workers there are to be.
+    pub workers: u32,
+    /// How many have joined.
+    pub joined: u32,
+    /// When the first did.
+    pub first_join: Option<Moment>,
+    /// Since when this collector has known of the load test.
+    pub opened: Moment,
+    /// What was asked for.
+    pub policy: StartPolicy,
+}
+
+/// How long after one answer a worker asks again.
+pub fn poll_interval(workers: u32) -> Duration {
+    SHORTEST_POLL.max(POLL_PER_WORKER * workers)
+}
+
+/// How far ahead a start lies when it is decided: so far that everybody asks once more, and once again if that fails.
+pub fn lead(workers: u32) -> Duration {
+    poll_interval(workers) * 2 + MARGIN
+}
+
+impl Waiting {
+    /// When waiting ends though somebody is missing; `None` while nobody waits.
+    pub fn deadline(&self) -> Option<Moment> {
+        let timeout = self.policy.timeout;
+        self.first_join.map(|first| (first + timeout).max(self.opened + timeout.min(RETURN)))
+    }
+
+    /// What becomes of it now.
+    pub fn decide(&self, now: Moment) -> Start {
+        let at = now + lead(self.workers);
+        if self.joined >= self.workers && self.joined > 0 {
+            return Start::Decided { at };
+        }
+        match (self.deadline(), self.policy.on_timeout) {
+            (Some(deadline), _) if now < deadline => Start::Waiting,
+            (None, _) => Start::Waiting,
+            (Some(_), OnTimeout::Run) => Start::Decided { at },
+            (Some(_), OnTimeout::Fail) => Start::Expired { at: now },
+        }
+    }
+}
+
+impl Start {
+    /// When the workers start, or started; `None` where that is not decided.
+    pub fn moment(self) -> Option<Moment> {
+        match self {
+            Self::Decided { at } | Self::Released { at } => Some(at),
+            Self::Waiting | Self::Expired { .. } | Self::TimedOut { .. } => None,
+        }
+    }
+
+    /// Whether it is decided, and only has to be stored.
+    pub fn is_to_be_stored(self) -> bool {
+        matches!(self, Self::Decided { .. } | Self::Expired { .. })
+    }
+
+    /// What it is once it is stored. A moment that a slow store has overtaken is moved: nobody was told of it.
+    pub fn stored(self, workers: u32, now: Moment) -> Self {
+        match self {
+            Self::Decided { at } if at >= now + poll_interval(workers) * 2 => Self::Released { at },
+            Self::Decided { .. } => Self::Released { at: now + lead(workers) },
+            Self::Expired { at } => Self::TimedOut { at },
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGAN: Moment = Moment::from_millis(1_000_000_000);
+
+    fn at(millis: u64) -> Moment {
+        BEGAN + Duration::from_millis(millis)
+    }
+
+    fn waiting(workers: u32, joined: u32, on_timeout: OnTimeout) -> Waiting {
+        let policy = StartPolicy { timeout: Duration::from_secs(600), on_timeout };
+        let first_join = (joined > 0).then_some(BEGAN);
+        Waiting { workers, joined, first_join, opened: BEGAN, policy }
+    }
+
+    #[test]
+    fn nobody_starts_while_somebody_is_missing() {
+        assert_eq!(waiting(4, 3, OnTimeout::Run).decide(at(599_999)), Start::Waiting);
+        assert_eq!(waiting(4, 3, OnTimeout::Fail).decide(at(599_999)), Start::Waiting);
+    }
+
+    #[test]
+    fn all_start_two_polls_and_a_margin_after_the_last_has_joined() {
+        assert_eq!(waiting(4, 4, OnTimeout::Run).decide(at(5000)), Start::Decided { at: at(5750) });
+        let many = waiting(10_000, 10_000, OnTimeout::Fail).decide(at(5000));
+        assert_eq!(many, Start::Decided { at: at(5000 + 2 * 2000 + 250) });
+    }
+
+    #[test]
+    fn after_the_timeout_those_who_joined_start_or_nobody_does() {
+        assert_eq!(waiting(4, 3, OnTimeout::Run).decide(at(600_000)), Start::Decided { at: at(600_750) });
+        assert_eq!(waiting(4, 3, OnTimeout::Fail).decide(at(600_000)), Start::Expired { at: at(600_000) });
+    }
+
+    #[test]
+    fn the_timeout_counts_from_the_first_join() {
+        assert_eq!(waiting(4, 0, OnTimeout::Fail).decide(at(9_000_000)), Start::Waiting);
+        assert_eq!(waiting(4, 0, OnTimeout::Run).decide(at(9_000_000)), Start::Waiting);
+    }
+
+    #[test]
+    fn a_collector_that_takes_over_late_waits_a_little_for_those_who_could_not_reach_anybody() {
+        let late = Waiting { opened: at(700_000), ..waiting(4, 3, OnTimeout::Fail) };
+        assert_eq!(late.decide(at(729_999)), Start::Waiting);
+        assert_eq!(late.decide(at(730_000)), Start::Expired { at: at(730_000) });
+    }
+
+    #[test]
+    fn a_start_that_the_store_overtook_is_moved_and_any_other_kept() {
+        let decided = Start::Decided { at: at(750) };
+        assert_eq!(decided.stored(4, at(250)), Start::Released { at: at(750) });
+        assert_eq!(decided.stored(4, at(251)), Start::Released { at: at(1001) });
+        let released = Start::Released { at: at(750) };
+        assert_eq!(released.stored(4, at(9000)), released);
+    }
+}
