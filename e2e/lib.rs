@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod report;
 mod run;
 
 use std::sync::LazyLock;
@@ -12,6 +13,7 @@ use testbed::cluster::Cluster;
 use testbed::eventually::eventually;
 use testbed::process;
 
+pub use report::{Report, Verdict};
 pub use run::{Account, Run, Worker};
 
 /// Longer than a load test of the tests takes on two busy cores.

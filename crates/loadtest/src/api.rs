@@ -56,6 +56,11 @@ pub const PASSED: &str = "Passed";
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image", description = "The image that the workers run."),
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.active", priority = 1, description = "Workers that have a pod and have not ended."),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failed", priority = 1, description = "Workers that failed."),
+    printcolumn(name = "Reporting", type_ = "integer", json_path = ".status.workers.reporting", priority = 1, description = "Workers that have sent what they measured."),
+    printcolumn(name = "Requests/s", type_ = "integer", json_path = ".status.metrics.http.requestsPerSecond", priority = 1, description = "HTTP requests per second of all workers."),
+    printcolumn(name = "p95", type_ = "integer", json_path = ".status.metrics.http.responseTimeMilliseconds.p95", priority = 1, description = "95th percentile of the response time, in milliseconds."),
+    printcolumn(name = "Errors", type_ = "integer", json_path = ".status.metrics.errors", priority = 1, description = "Errors of all kinds."),
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict", priority = 1, description = "What came of it."),
     printcolumn(name = "Progress", type_ = "string", json_path = ".status.conditions[?(@.type==\"Progressing\")].reason", priority = 1, description = "What the load test is doing or waiting for, or how it ended."),
     // A status makes an object an old one: what the first operator let pass must still be able to be told so.
     validation = kube::core::Rule::new("has(self.status) || !self.metadata.name.contains('.')").message(NAME_WITH_DOT),

@@ -1,0 +1,100 @@
+//! What is killed and cut off while workers report: the report is what the target counted all the same. A binary of its own, for it
+//! breaks the cluster under everybody.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+use std::time::Duration;
+
+use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
+use serde_json::json;
+use testbed::eventually::eventually;
+use testbed::random::Random;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+/// One fault at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Four workers that send for so many seconds, all of which send already.
+async fn sending(bed: &Bed, name: &str, seconds: u64) -> Vec<String> {
+    let script = json!({
+        "config": { "target": "http://loadtest-target", "phases": [{ "duration": seconds, "arrivalRate": 4 }] },
+        "scenarios": [{ "flow": [{ "get": { "url": "/" } }, { "get": { "url": "/status/404" } }] }],
+    });
+    bed.apply(&list(&[
+        config_map(name, "test-script.yaml", &script.to_string()),
+        load_test(name, 4, &json!({ "config": { "configMap": name } })),
+    ]));
+    let workers = bed.until_running(name, 4).await;
+    let seen = async || cluster().target_counts(&bed.namespace).expect("the target's counts").total;
+    eventually("load", WHOLE_TEST, seen, |seen| *seen > 40).await;
+    workers
+}
+
+#[tokio::test]
+async fn a_manager_that_is_killed_ten_times_loses_and_repeats_nothing() {
+    let _alone = ALONE.lock().await;
+    let bed = Bed::with_target("managers");
+    let workers = sending(&bed, "managers", 60).await;
+    let mut random = Random::of_environment("the moments");
+    for _ in 0..10 {
+        sleep(Duration::from_millis(random.below(0..4500))).await; // the moment is what is tried
+        let kill = async || cluster().kill_manager().is_ok();
+        eventually("a manager to kill", WHOLE_TEST, kill, |killed| *killed).await;
+    }
+    assert_eq!(bed.until_over("managers").await, "Succeeded");
+    bed.assert_exact("managers", &workers);
+    assert_eq!(bed.verdict("managers").verdict, "Passed", "{:?}", bed.verdict("managers"));
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_away_for_30_s_loses_nothing() {
+    let _alone = ALONE.lock().await;
+    let bed = Bed::with_target("api-away");
+    let workers = sending(&bed, "api-away", 45).await;
+    if cluster().is_ours() {
+        cluster().restart_api_server(Duration::from_secs(30)).expect("killed");
+    }
+    let answers = async || cluster().kubectl(&["get", "--raw", "/readyz"]).is_ok();
+    eventually("the API server is back", WHOLE_TEST, answers, |answers| *answers).await;
+    assert_eq!(bed.until_over("api-away").await, "Succeeded");
+    bed.assert_exact("api-away", &workers);
+    assert_eq!(bed.verdict("api-away").verdict, "Passed", "{:?}", bed.verdict("api-away"));
+}
+
+#[tokio::test]
+async fn workers_that_are_cut_off_from_the_collector_for_30_s_deliver_it_all_later() {
+    let _alone = ALONE.lock().await;
+    if !cluster().is_ours() {
+        return println!("not tried: nobody cuts nodes off in a cluster of the user's own");
+    }
+    let bed = Bed::with_target("cut-off");
+    let workers = sending(&bed, "cut-off", 45).await;
+    let get = |args: &[&str]| cluster().kubectl(args).expect("kubectl").trim().to_owned();
+    let node = get(&["-n", &bed.namespace, "get", "pod", &workers[0], "-o", "jsonpath={.spec.nodeName}"]);
+    let service = ["-n", "artillery-operator-system", "get", "service", "artillery-operator-collector"];
+    let address = get(&[&service[..], &["-o", "jsonpath={.spec.clusterIP}"]].concat());
+    cluster().block(&node, &address).expect("blocked");
+    sleep(Duration::from_secs(30)).await; // the fault itself
+    cluster().unblock(&node, &address).expect("unblocked");
+    assert_eq!(bed.until_over("cut-off").await, "Succeeded");
+    bed.assert_exact("cut-off", &workers);
+    assert_eq!(bed.verdict("cut-off").verdict, "Passed", "{:?}", bed.verdict("cut-off"));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_deleted_gracefully_reports_what_it_has_sent() {
+    let _alone = ALONE.lock().await;
+    let bed = Bed::with_target("graceful");
+    let workers = sending(&bed, "graceful", 40).await;
+    bed.kubectl(&["delete", "pod", &workers[1], "--wait=false"]);
+    assert_eq!(bed.until_over("graceful").await, "WorkersFailed");
+    bed.assert_exact("graceful", &[]);
+    let verdict = bed.verdict("graceful");
+    assert_eq!(
+        (verdict.verdict.as_str(), verdict.reason.as_str()),
+        ("Failed", "WorkersFailed"),
+        "{verdict:?}"
+    );
+    assert_eq!(bed.of_test("graceful", "{.status.workers.lost}"), "0");
+}
