@@ -80,4 +80,4 @@ async function until(what, isMet, milliseconds = 30_000) {
   }
 }
 
-module.exports = { start, script, until };
+module.exports = { start, script, tree, until };
