@@ -1,19 +1,16 @@
 // Decides what an answer of the collector means: docs/protocol.md as functions, without a connection or a clock.
 'use strict';
 
-const LONGEST_WAIT = 60_000; // milliseconds that a collector may let ask again, or start, or retry in
+const LONGEST_WAIT = 60_000; // milliseconds that a collector may have a worker wait
 const FIRST_PAUSE = 250;
 const LONGEST_PAUSE = 5_000;
 
 /**
  * @param kind `join`, `start`, `batches` or `finish`
- * @param outcome `{error}`, or `{status, body, retryAfter}`: the status, the body's text and the header, as they came
- * @returns one of
- *   `{is: 'joined', index, workers}`; `{is: 'wait', milliseconds}`; `{is: 'go', inMilliseconds}`;
- *   `{is: 'taken', received, durable, stop}`;
- *   `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
- *   `{is: 'rejected', why}`: this request can never be taken;
- *   `{is: 'later', why, milliseconds}`: try again, not before those milliseconds
+ * @param outcome `{error}`, or `{status, body, retryAfter}` as they came
+ * @returns `{is: 'joined', index, workers}`, `{is: 'wait', milliseconds}`, `{is: 'go', inMilliseconds}`,
+ *   `{is: 'taken', received, durable, stop}`; `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
+ *   `{is: 'rejected', why}`: never with this request; `{is: 'later', why, milliseconds}`: try again, not before those
  */
 function understand(kind, { error, status, body, retryAfter }) {
   if (error !== undefined) return later(error);
@@ -68,4 +65,4 @@ function pause(failures, random) {
   return Math.min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE) * (1 + random / 4);
 }
 
-module.exports = { understand, pause, LONGEST_WAIT };
+module.exports = { understand, pause };

@@ -31,25 +31,18 @@ class Message {
 
   double(field, value) {
     if (value === 0) return this;
-    const bytes = Buffer.alloc(9);
-    bytes[0] = field * 8 + DOUBLE; // fields are below 16
-    bytes.writeDoubleLE(value, 1);
-    this.parts.push(bytes);
+    const bytes = Buffer.alloc(8);
+    bytes.writeDoubleLE(value);
+    this.parts.push(varints([field * 8 + DOUBLE]), bytes);
     return this;
   }
 
   bytes(field, value) {
-    if (value.length > 0) this.parts.push(varints([field * 8 + BYTES, value.length]), value);
-    return this;
+    return value.length > 0 ? this.message(field, value) : this;
   }
 
-  string(field, value) {
-    return this.bytes(field, Buffer.from(value));
-  }
-
-  /** A message within, also if it is empty. */
-  message(field, message) {
-    const value = message.finish();
+  /** Bytes, or a message as bytes, also where they are empty. */
+  message(field, value) {
     this.parts.push(varints([field * 8 + BYTES, value.length]), value);
     return this;
   }
@@ -68,10 +61,7 @@ function varints(values) {
   return Buffer.from(bytes);
 }
 
-/**
- * Encodes the counters, rates and histograms of Artillery's `stats` object.
- * @returns bodies of batches: one, as a rule; more where one would be too large. Each name is in one of them.
- */
+/** Encodes Artillery's `stats` as bodies of batches: one, or more where that would be too large; each name is in one of them. */
 function bodies(stats) {
   const done = [];
   let message = new Message();
@@ -83,7 +73,7 @@ function bodies(stats) {
       done.push(message.finish());
       [message, size, names] = [new Message(), 0, 0];
     }
-    message.parts.push(varints([field * 8 + BYTES, bytes.length]), bytes);
+    message.message(field, bytes);
     size += bytes.length + 6;
     names += 1;
   };
@@ -95,12 +85,12 @@ function bodies(stats) {
 }
 
 function number(name, value) {
-  return new Message().string(1, name).double(2, Number(value));
+  return new Message().bytes(1, Buffer.from(name)).double(2, Number(value));
 }
 
 /** A DDSketch as counts of bins where it is one of the usual kind; else in Artillery's own form. */
 function histogram(name, sketch) {
-  const message = new Message().string(1, name);
+  const message = new Message().bytes(1, Buffer.from(name));
   const isUsual = Math.abs(sketch.mapping?.gamma - GAMMA) < 1e-9 && !sketch.mapping._offset;
   const positive = isUsual && consecutive(sketch.store);
   const negative = isUsual && consecutive(sketch.negativeStore);
@@ -132,17 +122,19 @@ function rest(health, phases) {
   const message = new Message().message(6, new Message()
     .double(1, health.eventLoopUtilization)
     .uint(2, health.cpuPeriods).uint(3, health.cpuThrottledPeriods).uint(4, health.cpuThrottledMicroseconds)
-    .uint(5, health.memoryBytes).uint(6, health.memoryLimitBytes));
+    .uint(5, health.memoryBytes).uint(6, health.memoryLimitBytes)
+    .finish());
   for (const { index, started, length } of phases) {
-    message.message(7, new Message().uint(1, index).double(2, started).double(3, length));
+    message.message(7, new Message().uint(1, index).double(2, started).double(3, length).finish());
   }
   return message.finish();
 }
 
 /** A whole batch; `lost`: why its body is missing, or nothing. */
 function batch({ sequence, period, body, rest, lost }) {
-  const head = new Message().uint(1, sequence).uint(2, period).finish();
-  return Buffer.concat([head, body, rest, new Message().string(8, lost ?? '').finish()]);
+  const message = new Message().uint(1, sequence).uint(2, period);
+  message.parts.push(body, rest);
+  return message.bytes(8, Buffer.from(lost ?? '')).finish();
 }
 
 module.exports = { bodies, rest, batch };

@@ -10,7 +10,7 @@ const { ENDED, JOINED, START, TURNED_AWAY, now, release, set } = require('./shar
 const REQUEST = 10_000; // milliseconds for one
 const SILENCE = 10_000; // after which the collector is asked whether to stop, where there is no batch
 const POLL = 250; // while the last batches are being stored
-const UNTAKEN = 5_000; // after a batch that was ignored though its number was right
+const UNTAKEN = 5_000; // after a batch that was ignored though it was asked for
 
 const { settings, process: id, join, port, shared } = workerData;
 const post = client(settings, id);
@@ -62,11 +62,10 @@ async function ask(kind, body = JSON.stringify({}), milliseconds = REQUEST) {
   return answer;
 }
 
-/** Waits before the next try; an exit cuts that short, but not what the collector asked for. */
+/** Waits before the next try; an exit cuts that short, unless the collector asked for it. */
 async function retryLater({ milliseconds }) {
   failures += 1;
-  if (milliseconds > 0) await sleep(Math.max(milliseconds, pause(failures, Math.random())));
-  else await sleep(pause(failures, Math.random()), (tell) => tell === 'exit');
+  await sleep(Math.max(milliseconds, pause(failures, Math.random())), (tell) => tell === 'exit' && milliseconds === 0);
 }
 
 /** Returns the answer to the join that counts, or why there is none. */

@@ -9,18 +9,18 @@ const LARGEST_ANSWER = 64 * 1024;
 
 /**
  * @param settings as `settings.read` gives them
- * @param process 32 hexadecimal digits: which start of which worker this is
- * @returns `post(path, body, milliseconds)`: it resolves to `{status, body, retryAfter}`, or to `{error}` where there is no answer
- *   within so many milliseconds; it never rejects
+ * @param process the header Loadtest-Process
+ * @returns `post(path, body, milliseconds)`: it resolves to `{status, body, retryAfter}`, or to `{error}`; it never rejects
  */
 function client(settings, process) {
-  const isSecure = settings.collector.startsWith('https:');
-  const agent = new (isSecure ? https : http).Agent({ keepAlive: true, maxSockets: 1 });
+  const scheme = settings.collector.startsWith('https:') ? https : http;
+  const agent = new scheme.Agent({ keepAlive: true, maxSockets: 1 });
   return async (path, body, milliseconds) => {
     try {
       const options = {
         method: 'POST',
         agent,
+        rejectUnauthorized: true, // stated, for the sake of the target NODE_TLS_REJECT_UNAUTHORIZED=0 may be set
         signal: AbortSignal.timeout(Math.max(1, Math.round(milliseconds))),
         headers: {
           Authorization: `Bearer ${settings.tokenFile ? fs.readFileSync(settings.tokenFile, 'utf8').trim() : settings.token}`,
@@ -29,12 +29,8 @@ function client(settings, process) {
           'Content-Length': Buffer.byteLength(body),
         },
       };
-      if (isSecure) {
-        // stated, for NODE_TLS_REJECT_UNAUTHORIZED=0 may be set for the sake of the target
-        options.rejectUnauthorized = true;
-        if (settings.caFile) options.ca = fs.readFileSync(settings.caFile);
-      }
-      return await exchange((isSecure ? https : http).request(settings.collector + path, options), body);
+      if (settings.caFile) options.ca = fs.readFileSync(settings.caFile);
+      return await exchange(scheme.request(settings.collector + path, options), body);
     } catch (error) {
       return { error: error.name === 'AbortError' ? 'no answer in time' : error.message || error.code };
     }

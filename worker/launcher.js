@@ -29,7 +29,7 @@ function say(line) {
   process.stderr.write(`loadtest: ${line.replace(/\s+/g, ' ').slice(0, 500)}\n`);
 }
 
-/** Begins to report; `undefined` where this run is not reported. Ends the process where it is turned away. */
+/** Begins to report; `undefined`: this run is not reported. Ends the process if it is turned away. */
 function begin(script, events) {
   oneThread();
   try {
@@ -49,8 +49,8 @@ function begin(script, events) {
 }
 
 /**
- * Artillery makes as many threads as the machine has processors, less one; the node's processors, not the container's. A worker
- * is one thread, so that its start can be held back and its numbers agree. (Up to 2.0.10 `WORKERS=1` does this.)
+ * A worker is one thread: its start can be held back, and its numbers agree. Artillery makes one less than the machine has
+ * processors, which may be the 64 of a node. (Up to 2.0.10 `WORKERS=1` does this.)
  */
 function oneThread() {
   const { cpus } = os;
@@ -74,8 +74,8 @@ class Launcher {
   }
 
   /**
-   * Joins, and blocks until there is an answer: no hook and no request may come before. Signals are handled after that; one that
-   * comes meanwhile waits, for at most LOADTEST_JOIN_SECONDS.
+   * Joins, and blocks until there is an answer: no hook and no request may come before. A signal cannot be handled meanwhile: it
+   * waits, for LOADTEST_JOIN_SECONDS at most.
    */
   join() {
     const { port1, port2 } = new MessageChannel();
@@ -111,26 +111,22 @@ class Launcher {
 
   /** Takes part, after the join. */
   attend(events) {
-    this.hadEnsure = process.env.ARTILLERY_DISABLE_ENSURE === undefined;
+    this.isEnsureOurs = process.env.ARTILLERY_DISABLE_ENSURE === undefined;
     process.env.ARTILLERY_DISABLE_ENSURE = 'true'; // read by its plugin at the end
-    const name = `${INHERITANCE}-${this.process}`;
-    setEnvironmentData(INHERITANCE, { shared: this.shared, channel: name });
-    const channel = new BroadcastChannel(name);
-    channel.onmessage = ({ data }) => this.hear(data);
-    channel.unref();
+    setEnvironmentData(INHERITANCE, { shared: this.shared, channel: this.process });
+    this.channel = new BroadcastChannel(this.process);
+    this.channel.onmessage = ({ data }) => this.hear(data);
+    this.channel.unref();
     this.port.on('message', (told) => this.hear(told));
     this.port.unref();
     this.utilization = utilization(this.shared.load);
-    events.on('phaseStarted', safely((phase) => this.phaseStarted(phase)));
-    events.on('phaseCompleted', safely((phase) => this.phaseCompleted(phase)));
-    events.on('stats', safely((stats) => this.stats(stats)));
-    events.on('done', safely(({ counters }) => this.done(counters)));
+    for (const event of ['phaseStarted', 'phaseCompleted', 'stats', 'done']) events.on(event, safely((what) => this[event](what)));
     process.on('exit', safely((code) => this.exit(code)));
     return this;
   }
 
-  tell(tell, message, transfer) {
-    this.port.postMessage({ tell, ...message }, transfer);
+  tell(tell, message) {
+    this.port.postMessage({ tell, ...message });
   }
 
   hear({ tell, why, periods }) {
@@ -151,7 +147,7 @@ class Launcher {
   goUnreported(why) {
     say(`this run is not reported: ${why}`);
     this.isOver = true;
-    if (this.hadEnsure) delete process.env.ARTILLERY_DISABLE_ENSURE;
+    if (this.isEnsureOurs) delete process.env.ARTILLERY_DISABLE_ENSURE;
   }
 
   loseCourier(why) {
@@ -203,30 +199,25 @@ class Launcher {
 
   send(period, body, lost) {
     const health = { eventLoopUtilization: this.utilization(), ...cgroup() };
-    const news = this.news.splice(0);
-    this.tell('batch', { period, body, rest: rest(health, news), lost });
+    this.tell('batch', { period, body, rest: rest(health, this.news.splice(0)), lost });
   }
 
-  done(counters) {
+  done({ counters }) {
     this.isDone = true;
-    this.tell('counters', { counters: counters ?? {} });
+    this.tell('counters', { counters });
   }
 
   /** Waits until all is stored. Artillery calls this at its end, and waits for it. */
   async cleanup() {
     this.ended = Math.min(this.ended, now());
-    const isRunning = Atomics.load(this.shared.cells, START) === GO && !this.isDone;
-    if (isRunning) await this.until(() => this.awaited?.every((period) => this.periods.has(period)), now() + FLUSH);
-    this.finish();
+    if (Atomics.load(this.shared.cells, START) === GO && !this.isDone) {
+      this.channel.postMessage('stop');
+      await this.until(() => this.awaited?.every((period) => this.periods.has(period)), now() + FLUSH);
+    }
+    if (this.news.length > 0) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0));
+    this.tell('finish');
     await this.until(() => this.isDelivered);
     if (!this.isDelivered && !this.isOver) say('some of what was measured did not reach the collector in time');
-  }
-
-  finish() {
-    this.ended = Math.min(this.ended, now());
-    if (this.news.length > 0) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0));
-    this.isDelivered = false;
-    this.tell('finish');
   }
 
   /** Waits for a condition, until the deadline or this moment; both may come nearer meanwhile. */
@@ -236,10 +227,7 @@ class Launcher {
     }
   }
 
-  /**
-   * The last words, whatever ended the process: nothing but this thread is left, which must not return before. It is the only
-   * place where the exit code is known, and the only one that is reached after a crash.
-   */
+  /** The last words: nothing else is reached after a crash, and nowhere else is the exit code known. It blocks, for time ends here. */
   exit(code) {
     if (this.isOver) return;
     this.ended = Math.min(this.ended, now());

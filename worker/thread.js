@@ -2,11 +2,12 @@
 'use strict';
 
 const { performance } = require('node:perf_hooks');
-const { BroadcastChannel, getEnvironmentData } = require('node:worker_threads');
+const { BroadcastChannel, getEnvironmentData, parentPort } = require('node:worker_threads');
 const { GO, START, now, wait } = require('./shared.js');
 
 /** The key of what the launcher leaves for this thread. */
 const INHERITANCE = 'artillery-plugin-operator';
+const PATIENCE = 200; // milliseconds
 
 /** Blocks until the load may begin. Without a word from the launcher this run is not reported, and nothing is done. */
 function begin() {
@@ -14,8 +15,11 @@ function begin() {
   if (inheritance === undefined) return;
   const { shared, channel: name } = inheritance;
   const channel = new BroadcastChannel(name);
+  const isStopped = flushAtExit(globalThis.artillery?.__SSMS, channel);
+  // up to 2.0.10 Artillery would stop this thread only after the launcher's plugins have ended
+  const stop = () => isStopped() || parentPort.emit('message', { command: 'stop' });
+  channel.onmessage = () => setTimeout(stop, PATIENCE);
   channel.unref();
-  flushAtExit(globalThis.artillery?.__SSMS, channel);
   channel.postMessage({ tell: 'start' });
   // Turned away: the launcher ends the process, and until then nothing may happen here. A SIGTERM ends it as well.
   while (wait(shared.cells, START) !== GO) Atomics.wait(shared.cells, START, Atomics.load(shared.cells, START));
@@ -25,22 +29,24 @@ function begin() {
 }
 
 /**
- * Artillery cuts a test short (SIGTERM) without the period that is open: its `stop` only stops the timers. Here that period is
- * emitted when the thread exits, after which nothing is measured. Not after a test that ended by itself, which has done so:
- * to emit twice would count twice.
+ * A test that is cut short (SIGTERM) loses the open period: Artillery's `stop` only stops timers. Here that period is emitted when
+ * the thread exits, after which nothing is measured; not where the test ended by itself, for then it would count twice.
  * @param SSMS Artillery's store of metrics: 2.0.1 to 2.0.34 have `aggregate(all)`, `stop()`, `getBucketIds()`, `_lastPeriod`
+ * @returns a function that says whether Artillery has stopped
  */
 function flushAtExit(SSMS, channel) {
   const { aggregate, stop, getBucketIds } = SSMS?.prototype ?? {};
   const isKnown = [aggregate, stop, getBucketIds].every((method) => typeof method === 'function');
   const complete = new WeakSet();
-  let open = null;
+  let isStopped = !isKnown;
+  let open;
   if (isKnown) {
     SSMS.prototype.aggregate = function (all, ...more) {
       if (all) complete.add(this);
       return aggregate.call(this, all, ...more);
     };
     SSMS.prototype.stop = function (...args) {
+      isStopped = true;
       if (!complete.has(this)) open = this;
       return stop.apply(this, args);
     };
@@ -58,6 +64,7 @@ function flushAtExit(SSMS, channel) {
       channel.postMessage({ tell: 'flushed', periods });
     }
   });
+  return () => isStopped;
 }
 
 /** Notes every second how long the event loop was idle and active since now; the wait for the start counted as active. */
@@ -71,4 +78,4 @@ function measureLoad(load) {
   setInterval(measure, 1000).unref();
 }
 
-module.exports = { begin, flushAtExit, INHERITANCE };
+module.exports = { begin, INHERITANCE };

@@ -5,11 +5,10 @@ const http = require('node:http');
 
 /** Starts it on 127.0.0.1. `requests`, `first` (Unix milliseconds) and `paths` tell what came, `close` stops it. */
 async function startTarget() {
-  const target = { requests: 0, first: undefined, paths: {} };
+  const target = { requests: 0, firsts: {} };
   const server = http.createServer((request, response) => {
     target.requests += 1;
-    target.first ??= Date.now();
-    target.paths[request.url] = (target.paths[request.url] ?? 0) + 1;
+    target.firsts[request.url] ??= Date.now();
     request.resume();
     const answer = () => response.end('ok');
     if (request.url.startsWith('/slow')) setTimeout(answer, 300);

@@ -1,0 +1,306 @@
+// The reporter in the real Artillery, against a collector that keeps to docs/protocol.md and a target that counts.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { script, start, until } = require('./artillery.js');
+const { Collector, total } = require('./collector.js');
+const { startTarget } = require('./target.js');
+
+/** What Artillery itself does in a version. `endsWithin`: milliseconds after a signal; up to 2.0.21 it tries for 12 s to reach its telemetry, switched off or not. */
+const STOCK = {
+  '2.0.34': { terminated: 143, interrupted: 130, unexpected: 21, threadsOf4: 3, endsWithin: 5_000 },
+  '2.0.21': { terminated: 143, interrupted: 130, unexpected: 21, threadsOf4: 3, endsWithin: 20_000 },
+  '2.0.10': { terminated: 0, interrupted: 0, unexpected: 1, threadsOf4: 1, endsWithin: 20_000 },
+  '2.0.1': { terminated: 0, interrupted: 0, unexpected: 1, threadsOf4: 1, endsWithin: 20_000 },
+};
+
+/** A collector and a target; `run` starts a worker. */
+async function stage(t, version, options) {
+  const collector = await new Collector(options).start();
+  const target = await startTarget();
+  t.after(() => Promise.all([collector.kill(), target.close()]));
+  const run = (test, more = {}) => {
+    const child = start({ version, collector: collector.url, ...more, files: { 'test.json': test, ...more.files } });
+    t.after(() => child.exitCode ?? child.signalCode ?? child.kill('SIGKILL'));
+    return child;
+  };
+  return { collector, target, run };
+}
+
+/** What was reported is what Artillery itself summed up, and what the target saw. */
+function assertExact({ collector, target }) {
+  const { counters, counts } = total(collector.only.batches);
+  assert.deepEqual(counters, collector.only.finish.counters);
+  assertSeen({ collector, target });
+  assert.equal(counts['http.response_time'], counters['http.responses']);
+  assert.equal(counts['vusers.session_length'], counters['vusers.completed']);
+}
+
+function assertSeen({ collector, target }) {
+  const { batches, finish, durable } = collector.only;
+  assert.equal(total(batches).counters['http.requests'], target.requests);
+  assert.deepEqual(batches.map(({ sequence }) => sequence), batches.map((_, index) => index + 1));
+  assert.deepEqual([finish.batches, durable], [batches.length, batches.length]);
+  assert.equal(collector.error, undefined);
+}
+
+/** A module that a script names, or a plugin. */
+const plugin = (name, code) => ({ [`modules/artillery-plugin-${name}/index.js`]: code });
+const tooSlow = { plugins: { ensure: {} }, ensure: { thresholds: [{ 'http.response_time.max': -1 }] } };
+const without = (text) => text.split('\n').filter((line) => !/^$/.test(line)).map((line) => line.replace(/\d+(\.\d+)?/g, '0').replace(/^Test run id: .*/, ''));
+
+const CASES = {
+  async 'reports exactly what it did, and takes no notice of a slow collector'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    collector.slow = 300;
+    const { code, stderr } = await run(script(target.url, { seconds: 12, payload: { path: 'rows.csv', fields: ['id'] } }), { files: { 'rows.csv': '1\n2\n3\n' } }).ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.equal(target.requests, 120);
+    assertExact({ collector, target });
+    const { introduction, batches, finish } = collector.only;
+    assert.equal(introduction.artillery, version);
+    assert.deepEqual(introduction.phases, [{ duration: 12, arrivalRate: 10, name: 'steady' }]);
+    assert.deepEqual([introduction.ensure, introduction.rows, finish.exitCode], [null, [3], 0]);
+    const phases = batches.flatMap(({ phases = [] }) => phases);
+    assert.deepEqual(phases.map(({ index = 0, length = 0 }) => [index, length > 0]), [[0, false], [0, true]]);
+    assert.ok(phases[0].started >= 0 && phases[0].started < 2000, `${phases[0].started} ms after the release`);
+    assert.ok(Math.abs(phases[1].length - 12_000) < 1000, `${phases[1].length} ms long`);
+    for (const { health } of batches) assert.ok(health.eventLoopUtilization > 0 && health.eventLoopUtilization <= 1 && health.memoryBytes > 0, JSON.stringify(health));
+  },
+
+  async 'keeps what it measures while the collector is away'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const child = run(script(target.url, { seconds: 22 }));
+    await until('a batch is received', () => collector.claims.size === 1 && collector.only.batches.length > 0);
+    await collector.kill();
+    await new Promise((resolve) => setTimeout(resolve, 15_000)); // that it is away for so long is the point
+    await collector.start();
+    assert.equal((await child.ended).code, 0);
+    assertExact({ collector, target });
+  },
+
+  async 'sends again what the collector has lost, in the middle and at the end'(t, version) {
+    const { collector, target, run } = await stage(t, version, { storesAfter: Infinity });
+    const child = run(script(target.url, { seconds: 14 }));
+    await until('a batch is received', () => collector.claims.size === 1 && collector.only.batches.length > 0);
+    collector.forget();
+    assert.equal(collector.only.batches.length, 0);
+    let hasLost = false;
+    collector.answerInstead = (url, claim) => {
+      if (url !== '/v1/finish' || hasLost) return undefined;
+      hasLost = true;
+      collector.forget();
+      return collector.acknowledge(claim);
+    };
+    assert.equal((await child.ended).code, 0);
+    assert.ok(hasLost);
+    assertExact({ collector, target });
+  },
+
+  async 'joins again when the collector was restarted before the release'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    collector.hold = true;
+    const child = run(script(target.url));
+    await until('it waits for the start', () => collector.claims.size === 1 && collector.only.ready);
+    const before = collector.only.introduction;
+    await collector.kill();
+    collector.forget();
+    await collector.start();
+    await until('it has joined again', () => collector.claims.size === 1);
+    assert.deepEqual(collector.only.introduction, before);
+    assert.equal(target.requests, 0);
+    collector.hold = false;
+    assert.equal((await child.ended).code, 0);
+    assert.equal(new Set(collector.received.map(([, id]) => id)).size, 1);
+    assertExact({ collector, target });
+  },
+
+  async 'reports exactly what it did until SIGTERM'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const test = script(target.url);
+    test.config.phases.push({ pause: 60 });
+    const child = run(test);
+    await until('30 requests are made', () => target.requests === 30);
+    const killed = Date.now();
+    child.kill('SIGTERM');
+    const { code, stderr } = await child.ended;
+    const { terminated, endsWithin } = STOCK[version];
+    assert.deepEqual([code, stderr, collector.only.finish.exitCode], [terminated, '', terminated]);
+    assert.ok(Date.now() - killed < endsWithin + 5_000, `${Date.now() - killed} ms`);
+    assert.equal(target.requests, 30);
+    assertSeen({ collector, target });
+  },
+
+  async 'reports exactly what it did until SIGINT, requests under way included'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const test = script(target.url, { rate: 20, seconds: 60 });
+    test.scenarios[0].flow = [{ get: { url: '/slow' } }];
+    const child = run(test);
+    await until('30 requests are made', () => target.requests >= 30);
+    child.kill('SIGINT');
+    assert.equal((await child.ended).code, STOCK[version].interrupted);
+    // one that began in the very last moment may be counted and not have arrived
+    const counted = total(collector.only.batches).counters['http.requests'];
+    assert.ok(counted - target.requests === 0 || counted - target.requests === 1, `${counted} counted, ${target.requests} seen`);
+    assert.equal(collector.only.finish.exitCode, STOCK[version].interrupted);
+  },
+
+  async 'ends gracefully when the collector says stop'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const test = script(target.url);
+    test.config.phases.push({ pause: 120 });
+    const child = run(test);
+    await until('30 requests are made', () => target.requests === 30);
+    collector.only.stop = 'Graceful';
+    assert.equal((await child.ended).code, STOCK[version].terminated);
+    assertSeen({ collector, target });
+  },
+
+  async 'ends at once on SIGTERM while it waits for the start'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    collector.hold = true;
+    const child = run(script(target.url));
+    await until('it waits for the start', () => collector.claims.size === 1 && collector.only.ready);
+    const killed = Date.now();
+    child.kill('SIGTERM');
+    const { terminated, endsWithin } = STOCK[version];
+    assert.equal((await child.ended).code, terminated);
+    assert.ok(Date.now() - killed < endsWithin, `${Date.now() - killed} ms`);
+    assert.deepEqual(collector.only.finish, { batches: 0, exitCode: terminated });
+    assert.equal(target.requests, 0);
+  },
+
+  async 'delivers the exit code of a crash'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const test = script(target.url, { processor: './crash.js' });
+    test.scenarios[0].beforeRequest = 'crash';
+    test.scenarios[0].flow[0].get.beforeRequest = 'crash';
+    const code = 'module.exports = { crash(request, context, events, next) { setTimeout(() => { throw new Error("crash"); }, 1000); next(); } };';
+    const ended = await run(test, { files: { 'crash.js': code } }).ended;
+    assert.equal(ended.code, 11);
+    assert.equal(collector.only.finish.exitCode, 11);
+    assert.equal(collector.only.finish.batches, collector.only.durable);
+    assert.ok(target.requests > 0);
+  },
+
+  async 'delivers the exit code of a before hook that fails'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const test = { ...script(target.url), before: { flow: [{ function: 'fail' }] } };
+    test.config.processor = './fail.js';
+    const ended = await run(test, { files: { 'fail.js': 'module.exports = { fail(context, events, done) { done(new Error("no set-up")); } };' } }).ended;
+    assert.equal(ended.code, 1);
+    assert.deepEqual(collector.only.finish, { batches: 0, exitCode: 1 });
+    assert.equal(target.requests, 0);
+  },
+
+  async 'makes no load and runs no hook when it is turned away at the join'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    collector.answerInstead = () => [409, { refused: { reason: 'AlreadyClaimed', message: 'index 0 belongs\nto pod a' } }];
+    const test = { ...script(target.url), before: { flow: [{ get: { url: '/before' } }] }, after: { flow: [{ get: { url: '/after' } }] } };
+    const { code, stderr } = await run(test).ended;
+    assert.deepEqual([code, stderr], [77, 'loadtest: turned away: AlreadyClaimed: index 0 belongs to pod a\n']);
+    assert.equal(target.requests, 0);
+    assert.deepEqual(collector.received.map(([url]) => url), ['/v1/join']);
+  },
+
+  async 'makes no load when it is turned away at the start'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    collector.answerInstead = (url) => (url === '/v1/start' ? [410, { refused: { reason: 'StartTimedOut', message: 'too late' } }] : undefined);
+    const { code, stderr } = await run(script(target.url)).ended;
+    assert.deepEqual([code, stderr], [77, 'loadtest: turned away: StartTimedOut: too late\n']);
+    assert.equal(target.requests, 0);
+    assert.deepEqual(collector.received.map(([url]) => url), ['/v1/join', '/v1/start']);
+  },
+
+  async 'runs as without the reporter, its own checks included, where there is no collector'(t, version) {
+    const { target, run } = await stage(t, version);
+    const test = script(target.url, { ...tooSlow, seconds: 2 });
+    const [plain, unreported] = await Promise.all([
+      run(test, { collector: undefined }).ended,
+      run(test, { collector: 'http://127.0.0.1:1', env: { LOADTEST_JOIN_SECONDS: '1' } }).ended,
+    ]);
+    assert.deepEqual([plain.code, unreported.code], [1, 1]);
+    const summary = ({ stdout }) => without(stdout.slice(stdout.indexOf('Summary report')));
+    assert.deepEqual(summary(unreported), summary(plain));
+    assert.ok(summary(plain).some((line) => /fail: http.response_time.max/.test(line)));
+    assert.equal(plain.stderr, '');
+    assert.match(unreported.stderr, /^loadtest: this run is not reported: no answer from http:\/\/127.0.0.1:1 in 1 s: .*ECONNREFUSED.*\n$/);
+  },
+
+  async 'leaves the checks to the collector once it has joined'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const { code, stdout } = await run(script(target.url, { ...tooSlow, seconds: 2 })).ended;
+    assert.equal(code, 0);
+    assert.doesNotMatch(stdout, /Checks:|fail:/);
+    assert.deepEqual(collector.only.introduction.ensure, tooSlow.ensure);
+    assertExact({ collector, target });
+  },
+
+  async 'keeps a user\'s plugins working, and the exit code of a failed expectation'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const code = `exports.LEGACY_METRICS_FORMAT = false;
+      exports.Plugin = class { constructor(script, events) { events.on('stats', (stats) => console.log('mine: ' + Object.keys(stats.histograms).length + ' histograms')); } };`;
+    const test = script(target.url, { seconds: 2, plugins: { mine: {}, expect: {} } });
+    test.scenarios[0].flow[0].get.expect = [{ statusCode: 404 }];
+    const { code: exitCode, stdout } = await run(test, { files: plugin('mine', code), env: { NODE_PATH: 'modules' } }).ended;
+    assert.equal(exitCode, STOCK[version].unexpected);
+    assert.match(stdout, /mine: [1-9]\d* histograms/);
+    assert.equal(collector.only.finish.exitCode, exitCode);
+    assert.equal(total(collector.only.batches).counters['plugins.expect.failed'], 20);
+    assertExact({ collector, target });
+  },
+
+  async 'is one thread, however many processors there are'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const files = {
+      'cpus.js': "const os = require('node:os'); const [cpu] = os.cpus(); os.cpus = () => [cpu, cpu, cpu, cpu];",
+      ...plugin('mine', `exports.Plugin = class { constructor() { if (!require('node:worker_threads').isMainThread) console.log('a thread'); } };`),
+    };
+    const env = { NODE_PATH: 'modules', NODE_OPTIONS: '--require ./cpus.js' };
+    const test = script(target.url, { seconds: 1, plugins: { mine: {} } });
+    const [plain, reported] = await Promise.all([run(test, { files, env, collector: undefined }).ended, run(test, { files, env }).ended]);
+    const threads = ({ stdout }) => stdout.match(/^a thread$/gm)?.length;
+    assert.deepEqual([plain.code, reported.code, threads(plain), threads(reported)], [0, 0, STOCK[version].threadsOf4, 1]);
+    assert.equal(total(collector.only.batches).counters['http.requests'], 10);
+  },
+
+  async 'starts four workers together'(t, version) {
+    const { collector, target, run } = await stage(t, version, { workers: 4 });
+    const children = [0, 1, 2, 3].map((n) => {
+      const test = script(target.url, { seconds: 2 });
+      test.scenarios[0].flow[0].get.url = `/${n}`;
+      return run(test);
+    });
+    for (const { code } of await Promise.all(children.map(({ ended }) => ended))) assert.equal(code, 0);
+    const firsts = Object.values(target.firsts);
+    const skew = Math.max(...firsts) - Math.min(...firsts);
+    t.diagnostic(`skew of the first requests of four workers: ${skew} ms`);
+    assert.ok(skew < 1000, `${skew} ms`);
+    const claims = [...collector.claims.values()];
+    assert.equal(claims.reduce((sum, { batches }) => sum + total(batches).counters['http.requests'], 0), target.requests);
+    assert.deepEqual([target.requests, claims.map(({ index }) => index)], [80, [0, 1, 2, 3]]);
+  },
+};
+
+const CORE = [
+  'reports exactly what it did, and takes no notice of a slow collector',
+  'reports exactly what it did until SIGTERM',
+  'is one thread, however many processors there are',
+  'ends at once on SIGTERM while it waits for the start',
+  'delivers the exit code of a crash',
+  'makes no load and runs no hook when it is turned away at the join',
+  'makes no load when it is turned away at the start',
+  'leaves the checks to the collector once it has joined',
+  'runs as without the reporter, its own checks included, where there is no collector',
+];
+
+const ALL = Object.keys(CASES);
+// ARTILLERY_VERSION=2.0.1: all of it with another version, by hand
+const byHand = process.env.ARTILLERY_VERSION;
+for (const [version, names] of byHand ? [[byHand, ALL]] : [['2.0.34', ALL], ['2.0.21', CORE]]) {
+  // mostly they wait: for Artillery to load, for its periods, for its end
+  describe(`a worker with Artillery ${version}`, { concurrency: 5 }, () => {
+    for (const name of names) it(name, { timeout: 120_000 }, (t) => CASES[name](t, version));
+  });
+}

@@ -1,0 +1,136 @@
+// The launcher's side without Artillery, in a process of its own: signals, exits, and what Artillery hands over.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const path = require('node:path');
+const test = require('node:test');
+const { checks } = require('../launcher.js');
+const { until } = require('./artillery.js');
+const { Collector, TOKEN } = require('./collector.js');
+
+const HARNESS = `
+  const { EventEmitter } = require('node:events');
+  const events = new EventEmitter();
+  const launcher = require(${JSON.stringify(path.join(__dirname, '..', 'launcher.js'))}).begin({ config: {} }, events);
+  console.log(launcher ? 'joined' : 'not joined');
+  const forever = setInterval(() => {}, 1000);
+`;
+
+/** Runs code after the launcher has begun; `launcher`, `events` and `forever` are there. */
+function run(t, url, code, env = {}) {
+  const child = spawn(process.execPath, ['-e', HARNESS + code], {
+    env: { PATH: process.env.PATH, LOADTEST_COLLECTOR: url, LOADTEST_TOKEN: TOKEN, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.after(() => child.exitCode ?? child.signalCode ?? child.kill('SIGKILL'));
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) child[name].setEncoding('utf8').on('data', (text) => { output[name] += text; });
+  child.says = (text) => until(`it says ${text}`, () => output.stdout.includes(text), 10_000);
+  child.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code: code ?? signal, ...output })));
+  return child;
+}
+
+async function collector(t) {
+  const collector = await new Collector({ poll: 20 }).start();
+  t.after(() => collector.kill());
+  return collector;
+}
+
+for (const [signal, code] of [['SIGTERM', 143], ['SIGINT', 130]]) {
+  test(`${signal} ends the process where Artillery does not handle it yet, and that is told`, async (t) => {
+    const there = await collector(t);
+    const child = run(t, there.url, '');
+    await child.says('joined');
+    child.kill(signal);
+    assert.equal((await child.ended).code, code);
+    assert.deepEqual(there.only.finish, { batches: 0, exitCode: code });
+  });
+}
+
+test('a signal that Artillery handles is left to it', async (t) => {
+  const there = await collector(t);
+  const child = run(t, there.url, "process.on('SIGTERM', () => setTimeout(() => process.exit(5), 300)); console.log('ready');");
+  await child.says('ready');
+  child.kill('SIGTERM');
+  assert.equal((await child.ended).code, 5);
+  assert.equal(there.only.finish.exitCode, 5);
+});
+
+test('an uncaught exception keeps its exit code and message, and what was measured is delivered', async (t) => {
+  const there = await collector(t);
+  const stats = { period: '1795522540000', counters: { 'http.requests': 3 } };
+  const { code, stderr } = await run(t, there.url, `events.emit('stats', ${JSON.stringify(stats)}); setTimeout(() => { throw new Error('mine'); });`).ended;
+  assert.equal(code, 1);
+  assert.match(stderr, /Error: mine/);
+  assert.deepEqual(there.only.finish, { batches: 1, exitCode: 1 });
+  assert.equal(there.only.durable, 1);
+  assert.deepEqual(there.only.batches[0].counters, [{ name: 'http.requests', value: 3 }]);
+});
+
+test('a period that cannot be read is a batch that says so', async (t) => {
+  const there = await collector(t);
+  const { code } = await run(t, there.url, "events.emit('stats', { period: 1795522540000, histograms: { odd: 5 } }); process.exit(0);").ended;
+  assert.equal(code, 0);
+  assert.match(there.only.batches[0].lost, /could not read it/);
+});
+
+test('phases are told with the next batch, and the last ones too', async (t) => {
+  const there = await collector(t);
+  const { code } = await run(t, there.url, `
+    events.emit('phaseStarted', { index: 0 });
+    events.emit('stats', { period: 1795522540000 });
+    setTimeout(() => { events.emit('phaseCompleted', { index: 0 }); launcher.cleanup().then(() => process.exit(0)); }, 50);
+  `).ended;
+  assert.equal(code, 0);
+  const phases = there.only.batches.map(({ phases }) => phases.map(({ index = 0, length = 0 }) => [index, length >= 49]));
+  assert.deepEqual(phases, [[[0, false]], [[0, true]]]);
+  assert.equal(there.only.batches[1].period % 10_000, 0);
+});
+
+test('a process whose collector is gone ends in time', async (t) => {
+  const cases = [
+    ['process.exit(11)', { LOADTEST_FLUSH_SECONDS: '0.1' }, 11],
+    ['launcher.cleanup().then(() => process.exit(0))', { LOADTEST_FLUSH_SECONDS: '0.1' }, 0],
+    ["process.on('SIGTERM', () => launcher.cleanup().then(() => process.exit(143))); process.kill(process.pid, 'SIGTERM')", { LOADTEST_GRACE_SECONDS: '5.1' }, 143],
+  ];
+  for (const [end, env, expected] of cases) {
+    const there = await collector(t);
+    const child = run(t, there.url, `events.emit('stats', { period: 1795522540000 }); process.on('SIGUSR2', () => { ${end} }); console.log('ready');`, env);
+    await child.says('ready');
+    there.answerInstead = () => [503, {}];
+    const began = Date.now();
+    child.kill('SIGUSR2');
+    const { code, stderr } = await child.ended;
+    assert.equal(code, expected);
+    assert.ok(Date.now() - began < 4500, `${end}: ${Date.now() - began} ms`);
+    if (expected !== 11) assert.equal(stderr, 'loadtest: some of what was measured did not reach the collector in time\n');
+  }
+});
+
+test('a courier that fails costs the report, not the test', async (t) => {
+  const there = await collector(t);
+  const { code, stdout, stderr } = await run(t, there.url, `
+    console.log('disabled', process.env.ARTILLERY_DISABLE_ENSURE);
+    launcher.courier.on('exit', () => { console.log('then', process.env.ARTILLERY_DISABLE_ENSURE); clearInterval(forever); });
+    launcher.courier.terminate();
+  `).ended;
+  assert.equal(code, 0);
+  assert.equal(stdout, 'joined\ndisabled true\nthen undefined\n');
+  assert.match(stderr, /^loadtest: this run is not reported: its courier failed: .*\n$/);
+});
+
+test('a wrong setting is one line, and the run goes on', async (t) => {
+  const { code, stdout, stderr } = await run(t, 'http://example.com', 'clearInterval(forever);').ended;
+  assert.deepEqual([code, stdout], [0, 'not joined\n']);
+  assert.match(stderr, /^loadtest: this run is not reported: LOADTEST_COLLECTOR is "http:\/\/example.com": give .*\n$/);
+});
+
+test('the checks are those that Artillery would make', () => {
+  const thresholds = { thresholds: [{ 'http.response_time.p99': 250 }] };
+  assert.deepEqual(checks({ plugins: { ensure: thresholds } }), thresholds);
+  assert.deepEqual(checks({ plugins: { ensure: {} }, ensure: thresholds }), thresholds);
+  assert.deepEqual(checks({ plugins: { ensure: { p99: 1 } }, ensure: thresholds }), thresholds);
+  assert.equal(checks({ plugins: {}, ensure: thresholds }), null);
+  assert.equal(checks({}), null);
+});
