@@ -377,3 +377,56 @@ fn damaged_snapshots_are_refused_with_what_is_wrong() {
         "the stored snapshot says of claims what cannot be: 2 claims, 1 workers"
     );
 }
+
+/// Numbers that do not compress, the same in each run (splitmix64).
+fn random(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn ten_thousand_workers_take_400_kb_once_and_600_kb_each_time() {
+    const WORKERS: u32 = 10_000;
+    let mut seed = 7;
+    let mut session = session(WORKERS, OnTimeout::Run);
+    let processes: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let bytes = u128::from(random(&mut seed)) << 64 | u128::from(random(&mut seed));
+            let hex = format!("{bytes:032x}");
+            let pod_uid =
+                format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+            let nonce = u128::from(random(&mut seed)) << 64 | u128::from(random(&mut seed));
+            Process { pod_uid, nonce: Nonce(nonce.to_le_bytes()) }
+        })
+        .collect();
+    for (index, process) in (0..).zip(&processes) {
+        session.join(index, process, Hello::default(), at(u64::from(index))).expect("joined");
+    }
+    saved(&mut session, at(20_000));
+    for (index, process) in (0..).zip(&processes) {
+        let mut below = |most: u64| random(&mut seed) % most;
+        let health = Health {
+            event_loop_utilization: below(1000) as f64 / 1000.0,
+            cpu_periods: 5000 + below(1000),
+            cpu_throttled_periods: below(100),
+            cpu_throttled_microseconds: below(1_000_000),
+            memory_bytes: 400_000_000 + below(100_000_000),
+            memory_limit_bytes: Some(1 << 30),
+        };
+        let phases = (0..3).map(|index| PhaseTimes {
+            index,
+            started_milliseconds: f64::from(index) * 60_000.0 + below(2000) as f64 / 10.0,
+            length_milliseconds: Some(60_000.0 + below(2000) as f64 / 10.0),
+        });
+        let batch = Batch { health: Some(health), phases: phases.collect(), ..batch(1, below(1000)) };
+        session.take(index, process, &batch, at(30_000 + below(10_000))).expect("taken");
+        let finish = Finish { batches: 1, exit_code: Some(0), counters: Some(Fingerprint(below(u64::MAX))) };
+        session.finish(index, process, finish, at(40_000)).expect("an answer");
+    }
+    let snapshot = saved(&mut session, at(50_000));
+    let (opening, head) = (snapshot.closed[0].len(), snapshot.head.len());
+    assert!(opening < 420_000 && head < 600_000, "{opening} {head}");
+}
