@@ -1,5 +1,6 @@
 //! What is measured: managers, and the bare-minimum client, each a process of its own with the operator's rights.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::str::FromStr;
@@ -66,6 +67,22 @@ impl Contender {
         Self::start(stand, &build.name, &build.program, &[&elect[..], &SERVERS].concat())
     }
 
+    /// A manager that collects, with the addresses of its collector and of its metrics.
+    pub fn collecting(stand: &Stand, build: &Build) -> Result<(Self, SocketAddr, SocketAddr)> {
+        let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let (collector, metrics) = (free()?, free()?);
+        let args = [
+            "--leader-elect".to_owned(),
+            "--leader-election-namespace=artillery-operator-system".to_owned(),
+            "--health-probe-bind-address=127.0.0.1:0".to_owned(),
+            format!("--metrics-bind-address={metrics}"),
+            format!("--collector-bind-address={collector}"),
+            format!("--collector-url=https://{collector}"),
+        ];
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        Ok((Self::start(stand, &build.name, &build.program, &args)?, collector, metrics))
+    }
+
     /// A manager for one namespace, that does not wait for others to stop leading.
     pub fn manager_of(stand: &Stand, build: &Build, namespace: &str) -> Result<Self> {
         let confined = format!("--namespace={namespace}");
@@ -121,10 +138,11 @@ impl Contender {
 }
 
 /// As in `config/manager`, but for the ports, which the machine may need for others.
-const SERVERS: [&str; 3] = [
+const SERVERS: [&str; 4] = [
     "--health-probe-bind-address=127.0.0.1:0",
     "--metrics-bind-address=127.0.0.1:0",
     "--metrics-secure-bind-address=127.0.0.1:0",
+    "--collector-bind-address=127.0.0.1:0",
 ];
 
 impl Drop for Contender {

@@ -4,6 +4,7 @@
 //! ([`witness`]), and prints a Markdown table ([`report`]) for `docs/benchmarks.md`.
 
 mod bare;
+mod collect;
 mod contender;
 mod kubelet;
 mod lag;
@@ -14,6 +15,7 @@ mod report;
 mod sample;
 mod stand;
 mod witness;
+mod workers;
 mod writes;
 
 use std::process::ExitCode;
@@ -49,6 +51,11 @@ enum Command {
     },
     /// Keep all LoadTests, Jobs and worker pods in memory, as kube's reflectors do without further thought.
     Reflect,
+    /// Be the workers of a load test, as a file says.
+    Workers {
+        /// The file.
+        orders: std::path::PathBuf,
+    },
 }
 
 /// One question of what the operator costs.
@@ -62,6 +69,8 @@ enum Section {
     Lag,
     /// How much memory and time the manager takes.
     Memory,
+    /// What it takes to collect what many workers measure.
+    Collect,
 }
 
 fn main() -> ExitCode {
@@ -87,6 +96,7 @@ fn run() -> Result<()> {
         match &flags.command {
             Some(Command::Bare { namespace }) => bare::follow(namespace).await,
             Some(Command::Reflect) => bare::reflect().await,
+            Some(Command::Workers { orders }) => workers::work(orders).await,
             None => measure(&flags).await,
         }
     })
@@ -102,6 +112,7 @@ async fn measure(flags: &Flags) -> Result<()> {
         (Section::Writes, "writes"),
         (Section::Lag, "lag"),
         (Section::Memory, "memory"),
+        (Section::Collect, "collecting"),
     ] {
         if !wanted(section) {
             continue;
@@ -112,6 +123,7 @@ async fn measure(flags: &Flags) -> Result<()> {
             Section::Writes => writes::measure(&builds).await,
             Section::Lag => lag::measure(&builds).await,
             Section::Memory => memory::measure(&builds).await,
+            Section::Collect => collect::measure(&builds).await,
         }
         .with_context(|| format!("cannot measure {name}"))?;
         report::line(&format!("Load average: {load} before this section, {} after it.", machine::load()?));

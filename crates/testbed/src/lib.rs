@@ -11,6 +11,7 @@ pub mod history;
 mod pki;
 pub mod process;
 pub mod random;
+pub mod samples;
 pub mod scrape;
 pub mod target;
 pub mod worker;

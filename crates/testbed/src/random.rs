@@ -17,6 +17,11 @@ impl Random {
         Self(seed)
     }
 
+    /// From that seed, which must not be 0.
+    pub fn of_seed(seed: u64) -> Self {
+        Self(seed.max(1))
+    }
+
     /// A number of that range, which must not be empty.
     pub fn below(&mut self, range: Range<u64>) -> u64 {
         self.0 ^= self.0 << 13;

@@ -60,6 +60,30 @@ impl Collectors {
     }
 }
 
+/// A token of the default ServiceAccount that is bound to that pod, for that audience: what a kubelet mounts.
+///
+/// # Errors
+/// The API server does not give one.
+pub async fn token(
+    client: &kube::Client,
+    namespace: &str,
+    pod: &str,
+    pod_uid: Option<&str>,
+    audience: &str,
+) -> Result<String> {
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {
+            "audiences": [audience], "expirationSeconds": 3600,
+            "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": pod, "uid": pod_uid },
+        },
+    });
+    let uri = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default/token");
+    let post = http::Request::post(uri).header(header::CONTENT_TYPE, "application/json");
+    let answer: Value = client.request(post.body(request.to_string().into_bytes())?).await?;
+    Ok(answer["status"]["token"].as_str().context("an answer without a token")?.to_owned())
+}
+
 /// What a collector answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {

@@ -226,18 +226,8 @@ impl Bed {
     /// A token that is bound to that pod, for that audience.
     pub async fn token(&self, pod: &Pod, audience: &str) -> String {
         let name = pod.metadata.name.as_deref().expect("a name");
-        let request = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {
-                "audiences": [audience], "expirationSeconds": 3600,
-                "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod.metadata.uid },
-            },
-        });
-        let uri = format!("/api/v1/namespaces/{}/serviceaccounts/default/token", self.namespace);
-        let post = http::Request::post(uri).header("content-type", "application/json");
-        let post = post.body(request.to_string().into_bytes()).expect("a request");
-        let answer: Value = self.client.request(post).await.expect("a token");
-        answer["status"]["token"].as_str().expect("a token").to_owned()
+        let uid = pod.metadata.uid.as_deref();
+        testbed::worker::token(&self.client, &self.namespace, name, uid, audience).await.expect("a token")
     }
 
     /// A process in that pod, which shows a token for the collector.
