@@ -10,7 +10,8 @@ use std::time::Duration;
 use metrics::aggregate::{Aggregate, Parts};
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
-use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::{DecodeError, Message};
 
 use super::fingerprint::Fingerprint;
 use super::health::{CpuCounters, HealthSummary};
@@ -24,8 +25,14 @@ use crate::moment::Moment;
 
 /// The version of the format.
 const FORMAT: u32 = 1;
-/// No stored part is larger when it is unpacked, in bytes.
-const MAX_UNPACKED: usize = 64 << 20;
+/// No stored part is larger when it is unpacked, in bytes: somebody may have written it who means harm.
+const MAX_UNPACKED: usize = 16 << 20;
+/// No part has more workers, nor any other fields together.
+const MAX_FIELDS: usize = 20_000;
+/// A worker takes no more, in bytes: 64 phases, and 20 reasons of 200 characters.
+const MAX_WORKER: usize = 32 << 10;
+/// What the first worker said takes no more as text, in bytes: numbers are longer than they came.
+const MAX_HELLO: usize = 2 << 20;
 /// Fast, and nearly as small as it gets: half of it is random.
 const LEVEL: u8 = 3;
 
@@ -86,7 +93,11 @@ impl Session {
                 _ => None,
             },
             concluded: self.concluded,
-            members: self.members.iter().map(|(index, worker)| WorkerMessage::of(*index, worker)).collect(),
+            members: self
+                .members
+                .iter()
+                .map(|(index, worker)| WorkerMessage::of(*index, worker).encode_to_vec())
+                .collect(),
             live,
         };
         Draft { head, closed: std::iter::once(opening).chain(closed).collect() }
@@ -126,11 +137,14 @@ impl Session {
         }
         let mut members = BTreeMap::new();
         for (claim, worker) in opening.claims.into_iter().zip(head.members) {
-            let index = claim.index;
+            let (index, worker) = (claim.index, WorkerMessage::read(&worker)?);
             if index != worker.index || index >= head.workers || members.contains_key(&index) {
                 return Err(RestoreError::Wrong("a completion index", index.to_string()));
             }
             members.insert(index, worker.worker(claim)?);
+        }
+        if let Some(size) = opening.hello.as_ref().map(String::len).filter(|size| *size > MAX_HELLO) {
+            return Err(RestoreError::Wrong("hello", format!("{size} bytes")));
         }
         let hello = opening.hello.as_deref().map(serde_json::from_str::<Hello>).transpose();
         let hello = hello.map_err(|error| RestoreError::Wrong("hello", error.to_string()))?;
@@ -169,7 +183,22 @@ impl Session {
 fn unpack<M: Message + Default>(part: &'static str, bytes: &[u8]) -> Result<M, RestoreError> {
     let bytes = decompress_to_vec_with_limit(bytes, MAX_UNPACKED)
         .map_err(|error| RestoreError::Unpack(part, error.to_string()))?;
-    M::decode(bytes.as_slice()).map_err(|error| RestoreError::Unpack(part, error.to_string()))
+    let broken = |error: DecodeError| RestoreError::Unpack(part, error.to_string());
+    match fields(&bytes).map_err(broken)? {
+        0..=MAX_FIELDS => M::decode(bytes.as_slice()).map_err(broken),
+        more => Err(RestoreError::Unpack(part, format!("it has {more} fields, more than {MAX_FIELDS}"))),
+    }
+}
+
+/// How many fields a message has: each may take a hundred times more memory than bytes.
+fn fields(mut bytes: &[u8]) -> Result<usize, DecodeError> {
+    let mut count = 0;
+    while !bytes.is_empty() {
+        let (tag, wire_type) = decode_key(&mut bytes)?;
+        skip_field(wire_type, tag, &mut bytes, DecodeContext::default())?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -188,8 +217,9 @@ struct HeadMessage {
     timed_out: Option<u64>,
     #[prost(bool, tag = "7")]
     concluded: bool,
-    #[prost(message, repeated, tag = "8")]
-    members: Vec<WorkerMessage>,
+    /// Each a [`WorkerMessage`], read one by one.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    members: Vec<Vec<u8>>,
     #[prost(bytes = "vec", tag = "9")]
     live: Vec<u8>,
 }
@@ -370,6 +400,13 @@ impl WorkerMessage {
         }
     }
 
+    fn read(bytes: &[u8]) -> Result<Self, RestoreError> {
+        if bytes.len() > MAX_WORKER {
+            return Err(RestoreError::Wrong("a worker", format!("{} bytes", bytes.len())));
+        }
+        Self::decode(bytes).map_err(|error| RestoreError::Wrong("a worker", error.to_string()))
+    }
+
     fn worker(self, claim: ClaimMessage) -> Result<Worker, RestoreError> {
         let wrong = |what, numbers: &[u64]| RestoreError::Wrong(what, format!("{} numbers", numbers.len()));
         let joined = Moment::from_micros(claim.joined);
@@ -401,6 +438,25 @@ impl WorkerMessage {
             ..Worker::new(claim.process()?, joined)
         }
         .restored())
+    }
+}
+
+#[cfg(test)]
+impl Draft {
+    /// A snapshot whose head or opening has other bytes, before it is compressed.
+    pub(super) fn damaged(&self, in_opening: bool, damage: impl FnOnce(&mut Vec<u8>)) -> Snapshot {
+        let mut snapshot = self.compress();
+        if in_opening {
+            let mut bytes =
+                decompress_to_vec_with_limit(&snapshot.closed[0], MAX_UNPACKED).expect("an opening");
+            damage(&mut bytes);
+            snapshot.closed[0] = compress_to_vec(&bytes, LEVEL).into();
+        } else {
+            let mut bytes = self.head.encode_to_vec();
+            damage(&mut bytes);
+            snapshot.head = compress_to_vec(&bytes, LEVEL);
+        }
+        snapshot
     }
 }
 

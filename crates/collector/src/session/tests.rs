@@ -1,8 +1,10 @@
 //! A load test's life in sentences.
 
+use metrics::wire::{Health, PhaseTimes};
+use proptest::prelude::*;
+
 use super::*;
 use crate::edge::{OnTimeout, Snapshot};
-use metrics::wire::{Health, PhaseTimes};
 
 const BEGAN: Moment = Moment::from_millis(1_700_000_000_000);
 
@@ -376,6 +378,51 @@ fn damaged_snapshots_are_refused_with_what_is_wrong() {
         why(&Snapshot { head: other.head, ..good }),
         "the stored snapshot says of claims what cannot be: 2 claims, 1 workers"
     );
+}
+
+#[test]
+fn a_snapshot_that_would_take_much_memory_is_refused_before_it_does() {
+    let draft = started(1).draft();
+    let why = |snapshot: &Snapshot| Session::restore(snapshot, at(3)).expect_err("an error").to_string();
+    for in_opening in [false, true] {
+        let bomb = draft.damaged(in_opening, |bytes| bytes.extend([0x42, 0x00].repeat(1 << 20)));
+        assert!(why(&bomb).contains("fields, more than 20000"), "{}", why(&bomb));
+        let bomb = draft.damaged(in_opening, |bytes| bytes.extend(vec![0; 17 << 20]));
+        assert!(why(&bomb).contains("cannot be unpacked"), "{}", why(&bomb));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_damage_to_a_snapshot_does_harm(
+        in_opening in any::<bool>(),
+        at_byte in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut session = started(2);
+        let phases = vec![PhaseTimes { index: 0, started_milliseconds: 1.0, length_milliseconds: None }];
+        session.take(0, &process(0), &Batch { phases, ..batch(1, 5) }, at(2)).expect("taken");
+        let snapshot = session.draft().damaged(in_opening, |bytes| {
+            let at = at_byte.index(bytes.len());
+            bytes[at] = byte;
+            bytes.truncate(cut.index(bytes.len() + 1));
+        });
+        if let Ok(mut restored) = Session::restore(&snapshot, at(3)) {
+            let _ = restored.facts(at(4));
+            let _ = restored.poll(0, &process(0), at(5));
+            let _ = restored.take(0, &process(0), &batch(2, 5), at(6));
+            restored.begin_save().compress();
+            restored.saved(at(7));
+        }
+    }
+
+    #[test]
+    fn no_bytes_do_harm_as_a_join_or_a_snapshot(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Hello::read(&bytes);
+        let snapshot = Snapshot { head: bytes.clone(), closed: vec![bytes.into()] };
+        prop_assert!(Session::restore(&snapshot, at(0)).is_err());
+    }
 }
 
 /// Numbers that do not compress, the same in each run (splitmix64).
