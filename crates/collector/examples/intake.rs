@@ -72,9 +72,11 @@ fn main() -> Result<(), Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     for is_tls in [false, true] {
         for what in ["polls", "batches"] {
-            measure(is_tls, what)?;
+            measure(is_tls, what, Limits::default())?;
         }
     }
+    println!("and with a handshake for each batch, as beyond {} connections:", Limits::default().kept);
+    measure(true, "batches", Limits { kept: 0, ..Limits::default() })?;
     snapshot();
     Ok(())
 }
@@ -110,7 +112,7 @@ fn snapshot() {
     );
 }
 
-fn measure(is_tls: bool, what: &'static str) -> Result<(), Failure> {
+fn measure(is_tls: bool, what: &'static str, limits: Limits) -> Result<(), Failure> {
     let (server_config, connector) = tls()?;
     let connector = is_tls.then_some(connector);
     let transport = if is_tls { Transport::Tls(server_config) } else { Transport::Plain };
@@ -126,7 +128,6 @@ fn measure(is_tls: bool, what: &'static str) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     let (saver, saver_stop) = (collector.clone(), stop.clone());
     server.spawn(async move { saver.run(saver_stop).await });
-    let limits = Limits::default();
     server.spawn(serve(listener, collector.router(), transport, limits, collector.counters(), stop.clone()));
 
     let clients = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -230,24 +231,30 @@ fn tls() -> Result<(Arc<ServerConfig>, TlsConnector), Failure> {
     Ok((Arc::new(server), TlsConnector::from(Arc::new(client))))
 }
 
-struct Client(http1::SendRequest<Full<Bytes>>);
+struct Client {
+    address: SocketAddr,
+    connector: Option<TlsConnector>,
+    sender: http1::SendRequest<Full<Bytes>>,
+}
 
 impl Client {
     async fn connect(address: SocketAddr, connector: Option<&TlsConnector>) -> Result<Self, Failure> {
+        let sender = Self::sender(address, connector).await?;
+        Ok(Self { address, connector: connector.cloned(), sender })
+    }
+
+    async fn sender(
+        address: SocketAddr,
+        connector: Option<&TlsConnector>,
+    ) -> Result<http1::SendRequest<Full<Bytes>>, Failure> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         match connector {
-            None => Self::over(stream).await,
+            None => over(stream).await,
             Some(connector) => {
-                Self::over(connector.connect(ServerName::try_from("localhost")?, stream).await?).await
+                over(connector.connect(ServerName::try_from("localhost")?, stream).await?).await
             }
         }
-    }
-
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Self, Failure> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Self(sender))
     }
 
     async fn post(&mut self, path: &str, test: &str, index: u32, body: Bytes) -> Result<(), Failure> {
@@ -257,9 +264,19 @@ impl Client {
             .header("authorization", token)
             .header("loadtest-process", format!("{index:032x}"))
             .body(Full::new(body))?;
-        self.0.ready().await?;
-        let answer = self.0.send_request(request).await?;
+        if self.sender.ready().await.is_err() {
+            self.sender = Self::sender(self.address, self.connector.as_ref()).await?;
+        }
+        let answer = self.sender.send_request(request).await?;
         answer.into_body().collect().await?;
         Ok(())
     }
+}
+
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<http1::SendRequest<Full<Bytes>>, Failure> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }

@@ -22,11 +22,13 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
     pub(crate) retry_after: Option<Duration>,
+    /// Whether its worker has nothing to say for seconds.
+    pub(crate) is_pause: bool,
 }
 
 impl Answer {
     fn new(status: StatusCode, body: Value) -> Self {
-        Self { status, body, retry_after: None }
+        Self { status, body, retry_after: None, is_pause: false }
     }
 
     /// An error that the request itself is the reason of, or that only time mends.

@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
+use metrics::aggregate::PERIOD;
 use metrics::wire::{Batch, BatchError, MAX_BATCH_BYTES, MAX_COUNT};
 use serde::Deserialize;
 use serde_json::Value;
@@ -37,6 +38,10 @@ const PROCESS: &str = "loadtest-process";
 /// The other end of a connection: put into requests by the server where it is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Put into an answer after which its worker has nothing to say for seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotSoonAgain;
 
 impl<I: Identify, S: Store> Collector<I, S> {
     /// The requests of the protocol. [`crate::serve`] serves them within bounds.
@@ -75,7 +80,12 @@ impl<I: Identify, S: Store> Collector<I, S> {
         if is_stranger || endpoint == Endpoint::Other {
             sleep(STRANGERS_WAIT).await;
         }
-        answer.into()
+        let is_pause = answer.is_pause;
+        let mut response = Response::from(answer);
+        if is_pause {
+            response.extensions_mut().insert(NotSoonAgain);
+        }
+        response
     }
 
     /// `Err` is an answer as well: one that comes early.
@@ -157,7 +167,9 @@ impl<I: Identify, S: Store> Collector<I, S> {
             Taken::Repeated => counters.batches_repeated.inc(),
             Taken::Ahead => counters.batches_ahead.inc(),
         }
-        Ok(progress.into())
+        // one that has more to send, or ends, asks again at once
+        let is_pause = taken == Taken::In && batch.period + 2 * PERIOD > self.0.clock.now().millis();
+        Ok(Answer { is_pause, ..progress.into() })
     }
 
     async fn finish(&self, known: &Known, process: &Process, body: &[u8]) -> Result<Answer, Answer> {

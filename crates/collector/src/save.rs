@@ -212,3 +212,6 @@ impl<I: Identify, S: Store> Drop for Ending<'_, I, S> {
 async fn compress(draft: Draft) -> Result<Snapshot, String> {
     spawn_blocking(move || draft.compress()).await.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collector::lock;
 use crate::counters::Counters;
-use crate::routes::Peer;
+use crate::routes::{NotSoonAgain, Peer};
 use connection::{Patient, Stage};
 
 /// What the bytes travel in.
@@ -45,6 +46,9 @@ pub enum Transport {
 pub struct Limits {
     /// Connections in all.
     pub connections: usize,
+    /// So many are kept open between batches; those beyond are closed after each batch, for an idle one takes 22 KB, and a handshake
+    /// a fifth of a millisecond.
+    pub kept: usize,
     /// Those from one address: workers may share one, behind a gateway or a mesh.
     pub connections_per_address: usize,
     /// TLS handshakes in all.
@@ -65,6 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            kept: 2_000,
             connections_per_address: 5_000,
             handshakes: 1_024,
             handshakes_per_address: 256,
@@ -194,7 +199,7 @@ impl Place {
         let stage = Arc::new(Stage::default());
         let stream = Patient::new(stream, self.server.limits, Arc::clone(&stage));
         let router = TowerToHyperService::new(self.server.router.clone());
-        let requests = Requests { router, stage, peer: Peer(self.peer) };
+        let requests = Requests { router, stage, server: Arc::clone(&self.server), peer: Peer(self.peer) };
         let served = hyper::server::conn::http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
@@ -227,10 +232,11 @@ fn is_timeout(error: &hyper::Error) -> bool {
     source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut)
 }
 
-/// The router, which is told who asks; the connection is told when it answers.
+/// The router, which is told who asks; the connection is told when it answers, and whether it may stay open.
 struct Requests {
     router: TowerToHyperService<Router>,
     stage: Arc<Stage>,
+    server: Arc<Server>,
     peer: Peer,
 }
 
@@ -242,10 +248,17 @@ impl Service<hyper::Request<Incoming>> for Requests {
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         self.stage.answering();
-        let (answer, stage) = (self.router.call(request), Arc::clone(&self.stage));
+        let answer = self.router.call(request);
+        let (stage, server) = (Arc::clone(&self.stage), Arc::clone(&self.server));
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
             stage.idle();
+            if let Ok(answer) = &mut answer
+                && answer.extensions().get::<NotSoonAgain>().is_some()
+                && server.counters.connections.get() > server.limits.kept as u64
+            {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             answer
         })
     }

@@ -8,6 +8,7 @@ mod fingerprint;
 mod health;
 mod hello;
 mod phases;
+mod saving;
 mod snapshot;
 mod start;
 mod worker;
@@ -287,16 +288,6 @@ impl Session {
         if is_waiting { self.waiting().deadline() } else { None }
     }
 
-    /// What is not stored.
-    pub fn unsaved(&self) -> &Unsaved {
-        &self.unsaved
-    }
-
-    /// Whether everything was taken in that ever will be, and is stored.
-    pub fn is_closed(&self) -> bool {
-        self.concluded && self.unsaved.is_empty() && self.saving.is_empty()
-    }
-
     /// Whether something happened since the last call that is worth a look: all joined, the release was stored, the
     /// start timed out, a worker's end was stored.
     pub fn take_news(&mut self) -> bool {
@@ -306,44 +297,6 @@ impl Session {
     /// How many workers wait for the start.
     pub fn waiting_workers(&self) -> u32 {
         if matches!(self.start, Start::Released { .. } | Start::TimedOut { .. }) { 0 } else { self.joined() }
-    }
-
-    /// All of it as it is now, to be stored. Until [`Session::saved`] or [`Session::not_saved`] there is no other one.
-    pub fn begin_save(&mut self) -> Draft {
-        self.saving = std::mem::take(&mut self.unsaved);
-        self.start_in_draft = self.start.is_to_be_stored();
-        for worker in self.members.values_mut() {
-            worker.begin_save();
-        }
-        self.draft()
-    }
-
-    /// What the last [`Draft`] had is stored.
-    pub fn saved(&mut self, now: Moment) {
-        self.saving = Unsaved::default();
-        let mut is_news = false;
-        for worker in self.members.values_mut() {
-            is_news |= worker.saved();
-        }
-        if std::mem::take(&mut self.start_in_draft) {
-            let meant = self.start;
-            self.start = meant.stored(self.workers, now);
-            is_news = true;
-            if self.start.moment() != meant.moment() {
-                self.unsaved.note(Urgency::Now, now);
-            }
-        }
-        self.news |= is_news;
-    }
-
-    /// What the last [`Draft`] had is not stored, or that is not known.
-    pub fn not_saved(&mut self) {
-        let saving = std::mem::take(&mut self.saving);
-        self.unsaved.merge(&saving);
-        self.start_in_draft = false;
-        for worker in self.members.values_mut() {
-            worker.not_saved();
-        }
     }
 
     /// Whether that process may say anything of that index. What is refused for good rests on what is stored, and never changes; with

@@ -244,3 +244,83 @@ impl<K: std::hash::Hash + Eq, V> Generations<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::edge::{OnTimeout, StartPolicy, TestRef};
+
+    /// Tokens that begin with `good` are of a worker; others of nobody. It counts how often it is asked.
+    #[derive(Default)]
+    struct Asked(AtomicUsize);
+
+    impl Identify for Asked {
+        async fn identify(&self, token: &str) -> Result<Identity, IdentifyError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            if !token.starts_with("good") {
+                return Err(IdentifyError::Invalid);
+            }
+            let test = TestRef { uid: "uid".into(), namespace: "default".into(), name: "t".into() };
+            let start = StartPolicy { timeout: Duration::from_secs(1), on_timeout: OnTimeout::Run };
+            Ok(Identity { test, index: 0, pod_uid: token.to_owned(), workers: 1, start })
+        }
+    }
+
+    /// How often it was asked about these tokens, one after the other.
+    async fn asked(tokens: &Tokens, clock: &Clock, peer: Option<IpAddr>, of: &[&str]) -> usize {
+        let asked = Asked::default();
+        for token in of {
+            let _ = tokens.identify(&asked, token, peer, clock).await;
+        }
+        asked.0.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_is_believed_for_a_minute_and_nobody_for_five_seconds() {
+        let (tokens, clock) = (Tokens::new(), Clock::default());
+        assert_eq!(asked(&tokens, &clock, None, &["good", "bad", "good", "bad"]).await, 2);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(asked(&tokens, &clock, None, &["good", "bad"]).await, 1);
+        tokio::time::advance(Duration::from_secs(55)).await;
+        assert_eq!(asked(&tokens, &clock, None, &["good"]).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn workers_of_a_test_that_is_forgotten_are_asked_for_again() {
+        let (tokens, clock) = (Tokens::new(), Clock::default());
+        asked(&tokens, &clock, None, &["good"]).await;
+        tokens.forget("other");
+        assert_eq!(asked(&tokens, &clock, None, &["good"]).await, 0);
+        tokens.forget("uid");
+        assert_eq!(asked(&tokens, &clock, None, &["good"]).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_number_of_bad_tokens_displaces_no_worker_and_takes_bounded_memory() {
+        let (tokens, clock) = (Tokens::new(), Clock::default());
+        asked(&tokens, &clock, None, &["good"]).await;
+        let bad: Vec<_> = (0..3 * MAX_STRANGERS).map(|i| i.to_string()).collect();
+        let bad: Vec<_> = bad.iter().map(String::as_str).collect();
+        assert_eq!(asked(&tokens, &clock, None, &bad).await, bad.len());
+        assert_eq!(asked(&tokens, &clock, None, &["good"]).await, 0);
+        let remembered = tokens.lock();
+        assert!(remembered.strangers.young.len() + remembered.strangers.old.len() <= 2 * MAX_STRANGERS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_sends_bad_tokens_is_not_heard_for_a_while_with_unknown_ones_and_others_are() {
+        let (tokens, clock) = (Tokens::new(), Clock::default());
+        let [bad, other] = [1, 2].map(|last| Some(IpAddr::from([10, 0, 0, last])));
+        asked(&tokens, &clock, bad, &["good"]).await;
+        let many: Vec<_> = (0..100).map(|i| i.to_string()).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(asked(&tokens, &clock, bad, &many).await, 20);
+        assert_eq!(asked(&tokens, &clock, bad, &["good-2"]).await, 0);
+        assert!(tokens.identify(&Asked::default(), "good", bad, &clock).await.is_ok(), "it is known");
+        assert_eq!(asked(&tokens, &clock, other, &["good-2"]).await, 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(asked(&tokens, &clock, bad, &["good-3"]).await, 1);
+    }
+}

@@ -1,25 +1,26 @@
 //! A load test's life in sentences.
 
+use metrics::wire::PhaseTimes;
+
 use super::*;
 use crate::edge::{OnTimeout, Snapshot};
-use metrics::wire::{Health, PhaseTimes};
 
-const BEGAN: Moment = Moment::from_millis(1_700_000_000_000);
+pub(super) const BEGAN: Moment = Moment::from_millis(1_700_000_000_000);
 
-fn at(millis: u64) -> Moment {
+pub(super) fn at(millis: u64) -> Moment {
     BEGAN + Duration::from_millis(millis)
 }
 
-fn session(workers: u32, on_timeout: OnTimeout) -> Session {
+pub(super) fn session(workers: u32, on_timeout: OnTimeout) -> Session {
     Session::new(workers, StartPolicy { timeout: Duration::from_secs(600), on_timeout }, BEGAN)
 }
 
 /// The first process of the pod of an index.
-fn process(index: u32) -> Process {
+pub(super) fn process(index: u32) -> Process {
     process_of(index, 1)
 }
 
-fn process_of(index: u32, nonce: u8) -> Process {
+pub(super) fn process_of(index: u32, nonce: u8) -> Process {
     let pod_uid = format!("00000000-0000-4000-8000-{index:012x}");
     Process { pod_uid, nonce: Nonce([nonce; 16]) }
 }
@@ -31,34 +32,34 @@ fn joined(session: &mut Session, indexes: impl IntoIterator<Item = u32>, now: Mo
     }
 }
 
-fn saved(session: &mut Session, now: Moment) -> Snapshot {
+pub(super) fn saved(session: &mut Session, now: Moment) -> Snapshot {
     let snapshot = session.begin_save().compress();
     session.saved(now);
     snapshot
 }
 
 /// All have joined, and the start is stored.
-fn started(workers: u32) -> Session {
+pub(super) fn started(workers: u32) -> Session {
     let mut session = session(workers, OnTimeout::Run);
     joined(&mut session, 0..workers, at(0));
     saved(&mut session, at(1));
     session
 }
 
-fn batch(sequence: u64, requests: u64) -> Batch {
+pub(super) fn batch(sequence: u64, requests: u64) -> Batch {
     let period = BEGAN.millis() + sequence * PERIOD;
     let counters = [("http.requests".to_owned(), requests), ("vusers.created".to_owned(), 1)].into();
     Batch { sequence, period, counters, ..Batch::default() }
 }
 
-fn reason(denied: Result<impl std::fmt::Debug, Denied>) -> Reason {
+pub(super) fn reason(denied: Result<impl std::fmt::Debug, Denied>) -> Reason {
     match denied {
         Err(Denied::Refused(refused)) => refused.reason,
         other => panic!("{other:?} is no refusal"),
     }
 }
 
-fn polled(session: &mut Session, index: u32, now: Moment) -> StartAnswer {
+pub(super) fn polled(session: &mut Session, index: u32, now: Moment) -> StartAnswer {
     session.poll(index, &process(index), now).expect("an answer")
 }
 
@@ -298,135 +299,4 @@ fn one_that_is_concluded_takes_in_nothing_more_and_is_closed_once_it_is_stored()
     let mut restored = Session::restore(&draft.compress(), at(7)).expect("a session");
     assert!(restored.is_closed());
     assert_eq!(reason(restored.join(0, &process(0), Hello::default(), at(8))), Reason::Gone);
-}
-
-#[test]
-fn it_is_restored_as_it_was_stored() {
-    let mut session = session(3, OnTimeout::Run);
-    let hello = |node: &str| Hello {
-        node: node.to_owned(),
-        phases: serde_json::json!([{"duration": 60}]),
-        rows: vec![None, Some(3)],
-        ..Hello::default()
-    };
-    for (index, node) in [(0, "24"), (1, "24"), (2, "22")] {
-        session.join(index, &process(index), hello(node), at(u64::from(index))).expect("joined");
-    }
-    saved(&mut session, at(10));
-    let health = Health {
-        event_loop_utilization: 0.5,
-        cpu_periods: 7,
-        memory_limit_bytes: Some(9),
-        ..Health::default()
-    };
-    let phases =
-        vec![PhaseTimes { index: 0, started_milliseconds: -1.5, length_milliseconds: Some(60_000.0) }];
-    let full = Batch { health: Some(health), phases, ..batch(1, 5) };
-    session.take(0, &process(0), &full, at(20)).expect("taken");
-    let lost = Batch { sequence: 2, lost: Some("why".to_owned()), ..Batch::default() };
-    session.take(0, &process(0), &lost, at(21)).expect("taken");
-    let finish = Finish { batches: 2, exit_code: Some(-1), counters: Some(Fingerprint(7)) };
-    session.finish(0, &process(0), finish, at(22)).expect("an answer");
-    let snapshot = saved(&mut session, at(30));
-    let mut restored = Session::restore(&snapshot, at(40)).expect("a session");
-    assert_eq!(restored.members, session.members);
-    assert_eq!((restored.hello(), restored.differing()), (session.hello(), session.differing()));
-    assert_eq!(restored.differing().versions.first, [2]);
-    assert_eq!(restored.aggregate(), session.aggregate());
-    let without_rate = |session: &Session| Facts { requests_per_second: None, ..session.facts(at(50)) };
-    assert_eq!(without_rate(&restored), without_rate(&session));
-    assert_eq!(restored.begin_save().compress(), snapshot);
-    // whoever joined goes on, and nobody else comes in
-    assert_eq!(polled(&mut restored, 2, at(250)), StartAnswer::Go { milliseconds: 502.0 });
-    assert_eq!(reason(restored.join(1, &process_of(1, 2), Hello::default(), at(50))), Reason::AlreadyClaimed);
-}
-
-#[test]
-fn claims_are_written_once_for_they_do_not_change_after_the_start() {
-    let mut session = started(2);
-    let first = saved(&mut session, at(2));
-    session.take(0, &process(0), &batch(1, 5), at(3)).expect("taken");
-    let second = saved(&mut session, at(4));
-    assert!(Arc::ptr_eq(&first.closed[0], &second.closed[0]));
-    assert_ne!(first.head, second.head);
-}
-
-#[test]
-fn another_collector_whose_clock_is_behind_lets_nobody_wait_longer_than_was_meant() {
-    let mut session = started(1);
-    let snapshot = saved(&mut session, at(2));
-    let behind = Moment::from_millis(BEGAN.millis() - 3_600_000);
-    let mut restored = Session::restore(&snapshot, behind).expect("a session");
-    assert_eq!(polled(&mut restored, 0, behind), StartAnswer::Go { milliseconds: 750.0 });
-}
-
-#[test]
-fn damaged_snapshots_are_refused_with_what_is_wrong() {
-    let mut session = started(2);
-    let good = saved(&mut session, at(2));
-    let why = |snapshot: &Snapshot| Session::restore(snapshot, at(3)).expect_err("an error").to_string();
-    assert_eq!(
-        why(&Snapshot { closed: Vec::new(), ..good.clone() }),
-        "the stored snapshot has no opening: a first part is expected"
-    );
-    let cut = Snapshot { head: good.head[..good.head.len() / 2].to_vec(), ..good.clone() };
-    assert!(why(&cut).starts_with("the stored head cannot be unpacked"), "{}", why(&cut));
-    let other = saved(&mut started(1), at(2));
-    assert_eq!(
-        why(&Snapshot { head: other.head, ..good }),
-        "the stored snapshot says of claims what cannot be: 2 claims, 1 workers"
-    );
-}
-
-/// Numbers that do not compress, the same in each run (splitmix64).
-fn random(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *seed;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-#[test]
-fn ten_thousand_workers_take_400_kb_once_and_600_kb_each_time() {
-    const WORKERS: u32 = 10_000;
-    let mut seed = 7;
-    let mut session = session(WORKERS, OnTimeout::Run);
-    let processes: Vec<_> = (0..WORKERS)
-        .map(|_| {
-            let bytes = u128::from(random(&mut seed)) << 64 | u128::from(random(&mut seed));
-            let hex = format!("{bytes:032x}");
-            let pod_uid =
-                format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-            let nonce = u128::from(random(&mut seed)) << 64 | u128::from(random(&mut seed));
-            Process { pod_uid, nonce: Nonce(nonce.to_le_bytes()) }
-        })
-        .collect();
-    for (index, process) in (0..).zip(&processes) {
-        session.join(index, process, Hello::default(), at(u64::from(index))).expect("joined");
-    }
-    saved(&mut session, at(20_000));
-    for (index, process) in (0..).zip(&processes) {
-        let mut below = |most: u64| random(&mut seed) % most;
-        let health = Health {
-            event_loop_utilization: below(1000) as f64 / 1000.0,
-            cpu_periods: 5000 + below(1000),
-            cpu_throttled_periods: below(100),
-            cpu_throttled_microseconds: below(1_000_000),
-            memory_bytes: 400_000_000 + below(100_000_000),
-            memory_limit_bytes: Some(1 << 30),
-        };
-        let phases = (0..3).map(|index| PhaseTimes {
-            index,
-            started_milliseconds: f64::from(index) * 60_000.0 + below(2000) as f64 / 10.0,
-            length_milliseconds: Some(60_000.0 + below(2000) as f64 / 10.0),
-        });
-        let batch = Batch { health: Some(health), phases: phases.collect(), ..batch(1, below(1000)) };
-        session.take(index, process, &batch, at(30_000 + below(10_000))).expect("taken");
-        let finish = Finish { batches: 1, exit_code: Some(0), counters: Some(Fingerprint(below(u64::MAX))) };
-        session.finish(index, process, finish, at(40_000)).expect("an answer");
-    }
-    let snapshot = saved(&mut session, at(50_000));
-    let (opening, head) = (snapshot.closed[0].len(), snapshot.head.len());
-    assert!(opening < 420_000 && head < 600_000, "{opening} {head}");
 }

@@ -3,7 +3,7 @@
 use collector::session::StartFacts;
 use metrics::aggregate::Aggregate;
 
-use crate::bed::{Bed, batch, eventually, reference};
+use crate::bed::{Bed, Memory, batch, eventually, reference, this_period};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_join_start_together_send_finish_and_all_of_it_is_in_the_conclusion() {
@@ -162,4 +162,25 @@ async fn another_process_concludes_what_was_stored() {
     let concluded = bed.collector.conclude(&reference("one")).await.expect("concluded").expect("something");
     assert_eq!(concluded.aggregate.total().counters["http.requests"], 5);
     assert!(concluded.facts.workers[0].is_over && concluded.facts.concluded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_are_many_connections_one_is_closed_after_a_batch_but_not_between_questions() {
+    let limits = |kept| collector::Limits { kept, ..collector::Limits::default() };
+    for (kept, expected) in [(1, None), (0, Some("close"))] {
+        let bed = Bed::with(Memory::default(), limits(kept)).await;
+        let mut worker = bed.worker("one", 0).await;
+        worker.join().await;
+        worker.until_go().await;
+        let answer = worker.send(&batch(1, 5)).await;
+        let header = answer.headers.get("connection").map(|value| value.to_str().expect("text"));
+        assert_eq!((answer.status, header), (200, expected));
+        if kept == 0 {
+            worker.client = bed.client().await;
+        }
+        // one that has to catch up sends the next one at once
+        let late = metrics::wire::Batch { period: this_period() - 60_000, ..batch(2, 5) };
+        assert_eq!(worker.send(&late).await.headers.get("connection"), None);
+        assert_eq!(worker.progress().await.headers.get("connection"), None);
+    }
 }
