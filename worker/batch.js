@@ -1,11 +1,11 @@
-// Encodes what Artillery measured in one period as the protocol's protobuf message, in the launcher, while Artillery hands it over.
+// Encodes what Artillery measured in a period as the protocol's protobuf message, in the launcher, as Artillery hands it over.
 'use strict';
 
 /** A body of more bytes, or of more names of a kind, becomes two: the collector takes 1 MiB and 2,000 names. */
 const LARGEST_BODY = 1_000_000;
 const MOST_NAMES = 2_000;
 
-// Ratio of the bounds of bins, as Artillery's sketches of 1 % have it (crates/metrics/src/sketch.rs); last digits may differ
+// the ratio of a bin's bounds in Artillery's sketches (crates/metrics/src/sketch.rs); last digits may differ
 const GAMMA = 1 + (2 * 0.01) / (1 - 0.01);
 
 /** Wire types of protobuf. */

@@ -10,6 +10,7 @@ const { ENDED, JOINED, START, TURNED_AWAY, now, release, set } = require('./shar
 const REQUEST = 10_000; // milliseconds for one
 const SILENCE = 10_000; // after which the collector is asked whether to stop, where there is no batch
 const POLL = 250; // while the last batches are being stored
+const NOTHING = Buffer.alloc(0); // as a batch: a question only
 const UNTAKEN = 5_000; // after a batch that was ignored though it was asked for
 
 const { settings, process: id, join, port, shared } = workerData;
@@ -46,7 +47,7 @@ function sleep(milliseconds, mayEnd = () => false) {
 }
 
 /** Asks once; joins before, where the collector has forgotten this process. */
-async function ask(kind, body = JSON.stringify({}), milliseconds = REQUEST) {
+async function ask(kind, body = '{}', milliseconds = REQUEST) {
   if (!isClaimed && kind !== 'join') {
     const joined = await ask('join', join);
     if (joined.is !== 'joined') return joined;
@@ -74,7 +75,7 @@ async function joined() {
   for (;;) {
     const answer = await ask('join', join, until - now());
     if (answer.is !== 'later') return answer;
-    if (now() + pause(failures + 1, 0) >= until) {
+    if (now() + Math.max(answer.milliseconds, pause(failures + 1, 0)) >= until) {
       return { is: 'rejected', why: `no answer from ${settings.collector} in ${settings.join / 1000} s: ${answer.why}` };
     }
     await retryLater(answer);
@@ -88,8 +89,9 @@ async function started() {
   while (ending.wanted === 0) {
     const answer = await ask('start');
     const answered = now();
-    if (answer.is === 'go') return release(shared, (lastWord + answered) / 2 + answer.inMilliseconds);
-    if (answer.is === 'wait') {
+    if (answer.is === 'go') {
+      return release(shared, (lastWord + answered) / 2 + answer.inMilliseconds);
+    } else if (answer.is === 'wait') {
       heard = answered;
       await sleep(Math.max(answer.milliseconds, 10), (tell) => tell === 'exit' || tell === 'finish');
     } else if (answer.is === 'later') {
@@ -99,11 +101,9 @@ async function started() {
       turnedAway(answer);
       return set(shared.cells, START, TURNED_AWAY);
     } else {
-      giveUp(answer.why);
-      return undefined;
+      return giveUp(answer.why);
     }
   }
-  return undefined;
 }
 
 /** Sends batches and the finish until all is stored that there will be. */
@@ -122,12 +122,14 @@ async function deliver() {
       else await heed(answer, 0);
     } else if (ending.wanted > 0 && !queue.isDurable) {
       await sleep(POLL, (tell) => tell === 'exit');
-      if (ending.answered === ending.wanted) await heed(await ask('batches', Buffer.alloc(0)), 0);
+      if (ending.answered === ending.wanted) await heed(await ask('batches', NOTHING), 0);
+    } else if (ending.wanted > 0) {
+      port.postMessage({ tell: 'delivered' });
+      if (ending.exitCode !== undefined) set(shared.cells, ENDED);
+      await sleep(SILENCE, () => true);
     } else {
-      if (ending.wanted > 0) delivered();
-      await sleep(Math.max(lastWord + SILENCE - now(), 0), () => true);
-      const isQuiet = now() - lastWord >= SILENCE && queue.next() === undefined && ending.wanted === 0;
-      if (isQuiet) await heed(await ask('batches', Buffer.alloc(0)), 0);
+      await sleep(lastWord + SILENCE - now(), () => true);
+      if (now() - lastWord >= SILENCE) await heed(await ask('batches', NOTHING), 0);
     }
   }
 }
@@ -163,11 +165,6 @@ function giveUp(why) {
   release(shared, now());
 }
 
-function delivered() {
-  port.postMessage({ tell: 'delivered' });
-  if (ending.exitCode !== undefined) set(shared.cells, ENDED);
-}
-
 // whatever ends this thread, nobody may wait for it any longer
 process.on('exit', () => {
   release(shared, now());
@@ -183,5 +180,4 @@ process.on('exit', () => {
   await started();
   await deliver();
   set(shared.cells, ENDED);
-  return undefined;
 })();

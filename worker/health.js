@@ -7,11 +7,7 @@ const path = require('node:path');
 /** No cgroup's memory limit is larger: version 1 says 2^63 less a page for "none". */
 const NO_LIMIT = 2 ** 60;
 
-/**
- * The process's own cgroup, of version 1 or 2; what is not known is 0.
- * @param mount where cgroups are mounted
- * @param self the file that names those of the process
- */
+/** The process's own cgroup, of version 1 or 2; what is not known is 0. `self`: the file that names it. */
 function cgroup(mount = '/sys/fs/cgroup', self = '/proc/self/cgroup') {
   const own = paths(text(self) ?? '');
   // inside a container the process's own cgroup is at the mount itself, whatever its path is outside
@@ -21,7 +17,7 @@ function cgroup(mount = '/sys/fs/cgroup', self = '/proc/self/cgroup') {
     folders.push(path.join(v1, own.get(controller) ?? ''), v1);
     return folders.map((folder) => text(path.join(folder, file))).find((found) => found !== undefined);
   };
-  const cpu = keys(read('cpu', 'cpu.stat') ?? '');
+  const cpu = Object.fromEntries((read('cpu', 'cpu.stat') ?? '').split('\n').map((line) => line.split(' ')));
   const limit = read('memory', 'memory.max') ?? read('memory', 'memory.limit_in_bytes');
   return {
     cpuPeriods: count(cpu.nr_periods),
@@ -50,17 +46,12 @@ function text(file) {
   }
 }
 
-const keys = (lines) => Object.fromEntries(lines.split('\n').map((line) => line.split(' ')).map(([key, value]) => [key, Number(value)]));
-
 function count(value) {
   const number = Number(value);
   return number >= 0 && Number.isFinite(number) ? number : 0;
 }
 
-/**
- * Makes a function that says how busy the thread's event loop was since it was last asked, 0 to 1, from `shared.load`; where
- * that has not changed since, what it said then.
- */
+/** Makes a function that says how busy the event loop of `shared.load` was since the last time, 0 to 1; at once again: the same. */
 function utilization(load) {
   let before = [0, 0];
   let last = 0;

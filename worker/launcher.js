@@ -1,5 +1,5 @@
-// The reporter in Artillery's launcher, the main thread: joins before anything of the script runs, hands what Artillery measures
-// to the courier, and sees to it that all is delivered before the process ends, whatever ends it.
+// The reporter in Artillery's launcher, the main thread: it joins before anything of the script runs, hands what Artillery measures
+// to the courier, and sees that all is delivered before the process ends, whatever ends it.
 'use strict';
 
 const crypto = require('node:crypto');
@@ -37,6 +37,7 @@ function begin(script, events) {
     const answer = launcher.join();
     if (answer.is === 'joined') return launcher.attend(events);
     launcher.isOver = true;
+    launcher.courier.terminate(); // it must not join any more
     if (answer.is === 'refused') {
       say(`turned away: ${answer.reason}: ${answer.message}`);
       process.exit(TURNED_AWAY_CODE);
@@ -45,7 +46,6 @@ function begin(script, events) {
   } catch (error) {
     say(`this run is not reported: ${error.message}`);
   }
-  return undefined;
 }
 
 /**
@@ -91,13 +91,13 @@ class Launcher {
     this.courier.on('error', (error) => this.loseCourier(error.message));
     this.courier.on('exit', (code) => this.loseCourier(`its thread ended with ${code}`));
     wait(this.shared.cells, JOINED, this.settings.join + MARGIN);
-    return receiveMessageOnPort(port1)?.message.answer ?? { is: 'rejected', why: 'the thread that was to ask the collector did not answer' };
+    return receiveMessageOnPort(port1)?.message.answer ?? { is: 'rejected', why: 'its courier did not answer' };
   }
 
   introduction() {
     const { config = {} } = this.script;
     const payloads = [config.payload ?? []].flat();
-    const rows = payloads.map(({ data }) => data?.length);
+    const rows = payloads.map((payload) => payload?.data?.length);
     return {
       protocol: 1,
       reporter: version,
@@ -156,9 +156,9 @@ class Launcher {
     release(this.shared, now());
   }
 
-  /** Ends the test as SIGTERM would, once. */
+  /** Ends the test as SIGTERM would, unless it ends already. */
   stop() {
-    if (this.isStopping) return;
+    if (this.isStopping || this.ended < Infinity) return;
     this.isStopping = true;
     process.kill(process.pid, 'SIGTERM');
   }
@@ -211,7 +211,7 @@ class Launcher {
   async cleanup() {
     this.ended = Math.min(this.ended, now());
     if (Atomics.load(this.shared.cells, START) === GO && !this.isDone) {
-      this.channel.postMessage('stop');
+      this.channel.postMessage({ tell: 'stop' });
       await this.until(() => this.awaited?.every((period) => this.periods.has(period)), now() + FLUSH);
     }
     if (this.news.length > 0) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0));

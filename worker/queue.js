@@ -42,7 +42,7 @@ class Queue {
   next() {
     const sequence = this.received + 1;
     if (sequence > this.count) return undefined;
-    const forgotten = { period: this.periods[sequence - 1], body: NOTHING, rest: NOTHING, lost: 'it was stored once, and asked for again' };
+    const forgotten = { period: this.periods[sequence - 1], body: NOTHING, rest: NOTHING, lost: 'it was stored, and asked for again' };
     const item = this.items.get(sequence) ?? forgotten;
     return { sequence, isLost: item.lost !== undefined, bytes: batch({ sequence, ...item }) };
   }

@@ -16,7 +16,7 @@ function read(env) {
   };
   const collector = url(env.LOADTEST_COLLECTOR);
   if (!env.LOADTEST_TOKEN_FILE && !env.LOADTEST_TOKEN) {
-    throw new Error('neither LOADTEST_TOKEN_FILE nor LOADTEST_TOKEN is set: give the file with the token, or the token');
+    throw new Error('neither LOADTEST_TOKEN_FILE nor LOADTEST_TOKEN is set: give the file with the token, or it');
   }
   return {
     collector,

@@ -8,7 +8,7 @@ const ENDED = 2; // 1: all is delivered that can be
 const GO = 1;
 const TURNED_AWAY = 2;
 
-/** Memory for one worker. `moment`: when to start, by `now`. `load`: idle and active milliseconds of the thread's event loop. */
+/** `moment`: when to start, by `now`. `load`: idle and active milliseconds of the thread's event loop. */
 function create() {
   return {
     cells: new Int32Array(new SharedArrayBuffer(12)),

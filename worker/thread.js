@@ -18,7 +18,7 @@ function begin() {
   const isStopped = flushAtExit(globalThis.artillery?.__SSMS, channel);
   // up to 2.0.10 Artillery would stop this thread only after the launcher's plugins have ended
   const stop = () => isStopped() || parentPort.emit('message', { command: 'stop' });
-  channel.onmessage = () => setTimeout(stop, PATIENCE);
+  channel.onmessage = ({ data }) => data.tell === 'stop' && setTimeout(stop, PATIENCE);
   channel.unref();
   channel.postMessage({ tell: 'start' });
   // Turned away: the launcher ends the process, and until then nothing may happen here. A SIGTERM ends it as well.

@@ -265,6 +265,17 @@ const CASES = {
     assert.equal(total(collector.only.batches).counters['http.requests'], 10);
   },
 
+  async 'reports exactly what several threads do, where it cannot prevent them'(t, version) {
+    const { collector, target, run } = await stage(t, version);
+    const code = `const os = require('node:os'); const [cpu] = os.cpus();
+      Object.defineProperty(os, 'cpus', { get: () => () => [cpu, cpu, cpu, cpu], set() {} });`;
+    const { code: exitCode, stdout } = await run(script(target.url), { files: { 'cpus.js': code }, env: { NODE_OPTIONS: '--require ./cpus.js' } }).ended;
+    assert.equal(exitCode, 0);
+    assert.doesNotMatch(stdout, /multiple batches/);
+    assert.equal(target.requests, 30);
+    assertExact({ collector, target });
+  },
+
   async 'starts four workers together'(t, version) {
     const { collector, target, run } = await stage(t, version, { workers: 4 });
     const children = [0, 1, 2, 3].map((n) => {

@@ -161,6 +161,16 @@ test('a collector that is never there is given up after the time for it', async 
   assert.ok(Date.now() - began < 3000);
 });
 
+test('a collector that asks for more time than there is for the join is given up at once', async (t) => {
+  const collector = await new Collector().start();
+  t.after(() => collector.kill());
+  collector.answerInstead = () => [503, {}, { 'Retry-After': '30' }];
+  const { hears, last } = courier(t, collector.url, { join: 3000 });
+  await hears('it is told', 'join');
+  assert.match(last('join').answer.why, /in 3 s: HTTP 503/);
+  assert.equal(collector.received.length, 1);
+});
+
 test('a worker that has joined and hears nothing starts by itself, and reports', async (t) => {
   const collector = await new Collector({ poll: 20 }).start();
   t.after(() => collector.kill());
