@@ -211,6 +211,11 @@ impl Session {
         batch: &Batch,
         now: Moment,
     ) -> Result<(Progress, Taken), Denied> {
+        if let Some(progress) = self.after_the_end(index, process)
+            && batch.sequence <= progress.received
+        {
+            return Ok((progress, Taken::Repeated));
+        }
         self.access(index, process, now)?;
         let taken = self.member(index)?.take(batch, now);
         if taken != Taken::Repeated {
@@ -233,6 +238,9 @@ impl Session {
     /// # Errors
     /// It may not take part.
     pub fn progress(&mut self, index: u32, process: &Process, now: Moment) -> Result<Progress, Denied> {
+        if let Some(progress) = self.after_the_end(index, process) {
+            return Ok(progress);
+        }
         self.access(index, process, now)?;
         self.member(index)?.heard = now;
         self.progress_of(index)
@@ -249,6 +257,9 @@ impl Session {
         finish: Finish,
         now: Moment,
     ) -> Result<Progress, Denied> {
+        if let Some(progress) = self.after_the_end(index, process) {
+            return Ok(progress);
+        }
         self.access(index, process, now)?;
         if self.member(index)?.finish(finish, now) {
             self.unsaved.note(Urgency::Finish, now);
@@ -334,6 +345,13 @@ impl Session {
             }
             (None, _) => Err(Denied::NotYet),
         }
+    }
+
+    /// The last answer to a worker that is over, in a load test that is: it is not turned away while it ends.
+    fn after_the_end(&self, index: u32, process: &Process) -> Option<Progress> {
+        let worker = self.members.get(&index)?;
+        let is_over = self.concluded && worker.process == *process && worker.is_over();
+        if is_over { self.progress_of(index).ok() } else { None }
     }
 
     fn member(&mut self, index: u32) -> Result<&mut Worker, Denied> {

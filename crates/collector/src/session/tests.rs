@@ -300,3 +300,21 @@ fn one_that_is_concluded_takes_in_nothing_more_and_is_closed_once_it_is_stored()
     assert!(restored.is_closed());
     assert_eq!(reason(restored.join(0, &process(0), Hello::default(), at(8))), Reason::Gone);
 }
+
+#[test]
+fn a_worker_that_is_over_is_not_turned_away_while_it_ends_and_changes_nothing_any_more() {
+    let mut session = started(2);
+    session.take(0, &process(0), &batch(1, 5), at(2)).expect("taken");
+    let finish = |exit_code| Finish { batches: 1, exit_code, counters: None };
+    session.finish(0, &process(0), finish(None), at(3)).expect("an answer");
+    session.conclude(at(4));
+    saved(&mut session, at(5));
+    let last = Progress { received: 1, durable: 1, finished: true, stop: false };
+    assert_eq!(session.progress(0, &process(0), at(6)), Ok(last));
+    assert_eq!(session.finish(0, &process(0), finish(Some(0)), at(6)), Ok(last));
+    assert_eq!(session.take(0, &process(0), &batch(1, 5), at(6)), Ok((last, Taken::Repeated)));
+    assert_eq!(reason(session.take(0, &process(0), &batch(2, 5), at(6))), Reason::Gone);
+    assert_eq!(reason(session.progress(0, &process_of(0, 2), at(6))), Reason::Gone);
+    assert_eq!(reason(session.progress(1, &process(1), at(6))), Reason::Gone, "it is not over");
+    assert!(session.is_closed() && session.facts(at(7)).workers[0].finish == Some(finish(None)));
+}

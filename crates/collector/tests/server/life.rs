@@ -48,7 +48,8 @@ async fn workers_join_start_together_send_finish_and_all_of_it_is_in_the_conclus
     assert_eq!(concluded.aggregate, expected);
     assert_eq!(concluded.facts.workers.len(), 2);
     assert_eq!(concluded.hello.as_ref().expect("a hello").phases[0]["duration"], 60);
-    assert_eq!(a.progress().await.reason(), "Gone");
+    assert_eq!(a.progress().await.body["finished"], true, "it ends, and is not turned away");
+    assert_eq!(a.send(&batch(4, 10)).await.reason(), "Gone");
     let again = bed.collector.conclude(&test).await.expect("concluded").expect("something");
     assert_eq!((again.version, again.aggregate), (concluded.version, concluded.aggregate));
     assert_eq!(bed.counters.batches_accepted.get(), 6);
