@@ -14,7 +14,7 @@ use loadtest::reporter::{AUDIENCE, start_timeout_seconds};
 use loadtest::{LoadTest, api};
 use tokio::time::timeout;
 
-use super::cache::Pods;
+use super::cache::{Pods, Synced};
 use super::memory::Memory;
 use super::worker_pod::WorkerPod;
 
@@ -27,6 +27,8 @@ const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 pub struct Identifier {
     pub client: kube::Client,
     pub load_tests: Store<LoadTest>,
+    /// Whether all of them are known.
+    pub tests_synced: Arc<Synced>,
     pub pods: Arc<Pods>,
     pub memory: Arc<Memory>,
 }
@@ -41,6 +43,8 @@ struct Bound {
 impl Identify for Identifier {
     async fn identify(&self, token: &str) -> Result<Identity, IdentifyError> {
         let bound = self.review(token).await?;
+        // one that is not known yet must not count as gone: its worker would be turned away for good
+        self.tests_synced.wait().await;
         self.pods.synced.wait().await;
         let pod = self.pod(&bound).await?;
         let name = load_test_of(&pod).unwrap_or_default();

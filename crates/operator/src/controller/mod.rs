@@ -119,9 +119,11 @@ pub async fn run(
     let pods = Arc::new(Pods::default());
     let refusals = Arc::new(Refusals::default());
     let memory = Arc::new(Memory::default());
+    let (tests_synced, jobs_synced) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
     let identifier = Identifier {
         client: client.clone(),
         load_tests: load_tests.clone(),
+        tests_synced: Arc::clone(&tests_synced),
         pods: Arc::clone(&pods),
         memory: Arc::clone(&memory),
     };
@@ -129,7 +131,6 @@ pub async fn run(
     let all = || watcher::Config::default().page_size(PAGE);
     let selected = |selector| all().labels(selector);
 
-    let (tests_synced, jobs_synced) = (Arc::new(Synced::default()), Arc::new(Synced::default()));
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
     let collected = Arc::clone(&collection);
     let load_test_stream = watcher(of_namespaces::<LoadTest>(&client, namespaces), all())
