@@ -1,5 +1,6 @@
 //! Many simulated workers of one test, in a process of their own: `benches workers`. Their pods and tokens are real.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub async fn work(orders: &Path) -> Result<()> {
     let (joining, joined) = (Semaphore::new(JOINING), Barrier::new(tokens.len()));
     let began = Instant::now();
     let lives = tokens.iter().zip(1..).map(|(token, process)| {
+        // 250 of them on each of many nodes
+        let node = u8::try_from(process / 250 % 250).unwrap_or(0) + 2;
+        let collectors = collectors.clone().called_from(Ipv4Addr::new(127, 0, 0, node).into());
         let mut worker = Worker::new(&collectors, token, process);
         let (joining, joined) = (&joining, &joined);
         async move {

@@ -1,6 +1,6 @@
 //! A worker without Artillery: speaks `docs/protocol.md` to a collector, for tests and measurements of what is behind it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -27,6 +27,7 @@ pub struct Collectors {
     address: String,
     host: ServerName<'static>,
     tls: TlsConnector,
+    source: Option<IpAddr>,
 }
 
 impl Collectors {
@@ -41,7 +42,7 @@ impl Collectors {
         roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).context("the CA is no PEM")?)?;
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let tls = TlsConnector::from(Arc::new(config));
-        Ok(Self { address, host: ServerName::try_from(host)?, tls })
+        Ok(Self { address, host: ServerName::try_from(host)?, tls, source: None })
     }
 
     /// The same, reached at that address, where no cluster leads to the URL's host.
@@ -50,8 +51,21 @@ impl Collectors {
         Self { address: address.to_string(), ..self }
     }
 
+    /// The same, called from that address of this machine: pods have one each.
+    #[must_use]
+    pub fn called_from(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect(&self.address).await?;
+        let stream = match self.source {
+            None => TcpStream::connect(&self.address).await?,
+            Some(source) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind(SocketAddr::new(source, 0))?;
+                socket.connect(self.address.parse().context("an address, not a name, is expected")?).await?
+            }
+        };
         stream.set_nodelay(true)?;
         let stream = self.tls.connect(self.host.clone(), stream).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
