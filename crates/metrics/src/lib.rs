@@ -4,6 +4,9 @@
 //! distribution) and [`sum`] (a sum without an order). Nothing here knows a client, a runtime or a clock.
 
 pub mod aggregate;
+pub mod checks;
+mod javascript;
 pub mod sketch;
 pub mod sum;
+pub mod summary;
 pub mod wire;

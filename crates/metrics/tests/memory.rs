@@ -4,10 +4,15 @@
 
 use std::alloc::System;
 
+#[allow(dead_code, reason = "shared with the differential tests, which use all of it")]
+#[path = "common/random.rs"]
+mod random;
+
 use cap::Cap;
 use metrics::aggregate::{Aggregate, PERIOD, Parts};
 use metrics::sketch::Sketch;
 use metrics::wire::Batch;
+use random::Random;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -16,33 +21,13 @@ const HISTOGRAMS: usize = 20;
 const VALUES: usize = 500;
 const COUNTERS: u64 = 30;
 
-/// Numbers that look random, and are the same each time (Steele, Lea, Flood, "SplitMix", 2014).
-struct Random(u64);
-
-impl Random {
-    /// Above 0, and at most 1.
-    #[allow(clippy::cast_precision_loss)]
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) >> 11) as f64 / (1_u64 << 53) as f64 + f64::EPSILON / 4.0
-    }
-
-    /// A response time in ms: half are below `median`, two of three between `median / 1.8` and `median * 1.8`.
-    fn time(&mut self, median: f64) -> f64 {
-        let normal = (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos();
-        (median * (0.6 * normal).exp()).round()
-    }
-}
-
 /// What a worker measured in a period.
 fn batch(random: &mut Random) -> Batch {
     let histograms = (0..HISTOGRAMS).map(|histogram| {
         let mut sketch = Sketch::default();
         for _ in 0..VALUES {
-            sketch.accept(random.time(20.0 * (1 + histogram) as f64)).expect("a time");
+            let time = random.time(20.0 * (1 + histogram) as f64, 0.6).round();
+            sketch.accept(time).expect("a time");
         }
         (format!("plugins.metrics-by-endpoint.response_time./api/{histogram}"), sketch)
     });

@@ -1,0 +1,314 @@
+//! Checks: the script's `ensure` as Artillery's own plugin reads and evaluates it, on what all workers measured together.
+//!
+//! The way of an expression: `names` (which metrics it names) → `tokens` → `program` → `run`, with `value` for JavaScript's conversions.
+//! What the plugin would pass over in silence is an error here: a gate that nobody closes must not look like one.
+
+mod names;
+mod program;
+mod run;
+mod tokens;
+mod value;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use self::names::Named;
+use self::program::Program;
+use self::run::run;
+use self::tokens::tokens;
+use self::value::Value;
+use crate::aggregate::Measured;
+use crate::javascript;
+use crate::summary::Figures;
+
+/// No script has more checks.
+pub const MAX_CHECKS: usize = 500;
+/// No expression is longer, in bytes.
+pub const MAX_EXPRESSION_BYTES: usize = 4096;
+/// No expression has more expressions in each other.
+pub const MAX_DEPTH: usize = 64;
+
+/// The checks of a script.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ensure {
+    checks: Vec<Check>,
+}
+
+/// A check that can be evaluated once everything was measured.
+#[derive(Clone, Debug, PartialEq)]
+struct Check {
+    /// As Artillery prints it.
+    check: String,
+    strict: bool,
+    /// The one metric that it is about, where the script says so.
+    metric: Option<String>,
+    expression: String,
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckResult {
+    /// The check, as Artillery prints it.
+    pub check: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// Whether the test fails where it does not hold; `false` is Artillery's "(optional)".
+    pub strict: bool,
+    /// What the metrics that it names were, or why it could not be evaluated.
+    pub actual: String,
+}
+
+/// Why an `ensure` cannot be read.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+#[error("{path}: {message}")]
+pub struct EnsureError {
+    /// The field, such as `ensure.thresholds[0]`.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+/// Why an expression cannot be evaluated, and where.
+#[derive(Clone, Debug, PartialEq)]
+struct ExpressionError {
+    /// In bytes of the expression.
+    at: usize,
+    message: String,
+}
+
+impl ExpressionError {
+    fn new(at: usize, message: String) -> Self {
+        Self { at, message }
+    }
+
+    /// With line and column, from 1 on, in characters.
+    fn in_text(&self, expression: &str) -> String {
+        let before = expression.get(..self.at).unwrap_or(expression);
+        let line = before.lines().count().max(1) + usize::from(before.ends_with('\n'));
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        format!("line {line}, column {column}: {}", self.message)
+    }
+}
+
+impl EnsureError {
+    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+
+    /// The failed check that stands for an `ensure` which cannot be read.
+    pub fn as_check(&self) -> CheckResult {
+        let Self { path, message } = self;
+        CheckResult { check: path.clone(), passed: false, strict: true, actual: message.clone() }
+    }
+}
+
+impl Ensure {
+    /// Reads what is at `config.ensure` or `config.plugins.ensure`: `thresholds`, `conditions`, and the older `min`, `max`, `median`, `p95`,
+    /// `p99` and `maxErrorRate`. Other keys are not checks.
+    ///
+    /// Whether an expression can be evaluated shows only with the names that were measured, for anything may be in a name. Here it is
+    /// refused where no name can save it: too long, empty, or not a text.
+    ///
+    /// # Errors
+    /// Something is no check that Artillery's plugin evaluates: it would pass over it in silence, or pass over all of them.
+    pub fn read(ensure: &Json) -> Result<Self, EnsureError> {
+        let fields = match ensure {
+            Json::Null | Json::Bool(_) => return Ok(Self::default()),
+            Json::Object(fields) => fields,
+            other => {
+                let message =
+                    format!("a mapping with thresholds or conditions is expected, not {}", kind(other));
+                return Err(EnsureError::new("ensure", message));
+            }
+        };
+        let mut checks = Vec::new();
+        for (path, entry) in list(fields.get("thresholds"), "ensure.thresholds")? {
+            checks.extend(thresholds(&path, entry)?);
+        }
+        for (path, entry) in list(fields.get("conditions"), "ensure.conditions")? {
+            checks.push(condition(&path, entry)?);
+        }
+        for key in ["min", "max", "median", "p95", "p99"] {
+            let Some(most) = fields.get(key) else { continue };
+            let most = javascript::string(javascript::parse_int(&text(most)));
+            let metric = format!("http.response_time.{key}");
+            let expression = format!("{metric} < {most}");
+            let check = format!("{key} < {most}");
+            checks.push(Check { check, strict: true, metric: Some(metric), expression });
+        }
+        if let Some(most) = fields.get("maxErrorRate") {
+            let most = javascript::string(number(most));
+            let expression = format!("((vusers.created - vusers.completed)/vusers.created * 100) <= {most}");
+            let check = format!("maxErrorRate < {most}");
+            checks.push(Check { check, strict: true, metric: None, expression });
+        }
+        if checks.len() > MAX_CHECKS {
+            let message = format!("at most {MAX_CHECKS} checks are expected, not {}", checks.len());
+            return Err(EnsureError::new("ensure", message));
+        }
+        Ok(Self { checks })
+    }
+
+    /// Whether there is no check.
+    pub fn is_empty(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// How many checks there are.
+    pub fn len(&self) -> usize {
+        self.checks.len()
+    }
+
+    /// What comes of the checks, in the order of the script. As in Artillery they read what its summary shows: figures of
+    /// distributions to one decimal, and rates to the nearest whole number. One whose metric was not measured does not hold.
+    pub fn evaluate(&self, measured: &Measured) -> Vec<CheckResult> {
+        let figures = Figures::of(measured);
+        self.checks.iter().map(|check| check.evaluate(&figures)).collect()
+    }
+}
+
+impl Check {
+    fn evaluate(&self, figures: &Figures) -> CheckResult {
+        let Self { check, strict, metric, expression } = self;
+        let named = Named::of(expression, figures);
+        let program = tokens(&named.characters, expression.len()).and_then(|tokens| Program::of(&tokens));
+        let result = match &program {
+            Ok(program) => run(&program.steps, &named.metrics),
+            Err(error) => Err(error.in_text(expression)),
+        };
+        let passed = result == Ok(Value::Number(1.0));
+        let found = named.found();
+        // what is left of a name that was not measured says nothing
+        let is_unmeasured = |metric: &&String| match program {
+            Ok(_) => found.is_empty(),
+            Err(_) => !found.contains_key(metric.as_str()),
+        };
+        let mut actual: Vec<_> =
+            found.iter().map(|(name, value)| format!("{name} = {}", javascript::string(*value))).collect();
+        match (metric.as_ref().filter(is_unmeasured), &program) {
+            (Some(metric), _) => actual = vec![format!("{metric} was not measured")],
+            (_, Ok(program)) => {
+                actual.extend(program.unmeasured.iter().map(|name| format!("{name} was not measured")));
+                actual.extend(result.err());
+            }
+            (_, Err(_)) => actual.extend(result.err()),
+        }
+        CheckResult { check: check.clone(), passed, strict: *strict, actual: actual.join(", ") }
+    }
+}
+
+/// The entries of a list, each with its path.
+fn list<'a>(value: Option<&'a Json>, path: &str) -> Result<Vec<(String, &'a Json)>, EnsureError> {
+    match value {
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(Json::Array(entries)) => {
+            Ok(entries.iter().enumerate().map(|(i, entry)| (format!("{path}[{i}]"), entry)).collect())
+        }
+        Some(other) => Err(EnsureError::new(path, format!("a list is expected, not {}", kind(other)))),
+    }
+}
+
+/// Each metric of a threshold is a check. The plugin takes the first one and passes over the rest; its author meant all.
+fn thresholds(path: &str, entry: &Json) -> Result<Vec<Check>, EnsureError> {
+    let what = "a metric and its bound are expected, such as `http.response_time.p99: 250`";
+    let fields = match entry {
+        Json::Object(fields) if !fields.is_empty() => fields,
+        other => return Err(EnsureError::new(path, format!("{what}, not {}", kind(other)))),
+    };
+    let check = |(metric, bound): (&String, &Json)| match bound {
+        Json::Number(_) | Json::String(_) => {
+            let expression = bounded(path, format!("{metric} < {}", text(bound)))?;
+            Ok(Check { check: expression.clone(), strict: true, metric: Some(metric.clone()), expression })
+        }
+        other => Err(EnsureError::new(
+            format!("{path}.{metric}"),
+            format!("a number is expected, not {}", kind(other)),
+        )),
+    };
+    fields.iter().map(check).collect()
+}
+
+fn condition(path: &str, entry: &Json) -> Result<Check, EnsureError> {
+    let expression = match entry.get("expression") {
+        Some(Json::String(expression)) if expression.trim().is_empty() => {
+            return Err(EnsureError::new(
+                format!("{path}.expression"),
+                "line 1, column 1: an expression is expected, not the end",
+            ));
+        }
+        Some(Json::String(expression)) => bounded(&format!("{path}.expression"), expression.clone())?,
+        other => {
+            let what = "an expression in quotes is expected, such as \"http.response_time.p95 < 250 and vusers.failed == 0\"";
+            let message = format!("{what}, not {}", other.map_or("nothing", kind));
+            return Err(EnsureError::new(format!("{path}.expression"), message));
+        }
+    };
+    // anything else than `false` is strict, as in the plugin
+    let strict = entry.get("strict") != Some(&Json::Bool(false));
+    Ok(Check { check: expression.clone(), strict, metric: None, expression })
+}
+
+fn bounded(path: &str, expression: String) -> Result<String, EnsureError> {
+    if expression.len() > MAX_EXPRESSION_BYTES {
+        let message = format!("at most {MAX_EXPRESSION_BYTES} bytes are expected, not {}", expression.len());
+        return Err(EnsureError::new(path, message));
+    }
+    match expression.char_indices().find(|(_, character)| names::is_reserved(*character)) {
+        Some((at, _)) => {
+            let error = ExpressionError::new(at, "no character for private use is expected".to_owned());
+            Err(EnsureError::new(path, error.in_text(&expression)))
+        }
+        None => Ok(expression),
+    }
+}
+
+/// Whether an `ensure` has templates, `{{ … }}`: then it can be read only once Artillery has resolved them.
+pub fn reads_templates(ensure: &Json) -> bool {
+    let has_template = |text: &str| text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"));
+    let mut rest = vec![ensure];
+    while let Some(value) = rest.pop() {
+        match value {
+            Json::String(text) if has_template(text) => return true,
+            Json::Array(values) => rest.extend(values),
+            Json::Object(fields) if fields.keys().any(|key| has_template(key)) => return true,
+            Json::Object(fields) => rest.extend(fields.values()),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// What JavaScript makes a text of.
+fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Number(number) => javascript::string(number.as_f64().unwrap_or(f64::NAN)),
+        other => other.to_string(),
+    }
+}
+
+/// What JavaScript makes a number of.
+fn number(value: &Json) -> f64 {
+    match value {
+        Json::Null => 0.0,
+        Json::Bool(is_true) => f64::from(u8::from(*is_true)),
+        Json::Number(number) => number.as_f64().unwrap_or(f64::NAN),
+        Json::String(text) => javascript::number(text),
+        Json::Array(_) | Json::Object(_) => f64::NAN,
+    }
+}
+
+fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "true or false",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(fields) if fields.is_empty() => "an empty mapping",
+        Json::Object(_) => "a mapping",
+    }
+}
+
+#[cfg(test)]
+mod tests;
