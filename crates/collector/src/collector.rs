@@ -7,22 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::aggregate::Aggregate;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Room;
 use crate::checkpoint::Budget;
 use crate::counters::Counters;
 use crate::edge::{Identify, Identity, Reason, Refused, StartPolicy, Store, TestRef, Version};
+use crate::load_test::{Ended, Open, State, Test};
 use crate::moment::{Clock, Moment};
 use crate::session::{Denied, Differing, Facts, Hello, Session, Worker};
-use crate::test::{Ended, Open, State, Test};
 use crate::tokens::Tokens;
 
 /// How long a request waits for its load test to be loaded.
 const OPENING: Duration = Duration::from_secs(2);
 /// How long a load may take.
 const LOADING: Duration = Duration::from_secs(20);
+/// So many are loaded at a time.
+const LOADED_AT_A_TIME: usize = 16;
 /// How long nothing is tried after a failed load.
 const REST: Duration = Duration::from_secs(1);
 /// How long a conclusion may take.
@@ -47,6 +49,8 @@ pub(crate) struct Inner<I, S> {
     pub(crate) tokens: Tokens,
     pub(crate) room: Room,
     pub(crate) counters: Arc<Counters>,
+    /// Turns to load: after a change of the leader all load tests want one.
+    loads: Semaphore,
     pub(crate) budget: Mutex<Budget>,
     /// Wakes the saver.
     pub(crate) wake: Notify,
@@ -129,6 +133,7 @@ impl<I: Identify, S: Store> Collector<I, S> {
             tokens: Tokens::new(),
             room: Room::default(),
             counters: Arc::default(),
+            loads: Semaphore::new(LOADED_AT_A_TIME),
             budget: Mutex::new(Budget::new(clock.now())),
             wake: Notify::new(),
             wakes_at: AtomicU64::new(0),
@@ -304,15 +309,21 @@ impl<I: Identify, S: Store> Collector<I, S> {
     /// The load test, which is being opened where it is not known. Without `first` it is only looked for in the store. `None`: this
     /// process does not lead.
     fn find(&self, reference: &TestRef, first: Option<(u32, StartPolicy)>) -> Option<Arc<Test>> {
-        let now = self.0.clock.now();
+        let known = lock(&self.0.tests).get(&reference.uid).cloned();
+        // not under the lock of all: one load test may be locked for milliseconds
+        if let Some(test) = &known
+            && !test.may_be_opened_again(self.0.clock.now())
+        {
+            return Some(Arc::clone(test));
+        }
         let mut tests = lock(&self.0.tests);
         if !self.is_leading() {
             return None;
         }
-        if let Some(test) = tests.get(&reference.uid)
-            && !test.may_be_opened_again(now)
-        {
-            return Some(Arc::clone(test));
+        match (tests.get(&reference.uid), &known) {
+            (Some(test), Some(known)) if Arc::ptr_eq(test, known) => {}
+            (Some(other), _) => return Some(Arc::clone(other)),
+            (None, _) => {}
         }
         let test = Arc::new(Test::new(reference.clone()));
         tests.insert(reference.uid.clone(), Arc::clone(&test));
@@ -326,7 +337,11 @@ impl<I: Identify, S: Store> Collector<I, S> {
     }
 
     async fn load(&self, reference: &TestRef, first: Option<(u32, StartPolicy)>) -> State {
-        let loaded = timeout(LOADING, self.0.store.load(reference)).await;
+        let loading = async {
+            let _turn = self.0.loads.acquire().await;
+            self.0.store.load(reference).await
+        };
+        let loaded = timeout(LOADING, loading).await;
         let now = self.0.clock.now();
         let failed = |why: String, rest: Duration| {
             tracing::warn!(test = %reference, "cannot load what workers measured: {why}");

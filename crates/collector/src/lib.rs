@@ -18,12 +18,12 @@ mod collector;
 mod counters;
 mod edge;
 mod limits;
+mod load_test;
 mod moment;
 mod routes;
 mod save;
 mod server;
 pub mod session;
-mod test;
 mod tokens;
 
 pub use collector::{Collector, ConcludeError, Conclusion, Tally};

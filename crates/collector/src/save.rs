@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::checkpoint::Urgency;
 use crate::collector::{Collector, lock};
 use crate::edge::{Identify, SaveError, Snapshot, Store, Version};
+use crate::load_test::{Ended, Open, State, Test};
 use crate::moment::Moment;
 use crate::session::Draft;
-use crate::test::{Ended, Open, State, Test};
 
 /// So many are stored at a time.
 const AT_A_TIME: usize = 8;

@@ -1,6 +1,6 @@
 //! The life of one load test as its workers tell it: who has which index, when all start, what they measured, how they ended.
 //!
-//! Nothing here does I/O or reads a clock: each call is given the moment. What changed is noted in [`Unsaved`]; a
+//! Nothing here does I/O or reads a clock: each call is given the moment. What changed is noted as unsaved; a
 //! [`Draft`] has everything, and what it covers is durable once it is stored.
 
 mod facts;

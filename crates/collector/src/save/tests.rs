@@ -22,7 +22,7 @@ impl Identify for Nobody {
     }
 }
 
-/// Counts saves; each takes so many milliseconds, and the next ones fail or panic.
+/// Counts loads and saves; each takes so many milliseconds, and the next saves fail or panic.
 #[derive(Default)]
 struct Counting {
     versions: Mutex<HashMap<String, u64>>,
@@ -33,16 +33,24 @@ struct Counting {
     most: AtomicUsize,
 }
 
-impl Store for Counting {
-    async fn load(&self, _: &TestRef) -> Result<Option<(Snapshot, Version)>, Unavailable> {
-        Ok(None)
-    }
-
-    async fn save(&self, test: &TestRef, _: &Snapshot, _: Option<&Version>) -> Result<Version, SaveError> {
+impl Counting {
+    /// Takes its time.
+    async fn count(&self) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         sleep(Duration::from_millis(self.takes.load(Ordering::SeqCst) as u64)).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Store for Counting {
+    async fn load(&self, _: &TestRef) -> Result<Option<(Snapshot, Version)>, Unavailable> {
+        self.count().await;
+        Ok(None)
+    }
+
+    async fn save(&self, test: &TestRef, _: &Snapshot, _: Option<&Version>) -> Result<Version, SaveError> {
+        self.count().await;
         let was = |counter: &AtomicUsize| {
             counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
         };
@@ -220,4 +228,24 @@ async fn a_save_without_end_is_given_up_and_tried_again() {
     bed.store().takes.store(0, Ordering::SeqCst);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(bed.finish("t", 0, 1).await, Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixteen_are_loaded_at_a_time_and_who_waits_too_long_is_told_to_come_again() {
+    let bed = Bed::new();
+    bed.store().takes.store(3000, Ordering::SeqCst);
+    let asked = (0..40).map(|test| {
+        let collector = bed.collector.clone();
+        tokio::spawn(async move {
+            let identity = identity(&test.to_string(), 0, 1);
+            collector.with(&identity, |session, now| session.poll(0, &process(0), now)).await
+        })
+    });
+    for answer in futures::future::join_all(asked).await {
+        let answer = answer.expect("no panic");
+        assert_eq!(answer, Err(Turned::NotNow("the load test is being loaded")));
+    }
+    assert_eq!(bed.store().most.load(Ordering::SeqCst), 16);
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(bed.collector.tally().open_tests, 40);
 }

@@ -6,7 +6,7 @@ use crate::moment::Moment;
 
 impl Session {
     /// What is not stored.
-    pub fn unsaved(&self) -> &Unsaved {
+    pub(crate) fn unsaved(&self) -> &Unsaved {
         &self.unsaved
     }
 
