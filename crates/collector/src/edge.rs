@@ -118,7 +118,7 @@ pub enum IdentifyError {
     Unavailable(String),
 }
 
-/// Tells whom a token belongs to. It is asked at most by a few requests at a time, and its answers are kept for a minute.
+/// Tells whom a token belongs to. It is asked at most by a few requests at a time, and its answers are kept for ten minutes.
 pub trait Identify: Send + Sync + 'static {
     /// Who the bearer of that token is.
     fn identify(&self, token: &str) -> impl Future<Output = Result<Identity, IdentifyError>> + Send;
