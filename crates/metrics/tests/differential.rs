@@ -9,6 +9,8 @@
 mod artillery;
 #[path = "differential/checks.rs"]
 mod checks;
+#[path = "differential/load.rs"]
+mod load;
 #[path = "common/random.rs"]
 mod random;
 #[path = "differential/sketches.rs"]

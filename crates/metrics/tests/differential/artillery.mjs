@@ -13,6 +13,33 @@ const { SSMS } = await load('lib/core/ssms.js');
 const { Plugin: Ensure } = await load('builtin-packages/artillery-plugin-ensure/dist/plugin.js');
 const { DDSketch } = require('@artilleryio/sketches-js');
 
+const { default: divideWork } = await load('lib/dist.js');
+const { default: phaser } = await load('lib/core/phases.js');
+
+// Time does not pass by itself here: a timer that is set is over at once, and what it waited for is added up.
+const [NanoTimer, driftless] = ['nanotimer', 'driftless'].map((name) => require(name));
+const MAX_ARRIVALS = 300_000;
+let waited = 0;
+let fail = null;
+const isCleared = new Set();
+NanoTimer.prototype.setInterval = function (task, args, interval) {
+  this.isCleared = false;
+  this.isEndless = !/[1-9]/.test(interval);
+  for (let ticks = 0; !this.isCleared; ticks++) {
+    if (ticks > MAX_ARRIVALS) return fail(new Error(this.isEndless ? 'endless' : 'too many'));
+    waited += Number.parseInt(interval, 10) / 1000;
+    task();
+  }
+};
+NanoTimer.prototype.clearInterval = function () { this.isCleared = true; };
+driftless.setDriftlessInterval = (task) => {
+  const timer = Symbol('timer');
+  queueMicrotask(() => { while (!isCleared.delete(timer)) task(); });
+  return timer;
+};
+driftless.clearDriftless = (timer) => isCleared.add(timer);
+const passTime = (task, milliseconds) => { waited += milliseconds; setImmediate(task); };
+
 const hex = (bytes) => Buffer.from(bytes).toString('hex');
 // JSON would not carry NaN, nor every last digit through any reader
 const bits = (number) => { const buffer = Buffer.alloc(8); buffer.writeDoubleBE(number); return buffer.toString('hex'); };
@@ -25,7 +52,7 @@ function sketch(values) {
 
 // A period as a worker's thread emits it.
 const period = ({ period, counters, rates, histograms }) => ({
-  period,
+  period: String(period),
   counters,
   rates,
   histograms: Object.fromEntries(Object.entries(histograms).map(([name, values]) => [name, sketch(values)])),
@@ -69,6 +96,29 @@ const answers = {
     return { emitted, aggregate, intermediate };
   },
 
+  // What the phases of one worker come to: of each the arrivals, and its length in ms.
+  async phases({ phases }) {
+    const { log } = console;
+    const { setTimeout } = globalThis;
+    try {
+      console.log = () => {};
+      globalThis.setTimeout = passTime;
+      const [script] = divideWork({ config: { phases } }, 1);
+      const counted = [];
+      const running = phaser(script?.config.phases ?? []);
+      running.on('phaseStarted', (phase) => { waited = 0; counted.push({ index: phase.index, arrivals: 0, length: 0 }); });
+      running.on('arrival', () => { counted.at(-1).arrivals++; });
+      running.on('phaseCompleted', () => { counted.at(-1).length = waited; });
+      await new Promise((resolve, reject) => { fail = reject; running.on('done', resolve); running.run(); });
+      return counted;
+    } catch (error) {
+      return { error: String(error.message ?? error) };
+    } finally {
+      console.log = log;
+      globalThis.setTimeout = setTimeout;
+    }
+  },
+
   // What the plugin makes of checks. Names come in lists, for their order matters to it.
   ensure({ ensures, counters, rates, summaries }) {
     const report = {
@@ -90,6 +140,6 @@ const answers = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { ask, ...question } = JSON.parse(line);
-  const answer = answers[ask](question);
+  const answer = await answers[ask](question);
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

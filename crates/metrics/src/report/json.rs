@@ -1,0 +1,187 @@
+//! The report as JSON: `aggregate` and `intermediate` as Artillery writes them, and what Artillery has no word for in `loadtest`.
+
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Number, Value};
+
+use super::{Identity, Report, Times, Workers};
+use crate::aggregate::{Aggregate, Form, Measured, PERIOD};
+use crate::checks::CheckResult;
+use crate::sketch::{COARSE, RELATIVE_ACCURACY};
+use crate::summary::{Figures, Summary};
+use crate::verdict::Verdict;
+use crate::wire::Span;
+
+impl Serialize for Report<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let total = self.aggregate.total();
+        let last = total.periods.span().map(|span| Value::from(span.last + 1 - PERIOD));
+        let mut report = serializer.serialize_map(Some(3))?;
+        report.serialize_entry("aggregate", &Stats { measured: total, period: last })?;
+        report.serialize_entry("intermediate", &TimeLine(self.aggregate))?;
+        report.serialize_entry("loadtest", &Section::of(self))?;
+        report.end()
+    }
+}
+
+/// What was measured, as Artillery's events `stats` and `done` have it. The period is a text in the one, a number in the other.
+struct Stats<'a> {
+    measured: &'a Measured,
+    period: Option<Value>,
+}
+
+impl Serialize for Stats<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Figures { counters, rates, summaries } = Figures::of(self.measured);
+        let rates: BTreeMap<_, _> = rates.into_iter().map(|(name, rate)| (name, number(rate))).collect();
+        let times = Times::of(self.measured);
+        let [counters_at, histograms_at, metrics_at] = [times.counters, times.histograms, times.metrics()];
+        let first = |span: Option<Span>| span.map(|span| span.first);
+        let last = |span: Option<Span>| span.map(|span| span.last);
+        let mut stats = serializer.serialize_map(None)?;
+        if let Some(period) = &self.period {
+            stats.serialize_entry("period", period)?;
+        }
+        stats.serialize_entry("counters", &Named(counters.iter()))?;
+        stats.serialize_entry("rates", &Named(rates.iter()))?;
+        for (key, moment) in [
+            ("firstCounterAt", first(counters_at)),
+            ("firstHistogramAt", first(histograms_at)),
+            ("lastCounterAt", last(counters_at)),
+            ("lastHistogramAt", last(histograms_at)),
+            ("firstMetricAt", first(metrics_at)),
+            ("lastMetricAt", last(metrics_at)),
+        ] {
+            if let Some(moment) = moment {
+                stats.serialize_entry(key, &moment)?;
+            }
+        }
+        // `--output` writes the same under both names
+        stats.serialize_entry("summaries", &Named(summaries.iter()))?;
+        stats.serialize_entry("histograms", &Named(summaries.iter()))?;
+        stats.end()
+    }
+}
+
+/// Values by name.
+struct Named<I>(I);
+
+impl<'a, K: AsRef<str> + 'a, V: Serialize + 'a, I: Iterator<Item = (&'a K, &'a V)> + Clone> Serialize
+    for Named<I>
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.clone().map(|(name, value)| (name.as_ref(), value)))
+    }
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.named().map(|(name, figure)| (name, number(figure))))
+    }
+}
+
+/// The steps of the time line, unpacked one after the other.
+struct TimeLine<'a>(&'a Aggregate);
+
+impl Serialize for TimeLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut steps = serializer.serialize_seq(Some(self.0.steps()))?;
+        for (start, measured) in self.0.time_line() {
+            steps
+                .serialize_element(&Stats { measured: &measured, period: Some(start.to_string().into()) })?;
+        }
+        steps.end()
+    }
+}
+
+/// What Artillery has no word for.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Section<'a> {
+    #[serde(flatten)]
+    identity: &'a Identity,
+    verdict: &'a Verdict,
+    workers: Workers,
+    started_at_milliseconds: Option<u64>,
+    ended_at_milliseconds: Option<u64>,
+    start_skew_milliseconds: Option<Number>,
+    vusers: Vusers,
+    missing: &'a [String],
+    undelivered: &'a [String],
+    checks: &'a [CheckResult],
+    refused: Vec<Refused<'a>>,
+    refused_values: u64,
+    time_line_step_milliseconds: u64,
+    time_line_relative_accuracy: f64,
+}
+
+#[derive(serde::Serialize)]
+struct Vusers {
+    planned: Option<u64>,
+    created: u64,
+    completed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+#[derive(serde::Serialize)]
+struct Refused<'a> {
+    name: &'a str,
+    reason: &'a str,
+    count: u64,
+}
+
+impl<'a> Section<'a> {
+    fn of(report: &'a Report<'_>) -> Self {
+        let Report { identity, workers, started_at, ended_at, start_skew_milliseconds, .. } = report;
+        let Report { planned_vusers, missing, undelivered, checks, verdict, aggregate, .. } = report;
+        let count = |name: &str| aggregate.total().counters.get(name).copied().unwrap_or(0);
+        Self {
+            identity,
+            verdict,
+            workers: *workers,
+            started_at_milliseconds: *started_at,
+            ended_at_milliseconds: *ended_at,
+            start_skew_milliseconds: start_skew_milliseconds
+                .map(|skew| number(crate::javascript::round_to_tenths(skew))),
+            vusers: Vusers {
+                planned: *planned_vusers,
+                created: count("vusers.created"),
+                completed: count("vusers.completed"),
+                failed: count("vusers.failed"),
+                skipped: count("vusers.skipped"),
+            },
+            missing,
+            undelivered,
+            checks,
+            refused: aggregate
+                .refused()
+                .map(|(name, reason, count)| Refused { name, reason, count })
+                .collect(),
+            refused_values: aggregate.refused_values(),
+            time_line_step_milliseconds: aggregate.step(),
+            time_line_relative_accuracy: accuracy(aggregate.form()),
+        }
+    }
+}
+
+/// How far quantiles of the time line may be off.
+#[allow(clippy::cast_precision_loss, reason = "it is 3")]
+fn accuracy(form: Form) -> f64 {
+    match form {
+        Form::Exact => RELATIVE_ACCURACY,
+        Form::Coarse => RELATIVE_ACCURACY * COARSE as f64,
+    }
+}
+
+/// Without `.0` where it is whole, as JavaScript writes it; 0 in place of what is no number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "it is checked")]
+fn number(number: f64) -> Number {
+    let whole = number as i64;
+    if whole as f64 == number && whole.unsigned_abs() < 1 << 53 {
+        whole.into()
+    } else {
+        Number::from_f64(number).unwrap_or_else(|| 0.into())
+    }
+}
