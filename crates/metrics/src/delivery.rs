@@ -38,14 +38,16 @@ pub struct Delivered {
     /// The busiest that the event loop was.
     pub utilization: f64,
     /// The first and the last word about its CPU.
-    cpu: Option<[Cpu; 2]>,
+    pub cpu: Option<[Cpu; 2]>,
 }
 
 /// Scheduling periods of a cgroup since its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Cpu {
-    periods: u64,
-    throttled: u64,
+pub struct Cpu {
+    /// All of them.
+    pub periods: u64,
+    /// Those in which it was throttled.
+    pub throttled: u64,
 }
 
 impl Delivered {

@@ -19,7 +19,7 @@ use super::identify::{Identifier, test_ref};
 use crate::collect::Collecting;
 use crate::collect::store::ConfigMaps;
 use crate::metrics::Metrics;
-use crate::report;
+use crate::report::{self, ceil};
 
 /// The collector, if this manager has one.
 pub struct Collection(Option<On>);
@@ -144,9 +144,4 @@ fn count(n: usize) -> u32 {
 
 fn whole(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
-fn ceil(number: f64) -> i64 {
-    number.ceil() as i64
 }

@@ -7,6 +7,7 @@ use loadtest::lifecycle::{Decision, decide};
 use loadtest::plan::{Plan, Problem, validate};
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp};
+use metrics::checks::{Ensure, reads_templates};
 
 use super::publish::{Recorded, announce, record};
 use super::{Context, Error, apply, observe};
@@ -92,7 +93,10 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
 
 /// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
 fn checked(plan: Plan) -> Result<Plan, Problem> {
-    Ok(plan)
+    match plan.ensure.as_ref().filter(|ensure| !reads_templates(ensure)).map(Ensure::read) {
+        Some(Err(why)) => Err(Problem::invalid_ensure(&why.to_string())),
+        Some(Ok(_)) | None => Ok(plan),
+    }
 }
 
 /// The duration ticks while a test runs; the timer costs no call.
