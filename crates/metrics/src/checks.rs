@@ -37,6 +37,8 @@ pub struct Ensure {
 /// A check that can be evaluated once everything was measured.
 #[derive(Clone, Debug, PartialEq)]
 struct Check {
+    /// Where it is in the script.
+    path: String,
     /// As Artillery prints it.
     check: String,
     strict: bool,
@@ -134,13 +136,25 @@ impl Ensure {
             let metric = format!("http.response_time.{key}");
             let expression = format!("{metric} < {most}");
             let check = format!("{key} < {most}");
-            checks.push(Check { check, strict: true, metric: Some(metric), expression });
+            checks.push(Check {
+                path: format!("ensure.{key}"),
+                check,
+                strict: true,
+                metric: Some(metric),
+                expression,
+            });
         }
         if let Some(most) = fields.get("maxErrorRate") {
             let most = javascript::string(number(most));
             let expression = format!("((vusers.created - vusers.completed)/vusers.created * 100) <= {most}");
             let check = format!("maxErrorRate < {most}");
-            checks.push(Check { check, strict: true, metric: None, expression });
+            checks.push(Check {
+                path: "ensure.maxErrorRate".to_owned(),
+                check,
+                strict: true,
+                metric: None,
+                expression,
+            });
         }
         if checks.len() > MAX_CHECKS {
             let message = format!("at most {MAX_CHECKS} checks are expected, not {}", checks.len());
@@ -159,6 +173,22 @@ impl Ensure {
         self.checks.len()
     }
 
+    /// What is wrong with expressions, unless it is part of the name of a metric: worth a warning before the test, for after it these
+    /// checks fail.
+    pub fn doubts(&self) -> Vec<EnsureError> {
+        let doubt = |check: &Check| {
+            // whatever is in the name of a threshold, it is meant
+            let expression = match &check.metric {
+                Some(metric) => check.expression.replacen(metric.as_str(), "metric", 1),
+                None => check.expression.clone(),
+            };
+            let named = Named::of(&expression, &Figures::default());
+            let error = program(&named, &expression).err()?;
+            Some(EnsureError::new(&check.path, error.in_text(&expression)))
+        };
+        self.checks.iter().filter_map(doubt).collect()
+    }
+
     /// What comes of the checks, in the order of the script. As in Artillery they read what its summary shows: figures of
     /// distributions to one decimal, and rates to the nearest whole number. One whose metric was not measured does not hold.
     pub fn evaluate(&self, measured: &Measured) -> Vec<CheckResult> {
@@ -169,9 +199,9 @@ impl Ensure {
 
 impl Check {
     fn evaluate(&self, figures: &Figures) -> CheckResult {
-        let Self { check, strict, metric, expression } = self;
+        let Self { check, strict, metric, expression, .. } = self;
         let named = Named::of(expression, figures);
-        let program = tokens(&named.characters, expression.len()).and_then(|tokens| Program::of(&tokens));
+        let program = program(&named, expression);
         let result = match &program {
             Ok(program) => run(&program.steps, &named.metrics),
             Err(error) => Err(error.in_text(expression)),
@@ -197,6 +227,10 @@ impl Check {
     }
 }
 
+fn program(named: &Named, expression: &str) -> Result<Program, ExpressionError> {
+    tokens(&named.characters, expression.len()).and_then(|tokens| Program::of(&tokens))
+}
+
 /// The entries of a list, each with its path.
 fn list<'a>(value: Option<&'a Json>, path: &str) -> Result<Vec<(String, &'a Json)>, EnsureError> {
     match value {
@@ -218,7 +252,14 @@ fn thresholds(path: &str, entry: &Json) -> Result<Vec<Check>, EnsureError> {
     let check = |(metric, bound): (&String, &Json)| match bound {
         Json::Number(_) | Json::String(_) => {
             let expression = bounded(path, format!("{metric} < {}", text(bound)))?;
-            Ok(Check { check: expression.clone(), strict: true, metric: Some(metric.clone()), expression })
+            let path = format!("{path}.{metric}");
+            Ok(Check {
+                path,
+                check: expression.clone(),
+                strict: true,
+                metric: Some(metric.clone()),
+                expression,
+            })
         }
         other => Err(EnsureError::new(
             format!("{path}.{metric}"),
@@ -245,7 +286,13 @@ fn condition(path: &str, entry: &Json) -> Result<Check, EnsureError> {
     };
     // anything else than `false` is strict, as in the plugin
     let strict = entry.get("strict") != Some(&Json::Bool(false));
-    Ok(Check { check: expression.clone(), strict, metric: None, expression })
+    Ok(Check {
+        path: format!("{path}.expression"),
+        check: expression.clone(),
+        strict,
+        metric: None,
+        expression,
+    })
 }
 
 fn bounded(path: &str, expression: String) -> Result<String, EnsureError> {

@@ -7,6 +7,8 @@ mod plan;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::plan::{Arrivals, PhasePlan, PlanError, plan, vusers};
 use crate::wire::{Batch, Health, MAX_PHASES, PhaseTimes};
 
@@ -24,8 +26,9 @@ pub const MAX_THROTTLED: f64 = 0.1;
 /// Of so many workers it is said what was wrong; of the rest how many there are.
 const EXAMPLES: usize = 3;
 
-/// What a worker told of its load: the sum of its batches.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What a worker told of its load: the sum of its batches. It may be stored between two of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Delivered {
     /// Virtual users that were created.
     pub created: u64,
@@ -42,7 +45,7 @@ pub struct Delivered {
 }
 
 /// Scheduling periods of a cgroup since its start.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
     /// All of them.
     pub periods: u64,
@@ -234,6 +237,8 @@ mod tests {
         worker.take(&batch(388, 0.2, [1100, 910], vec![times(0, Some(65_999.0)), times(1, Some(6000.0))]));
         assert_eq!((worker.created, worker.skipped, worker.throttled()), (988, 2, Some(0.1)));
         assert_eq!(shortfalls(&plan, &worker, true), []);
+        let stored = serde_json::to_string(&worker).expect("JSON");
+        assert_eq!(serde_json::from_str::<Delivered>(&stored).expect("what was stored"), worker);
     }
 
     #[test]

@@ -99,7 +99,8 @@ pub struct Health {
 }
 
 /// When a phase of one worker began, and how long it took.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PhaseTimes {
     /// Which phase, as Artillery counts them, from 0.
     pub index: u32,

@@ -193,6 +193,26 @@ fn what_the_plugin_would_pass_over_in_silence_is_an_error_that_names_the_field()
 }
 
 #[test]
+fn what_looks_wrong_can_be_told_before_the_test() {
+    let ensure = json!({
+        "thresholds": [{"plugins.metrics-by-endpoint.response_time./a b.p99": 250}, {"http.response_time.p95": "250ms"}],
+        "conditions": [{"expression": "vusers.failed == 0"}, {"expression": "vusers.failed == 0 && http.requests > 1"}],
+        "p95": 200,
+        "maxErrorRate": 1,
+    });
+    let doubts: Vec<_> =
+        Ensure::read(&ensure).expect("an ensure").doubts().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        doubts,
+        [
+            "ensure.thresholds[1].http.response_time.p95: line 1, column 10: a number without `ms` is expected: \
+             times are in ms, there are no units",
+            "ensure.conditions[1].expression: line 1, column 20: `and` is expected, not `&`",
+        ]
+    );
+}
+
+#[test]
 fn no_checks_are_none() {
     for none in [json!(null), json!(true), json!({}), json!({"thresholds": null, "conditions": []})] {
         assert!(Ensure::read(&none).expect("none").is_empty(), "{none}");

@@ -148,6 +148,16 @@ fail: http.codes.500 == 0 (optional)
 }
 
 #[test]
+fn no_name_of_a_metric_does_anything_to_a_terminal() {
+    let mut aggregate = Aggregate::default();
+    let mut batch = batch(0, &[1.0], true);
+    batch.counters.insert("red \u{1b}[31m".to_owned(), 1);
+    aggregate.add(&batch);
+    let text = text(&report(&aggregate));
+    assert!(text.contains("red \u{fffd}[31m: ...") && !text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
 fn a_test_that_measured_nothing_has_a_report_too() {
     let aggregate = Aggregate::default();
     let mut report = report(&aggregate);

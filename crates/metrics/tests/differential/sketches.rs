@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use metrics::aggregate::{Aggregate, PERIOD};
-use metrics::report::{Identity, Report, Workers};
+use metrics::report::{HIDDEN, Identity, Report, Workers};
 use metrics::sketch::Sketch;
 use metrics::verdict::{Facts, verdict};
 use metrics::wire::{Batch, Span, from_artillery};
@@ -88,6 +88,8 @@ fn a_sketch_with_values_below_zero_is_read_as_artillery_has_it() {
 /// What a worker measured in a period, as the script of the tests wants it.
 fn period(random: &mut Random, start: u64) -> Value {
     let mut counters = BTreeMap::from([("vusers.created", random.below(100)), ("vusers.failed", 0)]);
+    counters.insert("plugins.metrics-by-endpoint./a.codes.200", random.below(100));
+    counters.insert("errors.a long message that has more characters than there are columns in a summary", 1);
     let mut histograms = BTreeMap::from([("http.response_time", values(random, false))]);
     if random.below(2) == 0 {
         counters.insert("errors.ETIMEDOUT", random.below(5));
@@ -117,8 +119,8 @@ fn batch(period: &Value, protos: &Value) -> Batch {
     }
 }
 
-/// The report on an aggregate, as JSON.
-fn report(aggregate: &Aggregate) -> Value {
+/// The report on an aggregate, as JSON and as text.
+fn report(aggregate: &Aggregate) -> (Value, String) {
     let report = Report {
         identity: Identity::default(),
         workers: Workers::default(),
@@ -134,7 +136,15 @@ fn report(aggregate: &Aggregate) -> Value {
     };
     let mut json = Vec::new();
     report.write_json(&mut json).expect("it is written");
-    serde_json::from_slice(&json).expect("JSON")
+    let mut text = Vec::new();
+    report.write_text(&mut text, &HIDDEN).expect("it is written");
+    (serde_json::from_slice(&json).expect("JSON"), String::from_utf8(text).expect("UTF-8"))
+}
+
+/// What is below the title of a summary.
+fn summary(text: &str) -> &str {
+    let (_, title_and_rest) = text.split_once("Summary report @").expect("a title");
+    title_and_rest.split_once("-\n\n").expect("a line below the title").1.trim_end()
 }
 
 /// What Artillery's report has: without the nulls that it writes beside the rates of a period, a slip of `mergeBuckets`.
@@ -165,7 +175,10 @@ fn the_report_on_a_run_is_what_artillery_would_have_written() {
                 aggregate.add(&read);
             }
         }
-        let (mut ours, mut theirs) = (report(&aggregate), theirs);
+        let ((mut ours, text), mut theirs) = (report(&aggregate), theirs);
+        if workers == 1 {
+            assert_eq!(summary(&text), summary(theirs["text"].as_str().expect("a text")));
+        }
         // for several workers Artillery rounds the mean of each, and adds these up
         let rate =
             |report: &Value| report["aggregate"]["rates"]["http.request_rate"].as_f64().expect("a rate");

@@ -4,7 +4,7 @@
 //! change, so that a manager killed between two writes has stored nothing by half. What no longer belongs to it goes
 //! with the LoadTest: there is no right to delete ConfigMaps.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,12 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes that one ConfigMap is given: with base64 they stay below the API server's 1 MiB.
 const MOST: usize = 700 * 1024;
+/// A part that is smaller than this is not worth a ConfigMap of its own, up to so many bytes in all.
+const SMALL: usize = 8 * 1024;
+const SMALL_IN_ALL: usize = 64 * 1024;
 const SNAPSHOT: &str = "snapshot";
+/// The keys of parts that lie beside the head: this and a number.
+const CLOSED: &str = "closed-";
 const PART: &str = "part";
 const PARTS: &str = "parts.json";
 /// The report, for programs and for people.
@@ -46,7 +51,17 @@ struct Parts {
     #[serde(default)]
     head: Vec<String>,
     #[serde(default)]
-    closed: Vec<String>,
+    closed: Vec<Place>,
+}
+
+/// Where a closed part is.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Place {
+    /// Beside the head, under that key.
+    Key(String),
+    /// In a ConfigMap of its own.
+    ConfigMap(String),
 }
 
 /// A rendered report.
@@ -171,13 +186,20 @@ impl ConfigMaps {
         let version = there.as_ref().map(version_of);
         let mut parts = there.as_ref().map(parts_of).transpose().map_err(not_known)?.unwrap_or_default();
         let mut config_map = config_map(test, &name);
-        if let Some(head) = there.and_then(|there| there.binary_data?.remove(SNAPSHOT)) {
-            self.put_head(test, head.0, json.len() + text.len(), &mut config_map, &mut parts).await?;
+        let mut beside = there.and_then(|there| there.binary_data).unwrap_or_default();
+        if let Some(head) = beside.remove(SNAPSHOT) {
+            let taken = json.len() + text.len();
+            self.put_head(test, head.0, taken, &mut config_map, &mut parts).await?;
         }
+        config_map.binary_data.get_or_insert_default().extend(beside);
         let report = [(REPORT_JSON.to_owned(), json.clone()), (REPORT_TEXT.to_owned(), text.clone())];
         config_map.data = Some(report.into());
         self.put_first(test, config_map, &parts, version.as_ref()).await?;
-        Ok([name].into_iter().chain(parts.head).chain(parts.closed).collect())
+        let closed = parts.closed.into_iter().filter_map(|place| match place {
+            Place::Key(_) => None,
+            Place::ConfigMap(name) => Some(name),
+        });
+        Ok([name].into_iter().chain(parts.head).chain(closed).collect())
     }
 
     /// Puts the head where there is room for it.
@@ -230,14 +252,22 @@ impl Store for ConfigMaps {
         let Some(config_map) = self.get(test, &report_name(&test.name)).await? else { return Ok(None) };
         let version = version_of(&config_map);
         let parts = parts_of(&config_map)?;
-        let mut head =
-            config_map.binary_data.and_then(|mut data| data.remove(SNAPSHOT)).unwrap_or_default().0;
+        let mut beside = config_map.binary_data.unwrap_or_default();
+        let mut head = beside.remove(SNAPSHOT).unwrap_or_default().0;
         for name in &parts.head {
             head.extend(self.get_part(test, name).await?);
         }
         let mut closed = Vec::new();
-        for name in &parts.closed {
-            closed.push(Arc::from(self.get_part(test, name).await?));
+        for place in &parts.closed {
+            let bytes = match place {
+                Place::ConfigMap(name) => self.get_part(test, name).await?,
+                Place::Key(key) => {
+                    let bytes = beside.remove(key).map(|bytes| bytes.0);
+                    bytes
+                        .ok_or_else(|| Unavailable(format!("key {key} of the report's ConfigMap is gone")))?
+                }
+            };
+            closed.push(Arc::from(bytes));
         }
         Ok(Some((Snapshot { head, closed }, version)))
     }
@@ -248,12 +278,21 @@ impl Store for ConfigMaps {
         snapshot: &Snapshot,
         version: Option<&Version>,
     ) -> Result<Version, SaveError> {
-        let mut parts = Parts::default();
+        let (mut parts, mut beside, mut taken) = (Parts::default(), BTreeMap::new(), 0);
         for closed in &snapshot.closed {
-            parts.closed.push(self.put_part(test, closed).await?);
+            let is_small = closed.len() <= SMALL && taken + closed.len() <= SMALL_IN_ALL;
+            parts.closed.push(if is_small {
+                taken += closed.len();
+                let key = format!("{CLOSED}{}", beside.len());
+                beside.insert(key.clone(), ByteString(closed.to_vec()));
+                Place::Key(key)
+            } else {
+                Place::ConfigMap(self.put_part(test, closed).await?)
+            });
         }
         let mut config_map = config_map(test, &report_name(&test.name));
-        self.put_head(test, snapshot.head.clone(), 0, &mut config_map, &mut parts).await?;
+        self.put_head(test, snapshot.head.clone(), taken, &mut config_map, &mut parts).await?;
+        config_map.binary_data.get_or_insert_default().extend(beside);
         self.put_first(test, config_map, &parts, version).await
     }
 }
