@@ -33,10 +33,7 @@ function start({ version, files, collector, env = {}, args = [] }) {
     fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
     fs.writeFileSync(path.join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
   }
-  // as the ConfigMap is mounted: files only, in a folder of the plugin's name
-  const plugin = path.join(folder, 'plugins', 'artillery-plugin-operator');
-  fs.mkdirSync(plugin, { recursive: true });
-  for (const file of fs.readdirSync(WORKER).filter((name) => /\.js(on)?$/.test(name))) fs.copyFileSync(path.join(WORKER, file), path.join(plugin, file));
+  mount(path.join(folder, 'plugins', 'artillery-plugin-operator'));
   fs.writeFileSync(path.join(folder, 'token'), `${TOKEN}\n`);
   const bin = path.join(tree(version), 'node_modules', '.bin');
   const child = spawn(path.join(bin, 'node'), [path.join(bin, 'artillery'), 'run', 'test.json', ...args], {
@@ -66,6 +63,16 @@ function start({ version, files, collector, env = {}, args = [] }) {
   return child;
 }
 
+/** The reporter's files as a kubelet mounts them from a ConfigMap: links to a folder that a link names. */
+function mount(folder) {
+  fs.mkdirSync(path.join(folder, '..2026_11_24'), { recursive: true });
+  fs.symlinkSync('..2026_11_24', path.join(folder, '..data'));
+  for (const file of fs.readdirSync(WORKER).filter((name) => /\.js(on)?$/.test(name))) {
+    fs.copyFileSync(path.join(WORKER, file), path.join(folder, '..data', file));
+    fs.symlinkSync(path.join('..data', file), path.join(folder, file));
+  }
+}
+
 /** A script that requests the target so often a second, for so many seconds. */
 function script(target, { rate = 10, seconds = 3, ...config } = {}) {
   return {
@@ -75,7 +82,7 @@ function script(target, { rate = 10, seconds = 3, ...config } = {}) {
 }
 
 /** Waits until a condition holds, for at most so many milliseconds. */
-async function until(what, isMet, milliseconds = 30_000) {
+async function until(what, isMet, milliseconds = 100_000) {
   for (const end = Date.now() + milliseconds; !(await isMet()); ) {
     if (Date.now() > end) throw new Error(`gave up waiting until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -40,7 +40,7 @@ async function serve(t, answer = (request, response) => response.end('{}')) {
 
 test('a request says who asks, with the token as it is now, on one connection', async (t) => {
   const { requests, post } = await serve(t);
-  assert.deepEqual(await post('/v1/join', '{"ü":1}', 5000), { status: 200, body: '{}', retryAfter: undefined });
+  assert.deepEqual(await post('/v1/join', '{"ü":1}', 30_000), { status: 200, body: '{}', retryAfter: undefined });
   fs.writeFileSync(`${folder}/token`, 'second\n');
   await post('/v1/batches', Buffer.from([1, 2]), 5000);
   assert.deepEqual(requests.map(({ method, url, headers, body }) => [method, url, headers.authorization, headers['loadtest-process'], headers['content-type'], body.toString()]), [
@@ -55,7 +55,7 @@ test('only the given authority is trusted, whatever the script switched off for 
   process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
   t.after(() => delete process.env.NODE_TLS_REJECT_UNAUTHORIZED);
   for (const caFile of [`${folder}/other.crt`, null]) {
-    assert.match((await client({ ...settings, caFile }, PROCESS)('/v1/join', '{}', 5000)).error, /certificate/);
+    assert.match((await client({ ...settings, caFile }, PROCESS)('/v1/join', '{}', 30_000)).error, /certificate/);
   }
   assert.equal(requests.length, 0);
 });
@@ -64,7 +64,7 @@ test('an answer that does not come in time is none', async (t) => {
   const { post } = await serve(t, () => {});
   const began = Date.now();
   assert.match((await post('/v1/join', '{}', 300)).error, /no answer in time/);
-  assert.ok(Date.now() - began < 2000);
+  assert.ok(Date.now() - began < 10_000);
 });
 
 test('an answer that never ends is none', async (t) => {
@@ -72,7 +72,7 @@ test('an answer that never ends is none', async (t) => {
     const more = () => response.write('x'.repeat(10_000), more);
     more();
   });
-  assert.match((await post('/v1/join', '{}', 5000)).error, /more than 65536 bytes/);
+  assert.match((await post('/v1/join', '{}', 30_000)).error, /more than 65536 bytes/);
 });
 
 test('an answer that breaks off is none', async (t) => {
@@ -80,11 +80,11 @@ test('an answer that breaks off is none', async (t) => {
     response.writeHead(200, { 'Content-Length': 100 });
     response.write('{"index":', () => response.destroy());
   });
-  assert.ok((await post('/v1/join', '{}', 5000)).error);
+  assert.ok((await post('/v1/join', '{}', 30_000)).error);
 });
 
 test('a token or a certificate that is not there yet is no answer', async (t) => {
   const { settings } = await serve(t);
-  assert.match((await client({ ...settings, tokenFile: `${folder}/none` }, PROCESS)('/v1/join', '{}', 5000)).error, /ENOENT/);
-  assert.match((await client({ ...settings, caFile: `${folder}/none` }, PROCESS)('/v1/join', '{}', 5000)).error, /ENOENT/);
+  assert.match((await client({ ...settings, tokenFile: `${folder}/none` }, PROCESS)('/v1/join', '{}', 30_000)).error, /ENOENT/);
+  assert.match((await client({ ...settings, caFile: `${folder}/none` }, PROCESS)('/v1/join', '{}', 30_000)).error, /ENOENT/);
 });

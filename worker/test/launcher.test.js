@@ -26,7 +26,7 @@ function run(t, url, code, env = {}) {
   t.after(() => child.exitCode ?? child.signalCode ?? child.kill('SIGKILL'));
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr']) child[name].setEncoding('utf8').on('data', (text) => { output[name] += text; });
-  child.says = (text) => until(`it says ${text}`, () => output.stdout.includes(text), 10_000);
+  child.says = (text) => until(`it says ${text}`, () => output.stdout.includes(text));
   child.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code: code ?? signal, ...output })));
   return child;
 }
@@ -103,7 +103,7 @@ test('a process whose collector is gone ends in time', async (t) => {
     child.kill('SIGUSR2');
     const { code, stderr } = await child.ended;
     assert.equal(code, expected);
-    assert.ok(Date.now() - began < 4500, `${end}: ${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < 20_000, `${end}: ${Date.now() - began} ms`);
     if (expected !== 11) assert.equal(stderr, 'loadtest: some of what was measured did not reach the collector in time\n');
   }
 });
