@@ -49,13 +49,17 @@ deny: ## Check licences, banned crates and sources of all dependencies
 
 ##@ Test
 
-test: ## Run all tests: quick, then api, then e2e
+test: ## Run all tests: quick, then worker, then api, then e2e
 	@hack/test quick
+	@hack/test worker
 	@hack/test api
 	@hack/test e2e
 
 test-quick: ## Check format and lints, run the unit tests
 	@hack/test quick
+
+test-worker: ## Test the reporter in the real Artillery, and our figures against Artillery's own
+	@hack/test worker
 
 test-api: ## Test the manager against a real API server (built with Go the first time)
 	@hack/test api

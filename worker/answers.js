@@ -9,7 +9,7 @@ const LONGEST_PAUSE = 5_000;
  * @param kind `join`, `start`, `batches` or `finish`
  * @param outcome `{error}`, or `{status, body, retryAfter}` as they came
  * @returns `{is: 'joined', index, workers}`, `{is: 'wait', milliseconds}`, `{is: 'go', inMilliseconds}`,
- *   `{is: 'taken', received, durable, stop}`; `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
+ *   `{is: 'taken', received, durable, finished, stop}`; `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
  *   `{is: 'rejected', why}`: never with this request; `{is: 'later', why, milliseconds}`: try again, not before those
  */
 function understand(kind, { error, status, body, retryAfter }) {
@@ -35,9 +35,9 @@ const SUCCESS = {
   finish: taken,
 };
 
-function taken({ received, durable, stop }) {
+function taken({ received, durable, finished, stop }) {
   if (!isCount(received) || !isCount(durable)) return undefined;
-  return { is: 'taken', received, durable, stop: stop === 'Graceful' };
+  return { is: 'taken', received, durable, finished: finished === true, stop: stop === 'Graceful' };
 }
 
 function later(why, retryAfter) {

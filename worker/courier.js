@@ -16,7 +16,7 @@ const UNTAKEN = 5_000; // after a batch that was ignored though it was asked for
 const { settings, process: id, join, port, shared } = workerData;
 const post = client(settings, id);
 const queue = new Queue();
-const ending = { counters: undefined, exitCode: undefined, wanted: 0, answered: 0 };
+const ending = { counters: undefined, exitCode: undefined, wanted: 0, answered: 0, isStored: false };
 let isStartWanted = false;
 let isClaimed = false; // whether the collector knows this process, as far as is known here
 let isOver = false; // no more is sent
@@ -120,9 +120,10 @@ async function deliver() {
       if (answer.is === 'taken') ending.answered = wanted;
       if (answer.is === 'rejected' && counters !== undefined) ending.counters = undefined;
       else await heed(answer, 0);
-    } else if (ending.wanted > 0 && !queue.isDurable) {
+    } else if (ending.wanted > 0 && !(queue.isDurable && ending.isStored)) {
       await sleep(POLL, (tell) => tell === 'exit');
-      if (ending.answered === ending.wanted) await heed(await ask('batches', NOTHING), 0);
+      // a collector that was killed knows nothing of a finish that it had not stored
+      ending.answered = 0;
     } else if (ending.wanted > 0) {
       port.postMessage({ tell: 'delivered' });
       if (ending.exitCode !== undefined) set(shared.cells, ENDED);
@@ -139,6 +140,7 @@ async function heed(answer, sequence) {
   if (answer.is === 'taken') {
     const before = queue.received;
     queue.acknowledge(answer);
+    ending.isStored ||= answer.finished;
     if (answer.stop) port.postMessage({ tell: 'stop' });
     // a collector that lost batches has lost the finish too
     if (queue.received < before) ending.answered = 0;

@@ -11,7 +11,7 @@ test('what a collector grants is understood', () => {
   assert.deepEqual(said('start', 200, { wait: { milliseconds: 500, joined: 3, workers: 4 } }), { is: 'wait', milliseconds: 500 });
   assert.deepEqual(said('start', 200, { go: { inMilliseconds: -12.5 } }), { is: 'go', inMilliseconds: -12.5 });
   for (const kind of ['batches', 'finish']) {
-    assert.deepEqual(said(kind, 200, { received: 7, durable: 5, stop: null }), { is: 'taken', received: 7, durable: 5, stop: false });
+    assert.deepEqual(said(kind, 200, { received: 7, durable: 5, finished: true, stop: null }), { is: 'taken', received: 7, durable: 5, finished: true, stop: false });
     assert.equal(said(kind, 200, { received: 7, durable: 5, stop: 'Graceful' }).stop, true);
   }
 });

@@ -50,7 +50,7 @@ class Collector {
     if (this.releasedAt === undefined) this.claims.clear();
     for (const claim of this.claims.values()) {
       claim.batches.length = claim.durable;
-      claim.finish = undefined;
+      if (!claim.isFinished) claim.finish = undefined;
     }
   }
 
@@ -121,12 +121,17 @@ class Collector {
   finish(claim, finish) {
     claim.finish = finish;
     claim.finishes = (claim.finishes ?? 0) + 1;
-    if (claim.batches.length === finish.batches) setTimeout(() => { claim.durable = claim.batches.length; }, 250);
+    if (claim.batches.length === finish.batches) {
+      setTimeout(() => {
+        claim.durable = claim.batches.length;
+        claim.isFinished = claim.finish !== undefined;
+      }, 250);
+    }
     return this.acknowledge(claim);
   }
 
   acknowledge(claim) {
-    return [200, { received: claim.batches.length, durable: Math.min(claim.durable, claim.batches.length), stop: claim.stop }];
+    return [200, { received: claim.batches.length, durable: Math.min(claim.durable, claim.batches.length), finished: claim.isFinished === true, stop: claim.stop }];
   }
 }
 

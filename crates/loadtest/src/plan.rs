@@ -87,7 +87,7 @@ impl Problem {
 
     /// The script's ensure cannot be evaluated; why, with its place.
     pub fn invalid_ensure(why: &str) -> Self {
-        let message = format!("Load Test test script has checks that cannot be evaluated: ensure: {why}");
+        let message = format!("Load Test test script has a check that cannot be evaluated: {why}");
         Self { reason: INVALID_TEST_SCRIPT, message }
     }
 

@@ -93,9 +93,16 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
 
 /// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
 fn checked(plan: Plan) -> Result<Plan, Problem> {
-    match plan.ensure.as_ref().filter(|ensure| !reads_templates(ensure)).map(Ensure::read) {
-        Some(Err(why)) => Err(Problem::invalid_ensure(&why.to_string())),
-        Some(Ok(_)) | None => Ok(plan),
+    let Some(written) = plan.ensure.as_ref().filter(|ensure| !reads_templates(ensure)) else {
+        return Ok(plan);
+    };
+    let wrong = match Ensure::read(written) {
+        Ok(ensure) => ensure.doubts().into_iter().next(),
+        Err(error) => Some(error),
+    };
+    match wrong {
+        Some(error) => Err(Problem::invalid_ensure(&error.to_string())),
+        None => Ok(plan),
     }
 }
 

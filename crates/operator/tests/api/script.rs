@@ -81,3 +81,20 @@ async fn deleting_the_script_after_the_start_changes_nothing() {
     bed.exit(&pod, 0).await;
     bed.until_reason("t", "Succeeded").await;
 }
+
+#[tokio::test]
+async fn a_script_that_is_no_yaml_or_has_a_check_that_is_none_starts_nothing_and_is_told_with_its_place() {
+    let bed = Bed::new().await;
+    let checks = "config:\n  target: http://t\n  plugins:\n    ensure:\n      conditions:\n        - expression: http.requests >\nscenarios: []\n";
+    for (name, text, says) in [
+        ("yaml", "config:\n  target: [a\nscenarios: x", "line 3"),
+        ("ensure", checks, "ensure.conditions[0].expression: line 1, column"),
+    ] {
+        bed.config_map(name, json!({ "test-script.yaml": text })).await;
+        let spec = json!({ "testScript": { "config": { "configMap": name } } });
+        bed.create(name, spec).await.expect("a LoadTest");
+        let status = bed.until_reason(name, "InvalidTestScript").await;
+        assert!(message_of(&status, "Progressing").contains(says), "{status:?}");
+        assert_eq!(status.job_uid, None);
+    }
+}
