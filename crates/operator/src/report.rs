@@ -15,7 +15,9 @@ use metrics::aggregate::{Aggregate, Measured};
 use metrics::checks::{CheckResult, Ensure};
 use metrics::delivery::{self, Cpu, Delivered, PhasePlan, Shortfall};
 use metrics::report::{HIDDEN, Identity, Report, Workers};
-use metrics::verdict::{self, End, Facts, Gaps, WorkerEnd, WorkerFacts, verdict};
+use metrics::verdict::{
+    self, EXPECTATIONS_FAILED, End, Facts, Gaps, WorkerEnd, WorkerFacts, verdict,
+};
 use metrics::wire::PhaseTimes;
 use serde_json::Value;
 
@@ -28,8 +30,6 @@ const MAX_TEXT: usize = 500;
 const MAX_JSON: usize = 600 * 1024;
 /// `report.txt` has no more bytes.
 const MAX_TEXT_BYTES: usize = 200 * 1024;
-/// Exit codes of a process that was ended by a signal: 128 and its number.
-const SIGNALLED: std::ops::RangeInclusive<i32> = 129..=159;
 
 /// What came of a test of which nothing is collected.
 pub fn not_collected(observed: &Observed) -> collected::Conclusion {
@@ -153,7 +153,8 @@ fn workers(observed: &Observed, heard: Option<&Conclusion>) -> Vec<WorkerFacts> 
 fn undelivered(heard: &Conclusion, plan: Option<&[PhasePlan]>, workers: &[WorkerFacts]) -> Vec<String> {
     let mut shortfalls: Vec<(u32, Shortfall)> = Vec::new();
     for ((index, worker), WorkerFacts { end, .. }) in heard.workers.iter().zip(workers) {
-        let has_ended = matches!(end, WorkerEnd::Exited(code) if !SIGNALLED.contains(code));
+        // one that crashed or was stopped has failed, and created what it could
+        let has_ended = matches!(end, WorkerEnd::Exited(0 | EXPECTATIONS_FAILED));
         let found = delivery::shortfalls(plan.unwrap_or_default(), &delivered(worker), has_ended);
         shortfalls.extend(found.into_iter().map(|shortfall| (*index, shortfall)));
     }
