@@ -13,7 +13,7 @@ use testbed::cluster::Cluster;
 use testbed::eventually::eventually;
 use testbed::process;
 
-pub use report::{Report, Verdict};
+pub use report::{CutOff, Report, Verdict};
 pub use run::{Account, Run, Worker};
 
 /// Longer than a load test of the tests takes on two busy cores.

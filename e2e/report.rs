@@ -4,6 +4,20 @@ use serde_json::Value;
 
 use crate::{Bed, cluster, in_summary};
 
+/// Pods of a node that do not reach the collector, until this is dropped.
+pub struct CutOff {
+    node: String,
+    address: String,
+}
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        if let Err(error) = cluster().unblock(&self.node, &self.address) {
+            eprintln!("{} stays cut off from the collector: {error:#}", self.node);
+        }
+    }
+}
+
 /// What `report.json` says.
 pub struct Report(pub Value);
 
@@ -36,6 +50,19 @@ impl Bed {
         let path = "jsonpath={.data.report\\.json}";
         let report = self.kubectl(&["get", "configmap", &format!("{test}-report"), "-o", path]);
         Report(serde_json::from_str(&report).expect("a report"))
+    }
+
+    /// Drops what pods on the node of that pod send to the collector, and nothing else.
+    ///
+    /// # Panics
+    /// The cluster is the user's own.
+    pub fn cut_off_from_collector(&self, pod: &str) -> CutOff {
+        let node = self.kubectl(&["get", "pod", pod, "-o", "jsonpath={.spec.nodeName}"]);
+        let service = ["-n", "artillery-operator-system", "get", "service", "artillery-operator-collector"];
+        let address = [&service[..], &["-o", "jsonpath={.spec.clusterIP}"]].concat();
+        let address = cluster().kubectl(&address).expect("the collector's Service");
+        cluster().block(&node, &address).expect("blocked");
+        CutOff { node, address }
     }
 
     /// What came of a test that is over.

@@ -70,13 +70,9 @@ async fn workers_that_are_cut_off_from_the_collector_for_30_s_deliver_it_all_lat
     }
     let bed = Bed::with_target("cut-off");
     let workers = sending(&bed, "cut-off", 45).await;
-    let get = |args: &[&str]| cluster().kubectl(args).expect("kubectl").trim().to_owned();
-    let node = get(&["-n", &bed.namespace, "get", "pod", &workers[0], "-o", "jsonpath={.spec.nodeName}"]);
-    let service = ["-n", "artillery-operator-system", "get", "service", "artillery-operator-collector"];
-    let address = get(&[&service[..], &["-o", "jsonpath={.spec.clusterIP}"]].concat());
-    cluster().block(&node, &address).expect("blocked");
+    let cut = bed.cut_off_from_collector(&workers[0]);
     sleep(Duration::from_secs(30)).await; // the fault itself
-    cluster().unblock(&node, &address).expect("unblocked");
+    drop(cut);
     assert_eq!(bed.until_over("cut-off").await, "Succeeded");
     bed.assert_exact("cut-off", &workers);
     assert_eq!(bed.verdict("cut-off").verdict, "Passed", "{:?}", bed.verdict("cut-off"));

@@ -15,9 +15,7 @@ use metrics::aggregate::{Aggregate, Measured};
 use metrics::checks::{CheckResult, Ensure};
 use metrics::delivery::{self, Cpu, Delivered, PhasePlan, Shortfall};
 use metrics::report::{HIDDEN, Identity, Report, Workers};
-use metrics::verdict::{
-    self, EXPECTATIONS_FAILED, End, Facts, Gaps, WorkerEnd, WorkerFacts, verdict,
-};
+use metrics::verdict::{self, EXPECTATIONS_FAILED, End, Facts, Gaps, WorkerEnd, WorkerFacts, verdict};
 use metrics::wire::PhaseTimes;
 use serde_json::Value;
 
