@@ -29,13 +29,13 @@ const MAX_JSON: usize = 600 * 1024;
 /// `report.txt` has no more bytes.
 const MAX_TEXT_BYTES: usize = 200 * 1024;
 
-/// What came of a test of which nothing is collected.
-pub fn not_collected(observed: &Observed) -> collected::Conclusion {
+/// What came of a test that has no report; why, in a sentence.
+pub fn none(observed: &Observed, why: &str) -> collected::Conclusion {
     let workers = Workers { planned: planned(observed), ..Workers::default() };
     collected::Conclusion {
         verdict: api::Verdict::Inconclusive,
         reason: "Inconclusive".to_owned(),
-        message: "this operator collects no reports: see its log".to_owned(),
+        message: why.to_owned(),
         workers: workers_status(&workers),
         metrics: None,
         start_skew_milliseconds: None,

@@ -1,12 +1,14 @@
 //! What is known of load tests by what their workers send: asked of the collector, in the words of `loadtest`.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use collector::session::{Facts, StartFacts};
 use collector::{Collector, Limits, Transport, serve};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use kube::runtime::reflector::ObjectRef;
-use loadtest::api::{HttpStatus, MetricsStatus, Percentiles, VusersStatus};
+use loadtest::api::{HttpStatus, MetricsStatus, Percentiles, ReportStatus, VusersStatus};
 use loadtest::collected::{self, Collected, CommonStart};
 use loadtest::lifecycle::Outcome;
 use loadtest::observed::Observed;
@@ -21,6 +23,10 @@ use crate::collect::store::ConfigMaps;
 use crate::metrics::Metrics;
 use crate::report::{self, ceil};
 
+/// A report that cannot be stored for so long (a quota, a ConfigMap that somebody has taken) is given up, and the test told over
+/// without: nothing waits for ever.
+const GIVE_UP: Duration = Duration::from_secs(120);
+
 /// The collector, if this manager has one.
 pub struct Collection(Option<On>);
 
@@ -28,6 +34,8 @@ struct On {
     kit: Kit,
     collector: Collector<Identifier, ConfigMaps>,
     store: ConfigMaps,
+    /// Since when reports could not be stored, by the UID of their LoadTest.
+    failing: Mutex<HashMap<String, Instant>>,
 }
 
 /// Begins to collect, until `stop`. Returns with what is known the load tests of which something is new.
@@ -60,7 +68,7 @@ pub fn begin(
         let test = collector.changed().await;
         Some((ObjectRef::new(&test.name).within(&test.namespace), collector))
     });
-    (Arc::new(Collection(Some(On { kit, collector, store }))), told.boxed())
+    (Arc::new(Collection(Some(On { kit, collector, store, failing: Mutex::default() }))), told.boxed())
 }
 
 impl Collection {
@@ -82,15 +90,26 @@ impl Collection {
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<collected::Conclusion, Error> {
-        let test = test_ref(&observed.load_test);
-        let Some(on) = &self.0 else { return Ok(report::not_collected(observed)) };
-        let concluded =
-            on.collector.conclude(&test).await.map_err(|error| Error::Collect(error.to_string()))?;
-        let (rendered, conclusion) = report::make(observed, outcome, concluded.as_ref(), now);
-        let names = on.store.add_report(&test, &rendered).await;
-        let config_maps = names.map_err(|error| Error::Collect(error.to_string()))?;
-        tracing::info!(verdict = ?conclusion.verdict, reason = conclusion.reason, "stored the report");
-        Ok(collected::Conclusion { report: loadtest::api::ReportStatus { config_maps }, ..conclusion })
+        let Some(on) = &self.0 else {
+            return Ok(report::none(observed, "this operator collects no reports: see its log"));
+        };
+        let uid = observed.load_test.uid();
+        let why = match on.conclude(observed, outcome, now).await {
+            Ok(conclusion) => {
+                on.failing.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+                return Ok(conclusion);
+            }
+            Err(why) => why,
+        };
+        let since = {
+            let mut failing = on.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            failing.entry(uid.to_owned()).or_insert_with(Instant::now).elapsed()
+        };
+        if since < GIVE_UP || !on.collector.is_leading() {
+            return Err(Error::Collect(why));
+        }
+        tracing::error!("the report is given up, for it cannot be stored: {why}");
+        Ok(report::none(observed, &format!("its report cannot be stored: {why}")))
     }
 
     /// Forgets a load test that is over or gone.
@@ -98,7 +117,25 @@ impl Collection {
         if let Some(on) = &self.0 {
             on.collector.forget(&test_ref(load_test));
             on.store.forget(load_test.uid());
+            on.failing.lock().unwrap_or_else(PoisonError::into_inner).remove(load_test.uid());
         }
+    }
+}
+
+impl On {
+    async fn conclude(
+        &self,
+        observed: &Observed,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<collected::Conclusion, String> {
+        let test = test_ref(&observed.load_test);
+        let concluded = self.collector.conclude(&test).await.map_err(|error| error.to_string())?;
+        let (rendered, conclusion) = report::make(observed, outcome, concluded.as_ref(), now);
+        let names = self.store.add_report(&test, &rendered).await;
+        let config_maps = names.map_err(|error| error.to_string())?;
+        tracing::info!(verdict = ?conclusion.verdict, reason = conclusion.reason, "stored the report");
+        Ok(collected::Conclusion { report: ReportStatus { config_maps }, ..conclusion })
     }
 }
 
