@@ -32,6 +32,8 @@ pub const MAX_WEIGHT: usize = 55 * 1024;
 pub const GROUP_STEPS: u64 = 12;
 /// A load test has no more names of each kind; further ones are refused.
 pub const MAX_NAMES: usize = 5_000;
+/// All names of a load test together have no more bytes; further ones are refused. Those of real scripts have some 50 each.
+pub const MAX_NAME_BYTES_IN_ALL: usize = 1 << 20;
 /// A load test's distributions have no more bins together, 1 MiB: 800 of them. What would need more is refused.
 pub const MAX_TOTAL_BINS: usize = 1 << 18;
 /// Of so many names and reasons it is said how often they were refused; of the rest only how many there were.
@@ -217,6 +219,7 @@ fn key<T>(map: &BTreeMap<Name, T>, names: &mut Names, name: &str) -> Result<Name
     match map.get_key_value(name) {
         Some((key, _)) => Ok(key.clone()),
         None if map.len() >= MAX_NAMES => Err(ValueError::OneTooMany),
+        None if !names.has_room(name) => Err(ValueError::NamesTooLong),
         None => Ok(names.intern(name)),
     }
 }

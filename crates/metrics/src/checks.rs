@@ -173,9 +173,18 @@ impl Ensure {
         self.checks.len()
     }
 
+    /// What is wrong with expressions whatever the names of metrics are: they end too early. Such a check fails always.
+    pub fn errors(&self) -> Vec<EnsureError> {
+        self.wrong(|expression, error| error.at >= expression.trim_end().len())
+    }
+
     /// What is wrong with expressions, unless it is part of the name of a metric: worth a warning before the test, for after it these
     /// checks fail.
     pub fn doubts(&self) -> Vec<EnsureError> {
+        self.wrong(|_, _| true)
+    }
+
+    fn wrong(&self, is_meant: impl Fn(&str, &ExpressionError) -> bool) -> Vec<EnsureError> {
         let doubt = |check: &Check| {
             // whatever is in the name of a threshold, it is meant
             let expression = match &check.metric {
@@ -183,7 +192,7 @@ impl Ensure {
                 None => check.expression.clone(),
             };
             let named = Named::of(&expression, &Figures::default());
-            let error = program(&named, &expression).err()?;
+            let error = program(&named, &expression).err().filter(|error| is_meant(&expression, error))?;
             Some(EnsureError::new(&check.path, error.in_text(&expression)))
         };
         self.checks.iter().filter_map(doubt).collect()

@@ -165,10 +165,10 @@ impl WorkerFacts {
             WorkerEnd::Exited(_) => {}
         }
         if let Some(periods) = unsent_periods.filter(|periods| *periods > 0) {
-            gaps.push(format!("did not send {}", count(periods, "period")));
+            gaps.push(format!("did not send {}", count_batches(periods)));
         }
         if *lost_periods > 0 {
-            gaps.push(format!("sent {} that could not be taken in", count(*lost_periods, "period")));
+            gaps.push(format!("sent {} that could not be taken in", count_batches(*lost_periods)));
         }
         if !different_counters.is_empty() {
             let names = some(different_counters.iter().map(String::as_str), ", ");
@@ -183,7 +183,9 @@ pub fn verdict(facts: &Facts) -> Verdict {
     let Facts { workers, may_be_missing, undelivered, checks, end, .. } = facts;
     let verdict = |outcome, reason, message| Verdict { outcome, reason, message };
     let missing = facts.missing();
-    let is_incomplete = missing.len() > *may_be_missing as usize;
+    // however many may be missing: of nothing nobody can say anything
+    let is_nothing = workers.iter().all(|worker| worker.missing().is_some());
+    let is_incomplete = missing.len() > *may_be_missing as usize || is_nothing;
     match end {
         End::ByItself => {}
         End::Stopped => {
@@ -200,6 +202,7 @@ pub fn verdict(facts: &Facts) -> Verdict {
         if is_incomplete {
             let may = match may_be_missing {
                 0 => "none may be missing".to_owned(),
+                _ if is_nothing => "of none it is complete".to_owned(),
                 most => format!("{most} may be missing"),
             };
             let lines = some(missing.iter().map(String::as_str), "; ");
@@ -236,7 +239,12 @@ pub fn verdict(facts: &Facts) -> Verdict {
         return verdict(
             Outcome::Passed,
             Reason::NoChecks,
-            "all workers succeeded; the script has no checks".to_owned(),
+            match missing.len() {
+                0 => "all workers succeeded; the script has no checks".to_owned(),
+                some => format!(
+                    "all workers but {some}, which may be missing, succeeded; the script has no checks"
+                ),
+            },
         );
     }
     let is_failure = |check: &&CheckResult| check.strict && !check.passed;
@@ -276,6 +284,11 @@ fn partial(what: &str, missing: &[String], checks: &[CheckResult]) -> String {
         let _ = write!(message, "; until then {}", checks_in_words(checks));
     }
     message
+}
+
+/// A batch is what was measured in a period, or a part of it.
+fn count_batches(number: u64) -> String {
+    format!("{number} batch{}", if number == 1 { "" } else { "es" })
 }
 
 fn count(number: u64, what: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::bits::{Reader, Writer};
 use super::measured::{Form, Measured, Name, Periods};
 use super::parts::PartsError;
-use super::{MAX_NAMES, MAX_TOTAL_BINS};
+use super::{MAX_NAME_BYTES_IN_ALL, MAX_NAMES, MAX_TOTAL_BINS};
 use crate::sketch::{Bins, MAX_BINS, Sketch};
 use crate::sum::Sum;
 use crate::wire::{MAX_MAGNITUDE, MAX_NAME_BYTES, Span};
@@ -20,15 +20,23 @@ const MAX_SUM_PARTS: usize = 64;
 pub(super) struct Names {
     by_number: Vec<Name>,
     numbers: BTreeMap<Name, usize>,
+    /// All of them together.
+    bytes: usize,
 }
 
 impl Names {
+    /// Whether that one may be added, if it is not there.
+    pub fn has_room(&self, name: &str) -> bool {
+        self.numbers.contains_key(name) || self.bytes + name.len() <= MAX_NAME_BYTES_IN_ALL
+    }
+
     /// The one that says the same.
     pub fn intern(&mut self, name: &str) -> Name {
         if let Some((name, _)) = self.numbers.get_key_value(name) {
             return name.clone();
         }
         let name = Name::from(name);
+        self.bytes += name.len();
         self.numbers.insert(name.clone(), self.by_number.len());
         self.by_number.push(name.clone());
         name
@@ -46,7 +54,7 @@ impl Names {
         for number in 0..from.size(3 * MAX_NAMES)? {
             let name = from.text()?;
             names.intern(name);
-            if name.len() > MAX_NAME_BYTES || names.by_number.len() != number + 1 {
+            if name.len() > MAX_NAME_BYTES || names.bytes > MAX_NAME_BYTES_IN_ALL || names.by_number.len() != number + 1 {
                 return Err(PartsError::Damaged("a name is too long, or comes twice"));
             }
         }

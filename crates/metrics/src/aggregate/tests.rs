@@ -265,3 +265,14 @@ proptest! {
         let _ = Aggregate::from_parts(&Parts { live: [&[1][..], &bytes].concat(), closed: Vec::new() });
     }
 }
+
+#[test]
+fn names_that_are_too_long_together_are_refused() {
+    let mut aggregate = Aggregate::default();
+    for number in 0..400 {
+        let name = format!("{number}{}", "n".repeat(3000));
+        aggregate.add(&Batch { sequence: 1, counters: [(name, 1)].into(), ..Batch::default() });
+    }
+    let names: usize = aggregate.total().counters.keys().map(|name| name.len()).sum();
+    assert!(names <= MAX_NAME_BYTES_IN_ALL && aggregate.refused_values() > 0, "{names} bytes");
+}

@@ -103,10 +103,10 @@ fn a_test_of_which_data_is_missing_is_inconclusive_and_says_what_is_missing() {
             gaps(Gaps { unsent_periods: None, ..Gaps::default() }),
             "worker 0 ended with exit code 0 before all that it measured was sent",
         ),
-        (gaps(Gaps { unsent_periods: Some(1), ..complete.clone() }), "worker 0 did not send 1 period"),
+        (gaps(Gaps { unsent_periods: Some(1), ..complete.clone() }), "worker 0 did not send 1 batch"),
         (
             gaps(Gaps { lost_periods: 2, ..complete.clone() }),
-            "worker 0 sent 2 periods that could not be taken in",
+            "worker 0 sent 2 batches that could not be taken in",
         ),
         (
             gaps(Gaps {
@@ -114,7 +114,7 @@ fn a_test_of_which_data_is_missing_is_inconclusive_and_says_what_is_missing() {
                 unsent_periods: Some(3),
                 ..complete.clone()
             }),
-            "worker 0 did not send 3 periods and has other numbers in its own summary (http.requests, vusers.failed)",
+            "worker 0 did not send 3 batches and has other numbers in its own summary (http.requests, vusers.failed)",
         ),
     ] {
         assert_eq!(facts.missing(), [missing]);
@@ -172,4 +172,15 @@ fn a_test_that_was_stopped_is_inconclusive_and_tells_how_far_it_came() {
 fn the_condition_passed_is_true_false_or_unknown() {
     let conditions = [Outcome::Passed, Outcome::Failed, Outcome::Inconclusive].map(Outcome::condition);
     assert_eq!(conditions, ["True", "False", "Unknown"]);
+}
+
+#[test]
+fn of_nothing_nobody_can_say_that_it_passed_however_many_may_be_missing() {
+    let nothing = Facts { planned: 2, may_be_missing: 2, ..Facts::default() };
+    let Verdict { outcome, reason, message } = verdict(&nothing);
+    assert_eq!((outcome, reason), (Outcome::Inconclusive, Reason::Inconclusive));
+    assert!(message.contains("of none it is complete"), "{message}");
+    let one = Facts { workers: vec![worker(0, WorkerEnd::Exited(0))], ..nothing };
+    assert_eq!(verdict(&one).outcome, Outcome::Passed, "{:?}", verdict(&one));
+    assert!(verdict(&one).message.contains("all workers but 1"), "{:?}", verdict(&one));
 }

@@ -71,6 +71,9 @@ pub enum ValueError {
     /// The load test has too many names.
     #[error("the load test has more than {} names of one kind", crate::aggregate::MAX_NAMES)]
     OneTooMany,
+    /// The load test's names are too long together.
+    #[error("the names of the load test have more than {} bytes together", crate::aggregate::MAX_NAME_BYTES_IN_ALL)]
+    NamesTooLong,
     /// The load test's distributions are too large together.
     #[error(
         "the load test's distributions have more than {} bins together",

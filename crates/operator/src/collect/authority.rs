@@ -12,6 +12,7 @@ use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// The Secret, in the operator's namespace. It outlives the operator's restarts, for running workers have its certificate.
@@ -112,6 +113,8 @@ impl Authority {
             .with_single_cert(vec![certificate.der().clone()], key)
             .context("cannot use the certificate")?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // a worker that comes back needs no whole handshake
+        config.ticketer = Ticketer::new().context("cannot make a key for session tickets")?;
         Ok(Arc::new(config))
     }
 }
