@@ -29,7 +29,7 @@ port.on('message', ({ tell, ...told }) => {
   else if (tell === 'batch') queue.push(told);
   else if (tell === 'counters') ending.counters = told.counters;
   else if (tell === 'finish') ending.wanted += 1;
-  else if (tell === 'exit') [ending.exitCode, ending.wanted] = [told.code, ending.wanted + 1];
+  else if (tell === 'exit') [ending.exitCode, ending.wanted, ending.isStored] = [told.code, ending.wanted + 1, false];
   wakeUp(tell);
 });
 
@@ -92,7 +92,9 @@ async function started() {
     if (answer.is === 'go') {
       return release(shared, (lastWord + answered) / 2 + answer.inMilliseconds);
     } else if (answer.is === 'wait') {
-      heard = answered;
+      // all there, and no start: what they have claimed cannot be stored, and to wait for ever helps nobody
+      if (!answer.isComplete) heard = answered;
+      else if (answered - heard > settings.start) return release(shared, answered);
       await sleep(Math.max(answer.milliseconds, 10), (tell) => tell === 'exit' || tell === 'finish');
     } else if (answer.is === 'later') {
       if (answered - heard > settings.start) return release(shared, answered);
@@ -140,7 +142,7 @@ async function heed(answer, sequence) {
   if (answer.is === 'taken') {
     const before = queue.received;
     queue.acknowledge(answer);
-    ending.isStored ||= answer.finished;
+    ending.isStored = answer.finished;
     if (answer.stop) port.postMessage({ tell: 'stop' });
     // a collector that lost batches has lost the finish too
     if (queue.received < before) ending.answered = 0;

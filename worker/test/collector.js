@@ -119,12 +119,13 @@ class Collector {
   }
 
   finish(claim, finish) {
+    if (JSON.stringify(claim.finish) !== JSON.stringify(finish)) claim.isFinished = false;
     claim.finish = finish;
     claim.finishes = (claim.finishes ?? 0) + 1;
     if (claim.batches.length === finish.batches) {
       setTimeout(() => {
         claim.durable = claim.batches.length;
-        claim.isFinished = claim.finish !== undefined;
+        claim.isFinished = JSON.stringify(claim.finish) === JSON.stringify(finish);
       }, 250);
     }
     return this.acknowledge(claim);

@@ -173,7 +173,7 @@ fn announcement(
 }
 
 /// FNV-1a, 64 bits: the same in every release, so that an upgrade says nothing again.
-fn short_hash(text: &str) -> String {
+pub(crate) fn short_hash(text: &str) -> String {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use crate::api::Start;
+use crate::events::short_hash;
 use crate::{LoadTest, labels};
 
 /// Whom a worker's token is for; it opens nothing else.
@@ -66,7 +67,7 @@ impl Reporter {
     pub fn new(load_test: &LoadTest, kit: &Kit) -> Self {
         Self {
             collector: kit.collector.clone(),
-            config_map: config_map_name(load_test),
+            config_map: config_map_name(load_test, kit),
             files: kit.files.keys().cloned().collect(),
             start_timeout_seconds: start_timeout_seconds(load_test.spec.start.as_ref()),
         }
@@ -138,11 +139,14 @@ pub fn report_name(load_test: &str) -> String {
     format!("{load_test}-report")
 }
 
-/// The name of the ConfigMap with a load test's reporter: another one for each LoadTest, so that none of an earlier one of
-/// the same name is in its way.
-fn config_map_name(load_test: &LoadTest) -> String {
-    let uid: String = load_test.uid().chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-    format!("{}-reporter-{uid}", load_test.name())
+/// The name of the ConfigMap with a load test's reporter: another one for each LoadTest and each content, so that none of an earlier
+/// LoadTest of the same name, or of an operator of another version, is in its way.
+fn config_map_name(load_test: &LoadTest, kit: &Kit) -> String {
+    let mut content = format!("{}\n{}", load_test.uid(), kit.ca);
+    for (name, text) in &kit.files {
+        content.extend(["\n", name, "\n", text]);
+    }
+    format!("{}-reporter-{}", load_test.name(), short_hash(&content))
 }
 
 /// The ConfigMap with a load test's reporter. It never changes: an operator that is upgraded leaves running tests alone.
@@ -151,7 +155,7 @@ pub fn config_map(load_test: &LoadTest, kit: &Kit) -> ConfigMap {
     data.insert(CA.to_owned(), kit.ca.clone());
     ConfigMap {
         metadata: ObjectMeta {
-            name: Some(config_map_name(load_test)),
+            name: Some(config_map_name(load_test, kit)),
             namespace: load_test.metadata.namespace.clone(),
             labels: Some(labels::labels(load_test.name(), labels::REPORTER)),
             owner_references: load_test.controller_owner_ref(&()).map(|owner| vec![owner]),
@@ -161,6 +165,15 @@ pub fn config_map(load_test: &LoadTest, kit: &Kit) -> ConfigMap {
         data: Some(data),
         ..ConfigMap::default()
     }
+}
+
+/// Whether a ConfigMap that is there already is that one: whoever may create ConfigMaps may have put something else in its place.
+pub fn is_config_map(there: &ConfigMap, load_test: &LoadTest, kit: &Kit) -> bool {
+    let wanted = config_map(load_test, kit);
+    let mut owners = there.metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.uid == load_test.uid())
+        && (&there.data, there.immutable) == (&wanted.data, wanted.immutable)
+        && there.binary_data.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
 }
 
 #[cfg(test)]
@@ -193,8 +206,12 @@ mod tests {
     fn another_load_test_of_the_same_name_has_another_config_map() {
         let mut other = load_test("t");
         other.metadata.uid = Some("0f9e-11".into());
-        assert_ne!(config_map_name(&load_test("t")), config_map_name(&other));
-        assert_eq!(config_map_name(&other), "t-reporter-0f9e11");
+        let name = config_map_name(&other, &kit());
+        assert!(name.starts_with("t-reporter-") && name.len() == "t-reporter-".len() + 16, "{name}");
+        assert_ne!(config_map_name(&load_test("t"), &kit()), name);
+        let newer =
+            Kit { files: [("index.js".to_owned(), "'use strict'; // newer".to_owned())].into(), ..kit() };
+        assert_ne!(config_map_name(&other, &newer), name, "of another version of the operator");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) const JOB_CREATED: &str = "JobCreated";
 pub(crate) const WORKERS_STARTING: &str = "WorkersStarting";
 /// The reason of a verdict that cannot be given.
 const INCONCLUSIVE: &str = "Inconclusive";
+/// A worker joins within seconds of its start; none that has not after so many is worth a word.
+const JOINED_SECONDS: i64 = 30;
 /// How many failed workers a message names.
 const NAMED_FAILURES: usize = 5;
 
@@ -135,7 +137,7 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
         "{}: {waiting} waiting{}, {running} running{}, {succeeded} succeeded, {failed} failed{}",
         workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX)),
         in_parentheses(&held_up_by(observed, since_start)),
-        in_parentheses(&common_start(observed)),
+        in_parentheses(&common_start(observed, since_start)),
         in_parentheses(&causes),
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
@@ -166,12 +168,16 @@ fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<String> {
 }
 
 /// What those that run wait for, or that not all of them were waited for.
-fn common_start(Observed { collected, workers, .. }: &Observed) -> Vec<String> {
+fn common_start(Observed { collected, workers, job, .. }: &Observed, since_start: i64) -> Vec<String> {
+    let (is_late, reports) = (since_start >= JOINED_SECONDS, job.ours().is_some_and(crate::job::reports));
     let Collected { joined, start, .. } = collected;
     let said = match start {
         CommonStart::Waiting if *joined > 0 && workers.running() > 0 => {
             Some(format!("{joined} of {} have joined, and wait to start together", workers.planned))
         }
+        CommonStart::Waiting if *joined == 0 && workers.running() > 0 && is_late && reports => Some(
+            "none has reached the operator's collector yet: without it there will be no report".to_owned(),
+        ),
         CommonStart::Released(released) if *released < workers.planned => {
             Some(format!("started together: {released} of {}", workers.planned))
         }

@@ -26,6 +26,8 @@ const MAX_CHECKS: usize = 100;
 const MAX_TEXT: usize = 500;
 /// `report.json` has no more bytes, lest its ConfigMap be too large; what is left out is said.
 const MAX_JSON: usize = 600 * 1024;
+/// So many lines say what is missing; `workers.lost` says of how many workers something is.
+const MAX_MISSING: usize = 500;
 /// `report.txt` has no more bytes.
 const MAX_TEXT_BYTES: usize = 200 * 1024;
 
@@ -60,7 +62,7 @@ pub fn make(
     let facts = Facts {
         planned,
         may_be_missing: may_be_missing(&observed.load_test, planned),
-        undelivered: heard.map(|heard| undelivered(heard, plan.as_deref(), &workers)).unwrap_or_default(),
+        undelivered: heard.map(|heard| doubtful(heard, plan.as_deref(), &workers)).unwrap_or_default(),
         checks: checks(heard, aggregate.total()),
         end: match outcome {
             Outcome::JobDeleted | Outcome::JobSuspended => End::Stopped,
@@ -69,8 +71,8 @@ pub fn make(
         workers,
     };
     let mut verdict = verdict(&facts);
-    if let Some(StartFacts::TimedOut { .. }) = heard.map(|heard| heard.facts.start) {
-        verdict.message = format!("none was started, for not all had joined in time; {}", verdict.message);
+    if let Some(why) = why_nothing(observed, heard) {
+        verdict.message = format!("{why}; {}", verdict.message);
     }
     let counted = counted(&facts, heard);
     let skew = heard.and_then(|heard| heard.facts.start_skew);
@@ -85,7 +87,7 @@ pub fn make(
         ended_at: u64::try_from(now.as_millisecond()).ok(),
         start_skew_milliseconds: skew,
         planned_vusers: vusers.map(|vusers| vusers.saturating_mul(planned.into())),
-        missing: facts.missing(),
+        missing: facts.missing().into_iter().take(MAX_MISSING).collect(),
         undelivered: facts.undelivered.clone(),
         checks: facts.checks.clone(),
         verdict: verdict.clone(),
@@ -124,13 +126,14 @@ fn may_be_missing(load_test: &LoadTest, planned: u32) -> u32 {
     }
 }
 
-/// What became of those that joined. Their own word comes first: the container's exit code is the same, but may be gone with its pod.
+/// What became of those that joined. The container's exit code comes first, for a process may be killed after its last word; but it may be
+/// gone with its pod.
 fn workers(observed: &Observed, heard: Option<&Conclusion>) -> Vec<WorkerFacts> {
     let Some(heard) = heard else { return Vec::new() };
     let of = |(facts, (index, worker)): (&Heard, &(u32, Worker))| {
         let finish = facts.finish.as_ref();
         let said = finish.and_then(|finish| finish.exit_code);
-        let code = said.or_else(|| observed.workers.exit_codes.get(index).copied());
+        let code = observed.workers.exit_codes.get(index).copied().or(said);
         WorkerFacts {
             index: *index,
             end: code.map_or(WorkerEnd::Lost, WorkerEnd::Exited),
@@ -145,6 +148,46 @@ fn workers(observed: &Observed, heard: Option<&Conclusion>) -> Vec<WorkerFacts> 
         }
     };
     heard.facts.workers.iter().zip(&heard.workers).map(of).collect()
+}
+
+/// Why there is nothing to report, where that is known.
+fn why_nothing(observed: &Observed, heard: Option<&Conclusion>) -> Option<String> {
+    match (heard.map(|heard| heard.facts.start), observed.job.ours()) {
+        (Some(StartFacts::TimedOut { .. }), _) => {
+            Some("none was started, for not all had joined in time".to_owned())
+        }
+        (None, Some(job)) if !loadtest::job::reports(job) => {
+            Some("its workers have no reporter: an earlier operator started them".to_owned())
+        }
+        (None, Some(_)) => Some(
+            "no worker reported: their image cannot load the reporter, or they did not reach the collector, or ended before"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// Why what was measured may not be what the script asks for, in words.
+fn doubtful(heard: &Conclusion, plan: Option<&[PhasePlan]>, workers: &[WorkerFacts]) -> Vec<String> {
+    let mut words = undelivered(heard, plan, workers);
+    let others = |what: &str, others: &collector::session::Others| {
+        (others.count > 0).then(|| {
+            format!(
+                "{} of the workers were to run other {what} than the first one, such as worker {}",
+                others.count,
+                others.first.first().copied().unwrap_or(0)
+            )
+        })
+    };
+    words.extend(others("phases", &heard.differing.phases));
+    words.extend(others("checks", &heard.differing.ensure));
+    let refused = heard.aggregate.refused_values();
+    if refused > 0 {
+        let (name, why, _) = heard.aggregate.refused().next().unwrap_or(("", "", 0));
+        words
+            .push(format!("{refused} measured values were not taken in, such as \"{}\": {why}", short(name)));
+    }
+    words
 }
 
 /// What was wrong with the load, in words.
@@ -220,7 +263,7 @@ fn counted(facts: &Facts, heard: Option<&Conclusion>) -> Workers {
         reporting: u32::try_from(reporting).unwrap_or(u32::MAX),
         succeeded: count(&|end| *end == WorkerEnd::Exited(0)),
         failed: count(&|end| matches!(end, WorkerEnd::Exited(code) if *code != 0)),
-        lost: facts.planned.saturating_sub(count(&|end| matches!(end, WorkerEnd::Exited(_)))),
+        lost: u32::try_from(facts.missing().len()).unwrap_or(u32::MAX),
     }
 }
 
@@ -308,6 +351,7 @@ fn fit(mut json: Value) -> String {
         for step in json["intermediate"].as_array_mut().into_iter().flatten() {
             step.as_object_mut().map(|step| step.remove("histograms"));
         }
+        json["aggregate"].as_object_mut().map(|aggregate| aggregate.remove("histograms"));
         whole = json.to_string();
     }
     if whole.len() > MAX_JSON {

@@ -112,7 +112,7 @@ pub struct WorkersStatus {
     /// Number of workers that ended otherwise.
     #[serde(default)]
     pub failed: i32,
-    /// Number of workers of which the end of what they measured was never received.
+    /// Number of workers of which not all was received that they measured, whatever became of them; known once the test is over.
     #[serde(default)]
     pub lost: i32,
 }

@@ -54,7 +54,10 @@ impl Names {
         for number in 0..from.size(3 * MAX_NAMES)? {
             let name = from.text()?;
             names.intern(name);
-            if name.len() > MAX_NAME_BYTES || names.bytes > MAX_NAME_BYTES_IN_ALL || names.by_number.len() != number + 1 {
+            if name.len() > MAX_NAME_BYTES
+                || names.bytes > MAX_NAME_BYTES_IN_ALL
+                || names.by_number.len() != number + 1
+            {
                 return Err(PartsError::Damaged("a name is too long, or comes twice"));
             }
         }

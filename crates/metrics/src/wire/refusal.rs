@@ -72,7 +72,10 @@ pub enum ValueError {
     #[error("the load test has more than {} names of one kind", crate::aggregate::MAX_NAMES)]
     OneTooMany,
     /// The load test's names are too long together.
-    #[error("the names of the load test have more than {} bytes together", crate::aggregate::MAX_NAME_BYTES_IN_ALL)]
+    #[error(
+        "the names of the load test have more than {} bytes together",
+        crate::aggregate::MAX_NAME_BYTES_IN_ALL
+    )]
     NamesTooLong,
     /// The load test's distributions are too large together.
     #[error(

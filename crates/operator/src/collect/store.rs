@@ -27,6 +27,9 @@ const MOST: usize = 700 * 1024;
 /// A part that is smaller than this is not worth a ConfigMap of its own, up to so many bytes in all.
 const SMALL: usize = 8 * 1024;
 const SMALL_IN_ALL: usize = 64 * 1024;
+/// No snapshot has more parts, nor more bytes in all of them: somebody else may have written what is read.
+const MAX_PARTS: usize = 200;
+const MAX_BYTES: usize = 64 << 20;
 const SNAPSHOT: &str = "snapshot";
 /// The keys of parts that lie beside the head: this and a number.
 const CLOSED: &str = "closed-";
@@ -127,7 +130,14 @@ impl ConfigMaps {
                 Some(version) => {
                     let mut config_map = config_map.clone();
                     config_map.metadata.resource_version = Some(version.to_owned());
-                    api.replace(&name, &params, &config_map).await
+                    match api.replace(&name, &params, &config_map).await {
+                        // somebody has deleted it, which loses nothing as long as it is known here
+                        Err(kube::Error::Api(status)) if status.is_not_found() => {
+                            config_map.metadata.resource_version = None;
+                            api.create(&params, &config_map).await
+                        }
+                        answer => answer,
+                    }
                 }
             }
         };
@@ -243,8 +253,23 @@ impl ConfigMaps {
 fn parts_of(config_map: &ConfigMap) -> Result<Parts, Unavailable> {
     let list = config_map.data.as_ref().and_then(|data| data.get(PARTS)).map_or("{}", String::as_str);
     let name = config_map.metadata.name.as_deref().unwrap_or_default();
-    serde_json::from_str(list)
-        .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))
+    let parts: Parts = serde_json::from_str(list)
+        .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))?;
+    match parts.head.len() + parts.closed.len() {
+        0..=MAX_PARTS => Ok(parts),
+        many => Err(Unavailable(format!(
+            "key {PARTS} of ConfigMap {name} names {many} parts, more than {MAX_PARTS}"
+        ))),
+    }
+}
+
+/// Adds to the bytes that were read so far.
+fn bounded(read: &mut usize, bytes: Vec<u8>) -> Result<Vec<u8>, Unavailable> {
+    *read += bytes.len();
+    match *read {
+        0..=MAX_BYTES => Ok(bytes),
+        _ => Err(Unavailable(format!("the parts of the report have more than {MAX_BYTES} bytes"))),
+    }
 }
 
 impl Store for ConfigMaps {
@@ -252,15 +277,16 @@ impl Store for ConfigMaps {
         let Some(config_map) = self.get(test, &report_name(&test.name)).await? else { return Ok(None) };
         let version = version_of(&config_map);
         let parts = parts_of(&config_map)?;
+        let mut read = 0;
         let mut beside = config_map.binary_data.unwrap_or_default();
         let mut head = beside.remove(SNAPSHOT).unwrap_or_default().0;
         for name in &parts.head {
-            head.extend(self.get_part(test, name).await?);
+            head.extend(bounded(&mut read, self.get_part(test, name).await?)?);
         }
         let mut closed = Vec::new();
         for place in &parts.closed {
             let bytes = match place {
-                Place::ConfigMap(name) => self.get_part(test, name).await?,
+                Place::ConfigMap(name) => bounded(&mut read, self.get_part(test, name).await?)?,
                 Place::Key(key) => {
                     let bytes = beside.remove(key).map(|bytes| bytes.0);
                     bytes

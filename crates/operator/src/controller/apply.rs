@@ -28,8 +28,18 @@ pub async fn create_reporter(
     let config_map = reporter::config_map(load_test, kit);
     match config_maps.create(&PostParams::default(), &config_map).await {
         Ok(_) => Ok(Ok(())),
-        // its name has the LoadTest's UID in it: made by an earlier look, and it never changes
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Ok(())),
+        // made by an earlier look, most likely
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let name = config_map.metadata.name.as_deref().unwrap_or_default();
+            let there = config_maps.get(name).await.map_err(Error::api("read its reporter's ConfigMap"))?;
+            Ok(if reporter::is_config_map(&there, load_test, kit) {
+                Ok(())
+            } else {
+                Err(Problem::job_refused(&format!(
+                    "there is a ConfigMap \"{name}\" that is not the operator's: delete it"
+                )))
+            })
+        }
         Err(kube::Error::Api(status)) if is_refusal(&status) => {
             Ok(Err(Problem::job_refused(&status.message)))
         }

@@ -97,7 +97,7 @@ fn checked(plan: Plan) -> Result<Plan, Problem> {
         return Ok(plan);
     };
     let wrong = match Ensure::read(written) {
-        Ok(ensure) => ensure.doubts().into_iter().next(),
+        Ok(ensure) => ensure.errors().into_iter().next(),
         Err(error) => Some(error),
     };
     match wrong {
