@@ -19,6 +19,17 @@ pub use run::{Account, Run, Worker};
 /// Longer than a load test of the tests takes on two busy cores.
 pub const WHOLE_TEST: Duration = Duration::from_secs(240);
 
+/// The reasons of a verdict, with which its event comes.
+const VERDICTS: [&str; 7] = [
+    " NoChecks",
+    " ChecksPassed",
+    " ChecksFailed",
+    " ExpectationsFailed",
+    " WorkersFailed",
+    " Inconclusive",
+    " Stopped",
+];
+
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::from_environment().expect("a cluster"));
 
 static OPERATOR: LazyLock<()> = LazyLock::new(|| {
@@ -171,7 +182,7 @@ impl Bed {
         self.workers(test)
     }
 
-    /// Waits until the events on a LoadTest have these reasons, sorted, each from `loadtest-controller`.
+    /// Waits until the events on a LoadTest have these reasons, sorted, each from `loadtest-controller`, but for that of the verdict.
     ///
     /// # Panics
     /// They do not in time.
@@ -180,7 +191,9 @@ impl Bed {
         let path = "jsonpath={range .items[*]}{.reportingComponent} {.reason}{\"\\n\"}{end}";
         let look = async || {
             let events = self.kubectl(&["get", "events", "--field-selector", &filter, "-o", path]);
-            let mut events: Vec<_> = events.lines().map(str::to_owned).collect();
+            let is_verdict = |event: &&str| VERDICTS.iter().any(|reason| event.ends_with(reason));
+            let mut events: Vec<_> =
+                events.lines().filter(|event| !is_verdict(event)).map(str::to_owned).collect();
             events.sort();
             events
         };

@@ -105,7 +105,12 @@ impl Contender {
 
     fn start_as(who: As, stand: &Stand, name: &str, program: &Path, args: &[&str]) -> Result<Self> {
         let kubeconfig = stand.server.kubeconfig(who).display().to_string();
-        let environment = [("KUBECONFIG", kubeconfig.as_str()), ("POD_NAME", name), ("RUST_LOG", "info")];
+        let environment = [
+            ("KUBECONFIG", kubeconfig.as_str()),
+            ("POD_NAME", name),
+            ("POD_NAMESPACE", "artillery-operator-system"),
+            ("RUST_LOG", "info"),
+        ];
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         // one is started again and again: what the earlier ones said must stay
         let log =

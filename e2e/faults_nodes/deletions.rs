@@ -33,7 +33,7 @@ pub async fn worker(arguments: &[&str], how: &str) -> Row {
         row.had(took);
         assert_eq!(watch.bed.until_over(&run.name).await, "WorkersFailed");
         assert_eq!(watch.bed.of_test(&run.name, "{.status.completions} {.status.failed}"), "1/2 1");
-        watch.bed.until_events(&run.name, &["Created", "Failed", "Inconclusive", "Running", "Running"]).await;
+        watch.bed.until_events(&run.name, &["Created", "Failed", "Running", "Running"]).await;
         row.add(run.account(&workers[1..]));
     }
     row
@@ -60,7 +60,7 @@ pub async fn job_before() -> Row {
         watch.until_over_for(&run, "JobDeleted", Instant::now()).await;
         assert_eq!(left(&watch.bed), "");
         row.add(run.account(&[]));
-        watch.bed.until_events(&run.name, &["Created", "Failed", "Inconclusive", "JobRefused"]).await;
+        watch.bed.until_events(&run.name, &["Created", "Failed", "JobRefused"]).await;
     }
     row
 }
@@ -97,7 +97,7 @@ pub async fn job_during() -> Row {
         run.until_sending().await;
         watch.bed.kubectl(&["delete", "job", &run.name, "--wait=false"]);
         row.had(watch.until_over_for(&run, "JobDeleted", Instant::now()).await);
-        watch.bed.until_events(&run.name, &["Created", "Failed", "Inconclusive", "Running", "Running"]).await;
+        watch.bed.until_events(&run.name, &["Created", "Failed", "Running", "Running"]).await;
         let pods = async || left(&watch.bed);
         eventually("its workers are gone", NEVER, pods, String::is_empty).await;
         row.add(run.account(&[]));

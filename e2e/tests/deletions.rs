@@ -14,7 +14,7 @@ async fn workers_that_are_deleted_gracefully_and_by_force_count_as_failed_and_ar
     assert_eq!(bed.until_over("bereft").await, "WorkersFailed");
     assert_eq!(bed.of_test("bereft", "{.status.completions} {.status.failed} {.status.active}"), "1/3 2 0");
     assert_eq!(run.account(&workers[2..]), Account { started_twice: 0, lost: 0 });
-    bed.until_events("bereft", &["Created", "Failed", "Inconclusive", "Running", "Running", "Running"]).await;
+    bed.until_events("bereft", &["Created", "Failed", "Running", "Running", "Running"]).await;
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_job_that_is_deleted_while_it_runs_ends_its_test_and_is_not_made_again
     run.until_sending().await;
     bed.kubectl(&["delete", "job", "orphan"]);
     assert_eq!(bed.until_over("orphan").await, "JobDeleted");
-    bed.until_events("orphan", &["Created", "Failed", "Inconclusive", "Running"]).await;
+    bed.until_events("orphan", &["Created", "Failed", "Running"]).await;
 }
 
 #[tokio::test]

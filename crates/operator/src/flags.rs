@@ -36,6 +36,10 @@ pub struct Flags {
     #[arg(long, env = "POD_IP", value_name = "ADDRESS", hide = true)]
     pub pod_ip: Option<std::net::IpAddr>,
 
+    /// The namespace that this manager runs in, with the collector's Secret and Service; by default that of the kubeconfig.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", hide = true)]
+    pub pod_namespace: Option<String>,
+
     /// The one namespace whose LoadTests are run, with rights in that namespace only; by default all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE", value_parser = namespaces)]
     pub namespace: Option<Namespaces>,

@@ -76,17 +76,18 @@ async fn run(flags: &Flags) -> Result<()> {
     let readiness = Readiness::default();
     start_servers(flags, &client, &counters, &readiness, &stop).await?;
     let collecting = bind("--collector-bind-address", flags.collector_bind_address).await?;
+    let home = flags.pod_namespace.clone().unwrap_or_else(|| own_namespace.clone());
     let namespace = flags.leader_election_namespace.clone().unwrap_or(own_namespace);
     let control = |client: Client| {
         readiness.acts.cancel();
         counters.leads(true);
         let namespaces = flags.namespace.clone().unwrap_or_default();
         let synced = readiness.synced.clone();
-        let (counters, stop, namespace) = (Arc::clone(&counters), stop.clone(), namespace.clone());
+        let (counters, stop, home) = (Arc::clone(&counters), stop.clone(), home.clone());
         async move {
             let ready = async {
                 let Some(listener) = collecting else { return Ok(None) };
-                Collecting::prepare(&client, flags, &namespace, &instance(), listener).await
+                Collecting::prepare(&client, flags, &home, &instance(), listener).await
             };
             let collecting = tokio::select! {
                 () = stop.cancelled() => return Ok(()),

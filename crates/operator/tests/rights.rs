@@ -198,8 +198,9 @@ async fn installed_for_one_namespace_it_runs_there_with_rights_there_only() {
     elsewhere.load_test("not-ours", 1).await;
     let confined = [format!("--leader-election-namespace={namespace}"), format!("--namespace={namespace}")];
     let more = ["--leader-elect", &confined[0], &confined[1]];
-    one_led_before(Manager::start_by(&kubeconfig, "manager-before", &more), &namespace).await;
-    let manager = Manager::start_by(&kubeconfig, "manager-namespaced", &more);
+    one_led_before(Manager::start_installed(&namespace, &kubeconfig, "manager-before", &more), &namespace)
+        .await;
+    let manager = Manager::start_installed(&namespace, &kubeconfig, "manager-namespaced", &more);
     all_that_can_happen(&bed, &namespace, &manager).await;
 
     let mut given = given(&namespace, ACCOUNT).await;

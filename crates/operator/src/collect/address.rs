@@ -11,6 +11,8 @@ use kube::core::ObjectMeta;
 
 /// The Service's port, by name; its number is the Service's own affair.
 const PORT: &str = "https";
+/// How often it is tried at once to write the slice while others write it.
+const TRIES: u32 = 10;
 
 /// This process, as the Service's only endpoint.
 pub struct Leader {
@@ -52,14 +54,22 @@ impl Leader {
         let mut wanted = self.slice();
         let name = wanted.metadata.name.clone().unwrap_or_default();
         let doing = || format!("cannot lead Service {}/{} to this manager", self.namespace, self.service);
-        match slices.get_opt(&name).await.with_context(doing)? {
-            None => slices.create(&PostParams::default(), &wanted).await,
-            Some(there) => {
-                wanted.metadata.resource_version = there.metadata.resource_version;
-                slices.replace(&name, &PostParams::default(), &wanted).await
+        for tries in 1.. {
+            let there = slices.get_opt(&name).await.with_context(doing)?;
+            wanted.metadata.resource_version = there.and_then(|there| there.metadata.resource_version);
+            let params = PostParams::default();
+            let written = match wanted.metadata.resource_version {
+                None => slices.create(&params, &wanted).await,
+                Some(_) => slices.replace(&name, &params, &wanted).await,
+            };
+            match written {
+                Ok(_) => break,
+                // an earlier leader's last write came between
+                Err(kube::Error::Api(status))
+                    if tries < TRIES && (status.is_conflict() || status.is_already_exists()) => {}
+                Err(error) => return Err(error).with_context(doing),
             }
         }
-        .with_context(doing)?;
         tracing::info!(address = %self.address, port = self.port, "Service {} leads to this manager", self.service);
         Ok(())
     }

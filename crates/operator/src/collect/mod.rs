@@ -19,8 +19,6 @@ use authority::Authority;
 
 /// How long to wait before asking the API server again for what is needed to begin.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How often it is asked.
-const TRIES: u32 = 30;
 
 /// The reporter, as it is mounted into workers.
 const FILES: [(&str, &str); 12] = [
@@ -52,7 +50,7 @@ impl Collecting {
     /// Makes everything ready to collect at `listener`, as the leader; `None` if workers could not reach this process.
     ///
     /// # Errors
-    /// The API server does not give what is needed.
+    /// What the API server gave is no CA that a server can use. While it gives nothing this waits.
     pub async fn prepare(
         client: &kube::Client,
         flags: &Flags,
@@ -76,9 +74,7 @@ impl Collecting {
         };
         let mut names = leader.as_ref().map(Leader::names).unwrap_or_default();
         names.extend(host(&collector));
-        let mut tries = 0;
         let authority = loop {
-            tries += 1;
             let asked = async {
                 let authority = Authority::of(client, namespace).await?;
                 if let (Some(leader), None) = (&leader, &flags.collector_url) {
@@ -88,25 +84,18 @@ impl Collecting {
             };
             match asked.await {
                 Ok(authority) => break authority,
-                Err(error) if tries < TRIES && !is_final(&error) => {
-                    tracing::warn!("cannot collect yet: {error:#}; trying again in {} s", AGAIN.as_secs());
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(error) => return Err(error.context("cannot collect what workers measure")),
+                // also for want of a right, which may be given later: it is alive, not ready, and says why
+                Err(error) => tracing::warn!(
+                    "cannot collect what workers measure yet, and no load test is looked at before: {error:#}; trying again in {} s",
+                    AGAIN.as_secs()
+                ),
             }
+            tokio::time::sleep(AGAIN).await;
         };
         let tls = authority.server(names)?;
         let files = FILES.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         Ok(Some(Self { kit: Kit { collector, ca: authority.certificate, files }, listener, tls }))
     }
-}
-
-/// A right that is missing does not come by waiting.
-fn is_final(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<kube::Error>().is_some_and(|error| match error {
-        kube::Error::Api(status) => status.is_forbidden() || status.is_invalid(),
-        _ => false,
-    })
 }
 
 fn host(url: &str) -> Option<String> {

@@ -221,10 +221,11 @@ pub async fn run(
         synced.cancel();
         std::future::pending::<()>().await;
     };
-    // before the first list is whole nothing can be under way, and the controller would wait for it
+    // before the first lists are whole nothing can go on, and the controller would wait for it
     let stopped_early = async {
         stop.cancelled().await;
-        if tests_synced.is() {
+        // later it knows enough to end what is under way
+        if tests_synced.is() && all_jobs.is() && all_pods.synced.is() {
             std::future::pending::<()>().await;
         }
     };

@@ -118,6 +118,9 @@ async fn kubectl_prints_the_first_operators_columns() {
     assert_eq!((narrow[1][0].as_str(), narrow[1][1].as_str()), ("basic-test", "0/2"));
     assert_eq!(narrow[1][4..], ["dev", "artilleryio/artillery:latest"]);
     let wide = print(&["-o", "wide"]);
-    assert_eq!(wide[0][6..], ["ACTIVE", "FAILED", "PROGRESS"]);
+    assert_eq!(
+        wide[0][6..],
+        ["ACTIVE", "FAILED", "REPORTING", "REQUESTS/S", "P95", "ERRORS", "VERDICT", "PROGRESS"]
+    );
     assert_eq!(wide[1][8], "WorkersStarting");
 }

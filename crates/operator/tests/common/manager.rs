@@ -38,6 +38,11 @@ impl Manager {
         Self::start_with(kubeconfig, name, &[], more)
     }
 
+    /// Installed in that namespace, with that kubeconfig.
+    pub fn start_installed(namespace: &str, kubeconfig: &Path, name: &str, more: &[&str]) -> Self {
+        Self::start_with(kubeconfig, name, &[("POD_NAMESPACE", namespace)], more)
+    }
+
     /// In a pod of that name and UID: another one of the same is its restarted container.
     pub fn start_in_pod(name: &str, uid: &str, more: &[&str]) -> Self {
         Self::start_with(&API.kubeconfig(As::Operator), name, &[("POD_UID", uid)], more)
@@ -55,6 +60,7 @@ impl Manager {
         let mut environment = vec![
             ("KUBECONFIG", kubeconfig.to_str().expect("a path")),
             ("POD_NAME", name),
+            ("POD_NAMESPACE", crate::bed::SYSTEM),
             ("POD_IP", "192.0.2.1"), // for documentation: nobody is there, and no EndpointSlice may have a loopback address
         ];
         environment.extend(variables);

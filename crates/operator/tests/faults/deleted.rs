@@ -127,7 +127,7 @@ async fn a_job_deleted_while_it_runs_ends_the_test_and_one_deleted_later_changes
         let began = Instant::now();
         let is_over = |status: &loadtest::LoadTestStatus| is(status, "Completed", "True");
         during.true_after(until_true(&bed, &runs, began, "over", is_over).await);
-        let events = ["Created", "Failed", "Running", "Running"];
+        let events = ["Created", "Failed", "Running", "Running", "Stopped"];
         during.ended(&bed, &runs, &["JobDeleted", "WorkersFailed"], &events).await;
         eventually("its Job is gone", SOON, async || bed.job(&ended).await, Option::is_none).await;
     }

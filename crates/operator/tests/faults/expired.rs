@@ -61,7 +61,9 @@ async fn watches_that_end_with_410_gone_lose_nothing() {
             assert!(lines.any(|line| line.contains("too old resource version")), "no 410 on {what}:\n{log}");
         }
         tally.ended(&bed, &ends, &["Succeeded"], &GOOD_LIFE).await;
-        tally.ended(&bed, &lost, &["JobDeleted"], &["Created", "Failed", "Running", "Running"]).await;
+        tally
+            .ended(&bed, &lost, &["JobDeleted"], &["Created", "Failed", "Running", "Running", "Stopped"])
+            .await;
         finish(&bed, &comes).await;
         tally.ended(&bed, &comes, &["Succeeded"], &GOOD_LIFE).await;
     }

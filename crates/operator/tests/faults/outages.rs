@@ -97,7 +97,8 @@ async fn one_outage(
     }
     for (name, more) in [(&waits, Some("MissingTestScript")), (&starts, None), (&runs, None), (&ends, None)] {
         finish(bed, name).await;
-        let events: Vec<_> = ["Completed", "Created"].into_iter().chain(more).chain(["Running"; 2]).collect();
+        let events: Vec<_> =
+            ["Completed", "Created", "Inconclusive"].into_iter().chain(more).chain(["Running"; 2]).collect();
         tally.ended(bed, name, &["Succeeded"], if more.is_some() { &events } else { &GOOD_LIFE }).await;
     }
 }

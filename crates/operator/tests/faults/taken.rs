@@ -87,7 +87,7 @@ async fn waits_for_its_name(bed: &Bed, name: &str, tally: &mut Tally) {
     let began = Instant::now();
     tally.true_after(until_reason(bed, name, began, "WorkersStarting").await);
     finish(bed, name).await;
-    let events = ["Completed", "Created", "JobNameTaken", "Running", "Running"];
+    let events = ["Completed", "Created", "Inconclusive", "JobNameTaken", "Running", "Running"];
     tally.ended(bed, name, &["Succeeded"], &events).await;
     assert_eq!(life(bed, name).await.jobs.len(), 1);
 }
