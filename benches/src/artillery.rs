@@ -128,7 +128,7 @@ pub fn counter(printed: &str, name: &str) -> u64 {
         (found == name).then(|| rest.trim_start_matches(['.', ' ']).parse().ok())?
     };
     // the summary comes last
-    printed.lines().filter_map(value).last().unwrap_or(0)
+    printed.lines().rev().find_map(value).unwrap_or(0)
 }
 
 /// The folder of Artillery's plugins, with the reporter in it.

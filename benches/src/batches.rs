@@ -55,7 +55,8 @@ pub fn measure() -> Result<()> {
     anyhow::ensure!(size.batches == PERIODS * WORKERS, "Node has read {} batches", size.batches);
     ours(&batches, now)?;
     node.merge()?;
-    let (mut per_second, mut their_per_second, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut per_second, mut their_per_second, mut ratios) =
+        (Sample::default(), Sample::default(), Sample::default());
     for round in 1..=ROUNDS {
         let (a, b) = (ours(&batches, now)?, node.merge()?);
         let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
@@ -77,8 +78,7 @@ pub fn measure() -> Result<()> {
          Median (and range) of {ROUNDS} rounds in turns; CPU time of the process, with all of its threads. Both come to the same result.",
         batches.len()
     ));
-    let ratio = Sample::from_iter(ratios.iter().copied()).median();
-    let verdict = if ratio >= AIM { "met" } else { "missed" };
+    let verdict = if ratios.median() >= AIM { "met" } else { "missed" };
     let our_bytes = batches.iter().map(Vec::len).sum::<usize>() / batches.len();
     let columns = ["", "per CPU-second", "bytes per batch", "ratio, by round", "aim"];
     let aim = format!("{AIM:.0}: {verdict}");
@@ -188,13 +188,7 @@ impl Drop for Node {
 }
 
 /// The median, and the least and the most.
-fn spread(values: &[f64]) -> String {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let sample: Sample = values.iter().copied().collect();
-    format!(
-        "{} ({} to {})",
-        report::number(sample.median()),
-        report::number(least),
-        report::number(sample.worst())
-    )
+fn spread(values: &Sample) -> String {
+    let [median, least, most] = [values.median(), values.least(), values.worst()].map(report::number);
+    format!("{median} ({least} to {most})")
 }

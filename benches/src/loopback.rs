@@ -102,7 +102,7 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Starts one that keeps so many connections open.
+    /// Starts one with those limits.
     pub async fn start(limits: Limits) -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));

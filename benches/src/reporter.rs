@@ -17,7 +17,7 @@ use crate::machine;
 use crate::report;
 use crate::sample::Sample;
 
-/// Runs with and without it.
+/// Runs with and without it; an odd number has a middle.
 const PAIRS: usize = 7;
 /// Virtual users of a run, each of which makes so many requests, and how long they keep coming, seconds.
 const VUSERS: u64 = 500;
@@ -97,14 +97,9 @@ fn print(with: &[f64], without: &[f64]) {
     let ratios: Vec<f64> = with.iter().zip(without).map(|(with, without)| with / without).collect();
     let row = |what: &str, values: &[f64], aim: String| {
         let sample: Sample = values.iter().copied().collect();
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        [
-            what.to_owned(),
-            format!("{:.3}", sample.median()),
-            format!("{least:.3}"),
-            format!("{:.3}", sample.worst()),
-            aim,
-        ]
+        let [median, least, most] =
+            [sample.median(), sample.least(), sample.worst()].map(|value| format!("{value:.3}"));
+        [what.to_owned(), median, least, most, aim]
     };
     let median = ratios.iter().copied().collect::<Sample>().median();
     let aim = format!("{AIM:.2}: {}", if median <= AIM { "met" } else { "missed" });

@@ -60,9 +60,9 @@ pub async fn measure() -> Result<()> {
     }
     report::heading("How far apart workers start");
     report::line(&format!(
-        "Processes of Artillery 2.0.34 on this machine ({cores} cores): as many as a cluster would have pods on it, and as many as have a \
-         core each. When the first phase began after the release, as each worker tells it; and how far apart the first connections to the \
-         targets are, one for each worker."
+        "Processes of Artillery 2.0.34 on this machine: {WORKERS} that share its {cores} cores, and as many as have a core each. When the \
+         first phase began after the release, as each worker tells it; and how far apart the first connections to the targets are, one for \
+         each worker."
     ));
     let columns =
         ["workers", "run", "first, ms", "last, ms", "skew, ms", "aim, ms", "skew of first connections, ms"];
@@ -119,8 +119,8 @@ async fn once(
     let starts: Vec<f64> =
         told.workers.iter().filter_map(|(_, worker)| worker.phases.first_start()).collect();
     anyhow::ensure!(starts.len() == usize::try_from(workers)?, "only {} told of their start", starts.len());
-    let first = starts.iter().copied().fold(f64::INFINITY, f64::min);
-    let last = starts.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let starts: Sample = starts.into_iter().collect();
+    let (first, last) = (starts.least(), starts.worst());
     let arrived = targets.iter().map(|target| target.first.get().copied());
     let arrived: Vec<Instant> = arrived.collect::<Option<_>>().context("a worker made no request")?;
     let (earliest, latest) = (arrived.iter().min().context("none")?, arrived.iter().max().context("none")?);
