@@ -70,8 +70,8 @@ test-e2e: ## Test the installed operator with real Artillery: in hack/cluster, o
 faults: ## Break things on purpose, often (ROUNDS=10, KILLS=100, SEED=), against a real API server; prints a table
 	@hack/faults
 
-bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,writes,lag,memory; 15 minutes)
-	@cargo build --release --locked -p operator -p benches --bins
+bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,batches; half an hour)
+	@cargo build --release --locked -p operator -p benches -p testbed --bins
 	@TESTBED_BIN=$$(hack/cluster/build) target/release/benches $(if $(ONLY),--only $(ONLY))
 
 faults-nodes: ## Break a cluster with nodes under real load tests (SEED=, CASES="etcd node"; half an hour)

@@ -46,6 +46,11 @@ pub fn usage(pid: u32) -> Result<Usage> {
     Ok(Usage { resident: mebibytes("VmRSS")?, peak: mebibytes("VmHWM")?, cpu: cpu_seconds(&stat)? })
 }
 
+/// CPU time of all children of this process that have ended, and of theirs, seconds.
+pub fn children_cpu() -> Result<f64> {
+    seconds(&read("/proc/self/stat")?, 13)
+}
+
 fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
 }
@@ -60,10 +65,15 @@ fn kibibytes(text: &str, key: &str) -> Result<u64> {
     value.trim_end_matches("kB").trim().parse().with_context(|| format!("{key} is {value}"))
 }
 
-/// User and system time; the program's name, in parentheses, may have blanks.
+/// User and system time of the process itself.
 fn cpu_seconds(stat: &str) -> Result<f64> {
+    seconds(stat, 11)
+}
+
+/// User and system time, so many fields after the program's name, which is in parentheses and may have blanks.
+fn seconds(stat: &str, skipped: usize) -> Result<f64> {
     let (_, after_name) = stat.rsplit_once(')').context("not a line of /proc/PID/stat")?;
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    let ticks = after_name.split_whitespace().skip(skipped).take(2).map(str::parse::<f64>);
     let ticks: f64 =
         ticks.collect::<Result<Vec<_>, _>>().context("not a line of /proc/PID/stat")?.iter().sum();
     Ok(ticks / TICKS_PER_SECOND)
@@ -75,8 +85,9 @@ mod tests {
 
     #[test]
     fn cpu_time_is_user_and_system_time() {
-        let stat = "42 (a (b) c) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 3 0 100 1000 200 18446744073709551615";
+        let stat = "42 (a (b) c) S 1 42 42 0 -1 4194304 100 0 0 0 250 50 100 25 20 0 3 0 100 1000 200 18446744073709551615";
         assert_eq!(cpu_seconds(stat).expect("seconds"), 3.0);
+        assert_eq!(seconds(stat, 13).expect("seconds of children"), 1.25);
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! `make bench`: what the operator costs, measured in one run beside a client that does the bare minimum.
 //!
 //! A section starts a real API server without nodes ([`stand`]), plays its kubelets ([`kubelet`]), watches as a user would
-//! ([`witness`]), and prints a Markdown table ([`report`]) for `docs/benchmarks.md`.
+//! ([`witness`]), and prints a Markdown table ([`report`]) for `docs/benchmarks.md`. What is about the workers' measurements alone does
+//! without: it has the collector itself ([`loopback`]) and the real Artillery ([`artillery`]).
 
+mod artillery;
 mod bare;
+mod batches;
 mod collect;
 mod contender;
+mod intake;
 mod kubelet;
 mod lag;
 mod latency;
+mod loopback;
 mod machine;
 mod memory;
 mod report;
+mod reporter;
 mod sample;
 mod stand;
+mod start;
 mod witness;
 mod workers;
 mod writes;
@@ -51,6 +58,13 @@ enum Command {
     },
     /// Keep all LoadTests, Jobs and worker pods in memory, as kube's reflectors do without further thought.
     Reflect,
+    /// Be a collector on loopback that believes every token.
+    Collector {
+        /// The file that will say where it is.
+        file: std::path::PathBuf,
+        /// How many connections it keeps open between batches.
+        kept: usize,
+    },
     /// Be the workers of a load test, as a file says.
     Workers {
         /// The file.
@@ -71,6 +85,14 @@ enum Section {
     Memory,
     /// What it takes to collect what many workers measure.
     Collect,
+    /// How many batches are decoded and merged in a second, and by Artillery's own code.
+    Batches,
+    /// How many requests a collector takes in over HTTPS.
+    Intake,
+    /// What the reporter costs a worker.
+    Reporter,
+    /// How far apart workers start.
+    Start,
 }
 
 fn main() -> ExitCode {
@@ -96,6 +118,7 @@ fn run() -> Result<()> {
         match &flags.command {
             Some(Command::Bare { namespace }) => bare::follow(namespace).await,
             Some(Command::Reflect) => bare::reflect().await,
+            Some(Command::Collector { file, kept }) => loopback::stay(file, *kept).await,
             Some(Command::Workers { orders }) => workers::work(orders).await,
             None => measure(&flags).await,
         }
@@ -103,7 +126,13 @@ fn run() -> Result<()> {
 }
 
 async fn measure(flags: &Flags) -> Result<()> {
-    let builds = if flags.managers.is_empty() { vec![Build::beside_this()?] } else { flags.managers.clone() };
+    let builds = || {
+        if flags.managers.is_empty() {
+            Ok(vec![Build::beside_this()?])
+        } else {
+            anyhow::Ok(flags.managers.clone())
+        }
+    };
     let wanted = |section| flags.only.is_empty() || flags.only.contains(&section);
     let command = std::iter::once("benches".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>();
     report::line(&format!("{} Command: `{}`.", machine::description()?, command.join(" ")));
@@ -113,17 +142,25 @@ async fn measure(flags: &Flags) -> Result<()> {
         (Section::Lag, "lag"),
         (Section::Memory, "memory"),
         (Section::Collect, "collecting"),
+        (Section::Batches, "merging"),
+        (Section::Intake, "taking in"),
+        (Section::Reporter, "the reporter"),
+        (Section::Start, "the start"),
     ] {
         if !wanted(section) {
             continue;
         }
         let load = machine::load()?;
         match section {
-            Section::Latency => latency::measure(&builds).await,
-            Section::Writes => writes::measure(&builds).await,
-            Section::Lag => lag::measure(&builds).await,
-            Section::Memory => memory::measure(&builds).await,
-            Section::Collect => collect::measure(&builds).await,
+            Section::Latency => latency::measure(&builds()?).await,
+            Section::Writes => writes::measure(&builds()?).await,
+            Section::Lag => lag::measure(&builds()?).await,
+            Section::Memory => memory::measure(&builds()?).await,
+            Section::Collect => collect::measure(&builds()?).await,
+            Section::Batches => batches::measure(),
+            Section::Intake => intake::measure().await,
+            Section::Reporter => reporter::measure().await,
+            Section::Start => start::measure().await,
         }
         .with_context(|| format!("cannot measure {name}"))?;
         report::line(&format!("Load average: {load} before this section, {} after it.", machine::load()?));

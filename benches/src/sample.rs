@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 pub struct Sample(Vec<f64>);
 
 impl Sample {
+    /// One more.
+    pub fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -25,6 +30,11 @@ impl Sample {
     /// The greatest; 0 of none.
     pub fn worst(&self) -> f64 {
         self.quantile(1.0)
+    }
+
+    /// The least; 0 of none.
+    pub fn least(&self) -> f64 {
+        self.quantile(0.0)
     }
 
     fn quantile(&self, q: f64) -> f64 {
@@ -65,6 +75,7 @@ mod tests {
     fn quantiles_are_by_nearest_rank() {
         let sample: Sample = (1..=100).rev().map(f64::from).collect();
         assert_eq!((sample.median(), sample.p99(), sample.worst()), (50.0, 99.0, 100.0));
+        assert_eq!(sample.least(), 1.0);
         let one: Sample = [7.0].into_iter().collect();
         assert_eq!((one.median(), one.p99(), one.worst()), (7.0, 7.0, 7.0));
         assert_eq!(Sample::default().median(), 0.0);
