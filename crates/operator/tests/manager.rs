@@ -142,7 +142,7 @@ async fn a_manager_without_its_rights_is_alive_and_not_ready_and_says_why() {
     let healthy =
         async || get(manager.health, "/healthz").await.is_some_and(|(status, _)| status.contains("200"));
     eventually("alive", SOON, healthy, |healthy| *healthy).await;
-    let why = "the watch on Jobs broke, and is tried again";
+    let why = "cannot collect what workers measure yet, and no load test is looked at before";
     eventually(
         "the reason",
         SOON,
