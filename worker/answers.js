@@ -28,7 +28,7 @@ const SUCCESS = {
   join: ({ index, workers }) => (isCount(index) && isCount(workers) ? { is: 'joined', index, workers } : undefined),
   start({ wait, go }) {
     if (isWait(wait?.milliseconds)) {
-      return { is: 'wait', milliseconds: wait.milliseconds, isComplete: isCount(wait.joined) && wait.joined === wait.workers };
+      return { is: 'wait', milliseconds: wait.milliseconds, isComplete: isCount(wait.ready) && wait.ready === wait.workers };
     }
     if (isWait(go?.inMilliseconds)) return { is: 'go', inMilliseconds: go.inMilliseconds };
     return undefined;

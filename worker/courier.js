@@ -82,7 +82,7 @@ async function joined() {
   }
 }
 
-/** Waits for the release, from the moment on at which Artillery's thread is ready. */
+/** Waits for the release, from the moment on at which Artillery would begin. */
 async function started() {
   while (!isStartWanted && ending.wanted === 0) await sleep(SILENCE, () => true);
   let heard = now();
@@ -90,14 +90,14 @@ async function started() {
     const answer = await ask('start');
     const answered = now();
     if (answer.is === 'go') {
-      return release(shared, (lastWord + answered) / 2 + answer.inMilliseconds);
+      return start((lastWord + answered) / 2 + answer.inMilliseconds);
     } else if (answer.is === 'wait') {
       // all there, and no start: what they have claimed cannot be stored, and to wait for ever helps nobody
       if (!answer.isComplete) heard = answered;
-      else if (answered - heard > settings.start) return release(shared, answered);
+      else if (answered - heard > settings.start) return start(answered);
       await sleep(Math.max(answer.milliseconds, 10), (tell) => tell === 'exit' || tell === 'finish');
     } else if (answer.is === 'later') {
-      if (answered - heard > settings.start) return release(shared, answered);
+      if (answered - heard > settings.start) return start(answered);
       await retryLater(answer);
     } else if (answer.is === 'refused') {
       turnedAway(answer);
@@ -106,6 +106,12 @@ async function started() {
       return giveUp(answer.why);
     }
   }
+}
+
+/** Lets the load begin at that moment. */
+function start(at) {
+  release(shared, at);
+  port.postMessage({ tell: 'released' });
 }
 
 /** Sends batches and the finish until all is stored that there will be. */
@@ -166,7 +172,7 @@ function turnedAway({ reason, message }) {
 function giveUp(why) {
   isOver = true;
   port.postMessage({ tell: 'unreported', why });
-  release(shared, now());
+  start(now());
 }
 
 // whatever ends this thread, nobody may wait for it any longer

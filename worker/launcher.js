@@ -120,9 +120,38 @@ class Launcher {
     this.port.on('message', (told) => this.hear(told));
     this.port.unref();
     this.utilization = utilization(this.shared.load);
+    this.hold();
     for (const event of ['phaseStarted', 'phaseCompleted', 'stats', 'done']) events.on(event, safely((what) => this[event](what)));
     process.on('exit', safely((code) => this.exit(code)));
     return this;
+  }
+
+  /**
+   * Keeps back Artillery's order to run from its thread, where all is loaded by then, and only then asks for the start: what is left to
+   * do after the release is next to nothing.
+   */
+  hold() {
+    const { postMessage } = Worker.prototype;
+    const launcher = this;
+    Worker.prototype.postMessage = function (message, ...more) {
+      const order = () => postMessage.call(this, message, ...more);
+      if (message?.command !== 'run' || launcher.isReleased()) return order();
+      launcher.order = order;
+      launcher.tell('start');
+    };
+  }
+
+  isReleased() {
+    return Atomics.load(this.shared.cells, START) === GO;
+  }
+
+  /** Gives the order at the moment that all workers share. A test that ends already does not begin. */
+  run() {
+    if (this.ended < Infinity || this.signalled < Infinity) return;
+    const left = this.shared.moment[0] - now();
+    if (left > 0) return setTimeout(() => this.run(), left);
+    this.utilization(); // from now on: the wait does not count
+    this.order?.();
   }
 
   tell(tell, message) {
@@ -130,7 +159,7 @@ class Launcher {
   }
 
   hear({ tell, why, periods }) {
-    if (tell === 'start') this.tell('start');
+    if (tell === 'released') this.run();
     else if (tell === 'flushed') this.awaited = periods;
     else if (tell === 'delivered') this.isDelivered = true;
     else if (tell === 'stop') this.stop();
@@ -141,7 +170,7 @@ class Launcher {
   turnAway(why) {
     say(`turned away: ${why}`);
     this.isOver = true;
-    if (Atomics.load(this.shared.cells, START) !== GO) process.exit(TURNED_AWAY_CODE);
+    if (!this.isReleased()) process.exit(TURNED_AWAY_CODE);
   }
 
   goUnreported(why) {
@@ -154,6 +183,7 @@ class Launcher {
     if (this.isOver) return;
     this.goUnreported(`its courier failed: ${why}`);
     release(this.shared, now());
+    this.run();
   }
 
   /** Ends the test as SIGTERM would, unless it ends already. */
@@ -175,6 +205,7 @@ class Launcher {
   }
 
   phaseStarted({ index }) {
+    if (!this.isReleased()) return this.turnAway('this Artillery cannot be made to wait for the start');
     const started = now() - this.shared.moment[0];
     this.phases.set(index, started);
     this.news.push({ index, started, length: 0 });
@@ -210,7 +241,7 @@ class Launcher {
   /** Waits until all is stored. Artillery calls this at its end, and waits for it. */
   async cleanup() {
     this.ended = Math.min(this.ended, now());
-    if (Atomics.load(this.shared.cells, START) === GO && !this.isDone) {
+    if (this.isReleased() && !this.isDone) {
       this.channel.postMessage({ tell: 'stop' });
       await this.until(() => this.awaited?.every((period) => this.periods.has(period)), now() + FLUSH);
     }

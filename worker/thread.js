@@ -1,15 +1,14 @@
-// The reporter in Artillery's thread, where load is made: it holds the start back, and hands out what is measured at the very end.
+// The reporter in Artillery's thread, where load is made: it measures how busy that is, and hands out what is measured at the very end.
 'use strict';
 
 const { performance } = require('node:perf_hooks');
 const { BroadcastChannel, getEnvironmentData, parentPort } = require('node:worker_threads');
-const { GO, START, now, wait } = require('./shared.js');
 
 /** The key of what the launcher leaves for this thread. */
 const INHERITANCE = 'artillery-plugin-operator';
 const PATIENCE = 200; // milliseconds
 
-/** Blocks until the load may begin. Without a word from the launcher this run is not reported, and nothing is done. */
+/** Without a word from the launcher this run is not reported, and nothing is done. */
 function begin() {
   const inheritance = getEnvironmentData(INHERITANCE);
   if (inheritance === undefined) return;
@@ -20,11 +19,6 @@ function begin() {
   const stop = () => isStopped() || parentPort.emit('message', { command: 'stop' });
   channel.onmessage = ({ data }) => data.tell === 'stop' && setTimeout(stop, PATIENCE);
   channel.unref();
-  channel.postMessage({ tell: 'start' });
-  // Turned away: the launcher ends the process, and until then nothing may happen here. A SIGTERM ends it as well.
-  while (wait(shared.cells, START) !== GO) Atomics.wait(shared.cells, START, Atomics.load(shared.cells, START));
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  for (let left = shared.moment[0] - now(); left > 0; left = shared.moment[0] - now()) Atomics.wait(never, 0, 0, left);
   measureLoad(shared.load);
 }
 
@@ -67,7 +61,7 @@ function flushAtExit(SSMS, channel) {
   return () => isStopped;
 }
 
-/** Notes every second how long the event loop was idle and active since now; the wait for the start counted as active. */
+/** Notes every second how long the event loop was idle and active since now. */
 function measureLoad(load) {
   const start = performance.eventLoopUtilization();
   const measure = () => {

@@ -8,8 +8,8 @@ const said = (kind, status, answer, retryAfter) => understand(kind, { status, re
 
 test('what a collector grants is understood', () => {
   assert.deepEqual(said('join', 200, { index: 2, workers: 4 }), { is: 'joined', index: 2, workers: 4 });
-  assert.deepEqual(said('start', 200, { wait: { milliseconds: 500, joined: 3, workers: 4 } }), { is: 'wait', milliseconds: 500, isComplete: false });
-  assert.equal(said('start', 200, { wait: { milliseconds: 500, joined: 4, workers: 4 } }).isComplete, true);
+  assert.deepEqual(said('start', 200, { wait: { milliseconds: 500, ready: 3, workers: 4 } }), { is: 'wait', milliseconds: 500, isComplete: false });
+  assert.equal(said('start', 200, { wait: { milliseconds: 500, ready: 4, workers: 4 } }).isComplete, true);
   assert.deepEqual(said('start', 200, { go: { inMilliseconds: -12.5 } }), { is: 'go', inMilliseconds: -12.5 });
   for (const kind of ['batches', 'finish']) {
     assert.deepEqual(said(kind, 200, { received: 7, durable: 5, finished: true, stop: null }), { is: 'taken', received: 7, durable: 5, finished: true, stop: false });

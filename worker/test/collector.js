@@ -99,9 +99,9 @@ class Collector {
 
   release(claim) {
     claim.ready = true;
-    const joined = [...this.claims.values()].filter(({ ready }) => ready).length;
-    if (joined >= this.workers && !this.hold) this.releasedAt ??= performance.now() + 2 * this.poll + 100;
-    if (this.releasedAt === undefined) return [200, { wait: { milliseconds: this.poll, joined, workers: this.workers } }];
+    const ready = [...this.claims.values()].filter(({ ready }) => ready).length;
+    if (ready >= this.workers && !this.hold) this.releasedAt ??= performance.now() + 2 * this.poll + 100;
+    if (this.releasedAt === undefined) return [200, { wait: { milliseconds: this.poll, ready, workers: this.workers } }];
     return [200, { go: { inMilliseconds: this.releasedAt - performance.now() } }];
   }
 

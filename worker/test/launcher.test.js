@@ -75,17 +75,36 @@ test('a period that cannot be read is a batch that says so', async (t) => {
   assert.match(there.only.batches[0].lost, /could not read it/);
 });
 
-test('phases are told with the next batch, and the last ones too', async (t) => {
+test('the order to run is kept back until the moment of the start; phases are told with the next batch, and the last ones too', async (t) => {
   const there = await collector(t);
-  const { code } = await run(t, there.url, `
-    events.emit('phaseStarted', { index: 0 });
-    events.emit('stats', { period: 1795522540000 });
-    setTimeout(() => { events.emit('phaseCompleted', { index: 0 }); launcher.cleanup().then(() => process.exit(0)); }, 50);
-  `).ended;
-  assert.equal(code, 0);
-  const phases = there.only.batches.map(({ phases }) => phases.map(({ index = 0, length = 0 }) => [index, length >= 49]));
-  assert.deepEqual(phases, [[[0, false]], [[0, true]]]);
+  there.hold = true;
+  const child = run(t, there.url, `
+    const { Worker } = require('node:worker_threads');
+    const thread = new Worker("const { parentPort } = require('node:worker_threads'); parentPort.on('message', (m) => parentPort.postMessage(m))", { eval: true });
+    thread.on('message', ({ command, opts }) => {
+      console.log(command);
+      if (command !== 'run') return;
+      events.emit('phaseStarted', { index: opts });
+      events.emit('stats', { period: 1795522540000 });
+      setTimeout(() => { events.emit('phaseCompleted', { index: opts }); launcher.cleanup().then(() => process.exit(0)); }, 50);
+    });
+    thread.postMessage({ command: 'run', opts: 0 });
+    thread.postMessage({ command: 'other' });
+  `);
+  await child.says('other');
+  await until('it asks for the start', () => there.only.ready);
+  there.hold = false;
+  const { code, stdout } = await child.ended;
+  assert.deepEqual([code, stdout], [0, 'joined\nother\nrun\n']);
+  const phases = there.only.batches.map(({ phases }) => phases.map(({ index = 0, started, length = 0 }) => [index, started >= 0 && started < 5000, length >= 49]));
+  assert.deepEqual(phases, [[[0, true, false]], [[0, true, true]]]);
   assert.equal(there.only.batches[1].period % 10_000, 0);
+});
+
+test('an Artillery that begins without waiting is ended', async (t) => {
+  const there = await collector(t);
+  const { code, stderr } = await run(t, there.url, "events.emit('phaseStarted', { index: 0 });").ended;
+  assert.deepEqual([code, stderr], [77, 'loadtest: turned away: this Artillery cannot be made to wait for the start\n']);
 });
 
 test('a process whose collector is gone ends in time', async (t) => {

@@ -53,9 +53,9 @@ impl From<Joined> for Answer {
 impl From<StartAnswer> for Answer {
     fn from(answer: StartAnswer) -> Self {
         let body = match answer {
-            StartAnswer::Wait { pause, joined, workers } => {
+            StartAnswer::Wait { pause, ready, workers } => {
                 let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                json!({"wait": {"milliseconds": milliseconds, "joined": joined, "workers": workers}})
+                json!({"wait": {"milliseconds": milliseconds, "ready": ready, "workers": workers}})
             }
             StartAnswer::Go { milliseconds } => json!({"go": {"inMilliseconds": milliseconds}}),
         };

@@ -18,7 +18,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct Session {
     concluded: bool,
     /// Claims and hellos as they are stored: they do not change after the release.
     opening: Option<Arc<[u8]>>,
+    /// Indexes that wait for the start, or ended before it; only those that said so to this process.
+    ready: BTreeSet<u32>,
     /// Requests by period; only of what came to this process.
     recent: BTreeMap<u64, u64>,
     opened: Moment,
@@ -95,8 +97,8 @@ pub enum StartAnswer {
     Wait {
         /// After this time.
         pause: Duration,
-        /// How many have joined.
-        joined: u32,
+        /// How many wait for the start, or have ended already.
+        ready: u32,
         /// Of how many.
         workers: u32,
     },
@@ -134,6 +136,7 @@ impl Session {
             aggregate: Aggregate::default(),
             concluded: false,
             opening: None,
+            ready: BTreeSet::new(),
             recent: BTreeMap::new(),
             opened: now,
             stopping: false,
@@ -186,6 +189,7 @@ impl Session {
         self.tick(now);
         self.access(index, process, now)?;
         self.member(index)?.heard = now;
+        self.note_ready(index, now);
         Ok(match self.start {
             Start::Released { at } => {
                 // never later than it was ever meant: another collector's clock may have been ahead
@@ -194,7 +198,7 @@ impl Session {
             }
             _ => StartAnswer::Wait {
                 pause: poll_interval(self.workers),
-                joined: self.joined(),
+                ready: self.ready(),
                 workers: self.workers,
             },
         })
@@ -217,6 +221,7 @@ impl Session {
             return Ok((progress, Taken::Repeated));
         }
         self.access(index, process, now)?;
+        self.note_ready(index, now);
         let taken = self.member(index)?.take(batch, now);
         if taken != Taken::Repeated {
             // also one that is ahead: if another collector took in those before it, the save will conflict, and tell
@@ -243,6 +248,7 @@ impl Session {
         }
         self.access(index, process, now)?;
         self.member(index)?.heard = now;
+        self.note_ready(index, now);
         self.progress_of(index)
     }
 
@@ -264,6 +270,7 @@ impl Session {
         if self.member(index)?.finish(finish, now) {
             self.unsaved.note(Urgency::Finish, now);
         }
+        self.note_ready(index, now);
         self.progress_of(index)
     }
 
@@ -321,10 +328,9 @@ impl Session {
             return refused(Reason::NotAWorker, why);
         }
         if let Start::TimedOut { .. } = self.start {
-            let (joined, workers) = (self.joined(), self.workers);
-            let seconds = self.policy.timeout.as_secs();
+            let (workers, seconds) = (self.workers, self.policy.timeout.as_secs());
             let why = format!(
-                "{joined} of {workers} workers joined within {seconds} s, and the load test wants all or none"
+                "not all {workers} workers joined and were ready within {seconds} s, and the load test wants all or none"
             );
             return refused(Reason::StartTimedOut, why);
         }
@@ -372,10 +378,21 @@ impl Session {
         u32::try_from(self.members.len()).unwrap_or(u32::MAX)
     }
 
+    /// Nobody needs to wait any longer for this worker: it waits itself, or is further.
+    fn note_ready(&mut self, index: u32, now: Moment) {
+        if self.start == Start::Waiting && self.ready.insert(index) {
+            self.tick(now);
+        }
+    }
+
+    fn ready(&self) -> u32 {
+        u32::try_from(self.ready.len()).unwrap_or(u32::MAX)
+    }
+
     fn waiting(&self) -> Waiting {
         Waiting {
             workers: self.workers,
-            joined: self.joined(),
+            ready: self.ready(),
             first_join: self.first_join,
             opened: self.opened,
             policy: self.policy,

@@ -95,13 +95,16 @@ impl Bed {
         lock(&self.store().versions).get(test).copied().unwrap_or(0)
     }
 
-    /// All workers of a test have joined, and the start is stored.
+    /// All workers of a test are ready, and the start is stored.
     async fn started(&self, test: &str, workers: u32) {
         for index in 0..workers {
             let identity = identity(test, index, workers);
             let joined = self
                 .collector
-                .with(&identity, |session, now| session.join(index, &process(index), Hello::default(), now))
+                .with(&identity, |session, now| {
+                    session.join(index, &process(index), Hello::default(), now)?;
+                    session.poll(index, &process(index), now)
+                })
                 .await;
             assert!(joined.is_ok(), "{joined:?}");
         }

@@ -20,6 +20,7 @@ use prost::{DecodeError, Message};
 use self::messages::{ClaimMessage, HeadMessage, OpeningMessage, OthersMessage, WorkerMessage};
 use super::hello::{Differing, Hello};
 use super::start::Start;
+use super::worker::Worker;
 use super::{Session, Unsaved};
 use crate::edge::{OnTimeout, Snapshot, StartPolicy};
 use crate::moment::Moment;
@@ -157,6 +158,9 @@ impl Session {
             (None, Some(at)) => Start::TimedOut { at: Moment::from_micros(at) },
             (None, None) => Start::Waiting,
         };
+        // who does not ask for the start any more; all others ask again
+        let is_further = |worker: &Worker| worker.finish.is_some() || worker.received > 0;
+        let ready = members.iter().filter(|(_, worker)| is_further(worker)).map(|(index, _)| *index).collect();
         Ok(Self {
             workers: head.workers,
             policy,
@@ -168,6 +172,7 @@ impl Session {
             aggregate,
             concluded: head.concluded,
             opening: Some(Arc::clone(first)),
+            ready,
             recent: BTreeMap::new(),
             opened: now,
             stopping: false,

@@ -1,4 +1,4 @@
-//! When the workers of a load test start: all together, some moments after the last of them has joined.
+//! When the workers of a load test start: all together, some moments after the last of them is ready.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const RETURN: Duration = Duration::from_secs(30);
 /// Where the start stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Not everybody has joined.
+    /// Not everybody is ready.
     Waiting,
     /// It is decided, but not stored: nobody was told, and nobody may join any more.
     Decided {
@@ -46,8 +46,8 @@ pub enum Start {
 pub struct Waiting {
     /// How many workers there are to be.
     pub workers: u32,
-    /// How many have joined.
-    pub joined: u32,
+    /// How many wait for the start, or have ended already.
+    pub ready: u32,
     /// When the first did.
     pub first_join: Option<Moment>,
     /// Since when this collector has known of the load test.
@@ -76,7 +76,7 @@ impl Waiting {
     /// What becomes of it now.
     pub fn decide(&self, now: Moment) -> Start {
         let at = now + lead(self.workers);
-        if self.joined >= self.workers && self.joined > 0 {
+        if self.ready >= self.workers && self.ready > 0 {
             return Start::Decided { at };
         }
         match (self.deadline(), self.policy.on_timeout) {
@@ -123,10 +123,10 @@ mod tests {
         BEGAN + Duration::from_millis(millis)
     }
 
-    fn waiting(workers: u32, joined: u32, on_timeout: OnTimeout) -> Waiting {
+    fn waiting(workers: u32, ready: u32, on_timeout: OnTimeout) -> Waiting {
         let policy = StartPolicy { timeout: Duration::from_secs(600), on_timeout };
-        let first_join = (joined > 0).then_some(BEGAN);
-        Waiting { workers, joined, first_join, opened: BEGAN, policy }
+        let first_join = (ready > 0).then_some(BEGAN);
+        Waiting { workers, ready, first_join, opened: BEGAN, policy }
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn all_start_two_polls_and_a_margin_after_the_last_has_joined() {
+    fn all_start_two_polls_and_a_margin_after_the_last_is_ready() {
         assert_eq!(waiting(4, 4, OnTimeout::Run).decide(at(5000)), Start::Decided { at: at(5750) });
         let many = waiting(10_000, 10_000, OnTimeout::Fail).decide(at(5000));
         assert_eq!(many, Start::Decided { at: at(5000 + 2 * 2000 + 250) });

@@ -32,16 +32,24 @@ fn joined(session: &mut Session, indexes: impl IntoIterator<Item = u32>, now: Mo
     }
 }
 
+/// They have joined, and wait for the start.
+fn ready(session: &mut Session, indexes: impl IntoIterator<Item = u32> + Clone, now: Moment) {
+    joined(session, indexes.clone(), now);
+    for index in indexes {
+        polled(session, index, now);
+    }
+}
+
 pub(super) fn saved(session: &mut Session, now: Moment) -> Snapshot {
     let snapshot = session.begin_save().compress();
     session.saved(now);
     snapshot
 }
 
-/// All have joined, and the start is stored.
+/// All are ready, and the start is stored.
 pub(super) fn started(workers: u32) -> Session {
     let mut session = session(workers, OnTimeout::Run);
-    joined(&mut session, 0..workers, at(0));
+    ready(&mut session, 0..workers, at(0));
     saved(&mut session, at(1));
     session
 }
@@ -64,19 +72,36 @@ pub(super) fn polled(session: &mut Session, index: u32, now: Moment) -> StartAns
 }
 
 #[test]
-fn nobody_is_told_to_start_before_all_have_joined() {
+fn nobody_is_told_to_start_before_all_are_ready() {
     let mut session = session(2, OnTimeout::Run);
     joined(&mut session, [0], at(0));
-    let wait = StartAnswer::Wait { pause: Duration::from_millis(250), joined: 1, workers: 2 };
+    let wait = StartAnswer::Wait { pause: Duration::from_millis(250), ready: 1, workers: 2 };
     assert_eq!(polled(&mut session, 0, at(599_999)), wait);
+}
+
+#[test]
+fn a_worker_that_has_joined_and_still_prepares_holds_up_the_start_and_one_that_has_ended_does_not() {
+    let mut session = session(3, OnTimeout::Run);
+    joined(&mut session, 0..3, at(0));
+    ready(&mut session, [0], at(1));
+    let failed = Finish { exit_code: Some(1), ..Finish::default() };
+    session.finish(1, &process(1), failed, at(2)).expect("an answer");
+    assert!(matches!(polled(&mut session, 0, at(3)), StartAnswer::Wait { ready: 2, workers: 3, .. }));
+    let snapshot = saved(&mut session, at(4));
+    // another collector knows those who ended, and hears of the others when they ask again
+    let mut restored = Session::restore(&snapshot, at(5)).expect("a session");
+    assert!(matches!(polled(&mut restored, 0, at(6)), StartAnswer::Wait { ready: 2, .. }));
+    assert!(matches!(polled(&mut restored, 2, at(7)), StartAnswer::Wait { ready: 3, .. }));
+    saved(&mut restored, at(8));
+    assert_eq!(polled(&mut restored, 0, at(9)), StartAnswer::Go { milliseconds: 748.0 });
 }
 
 #[test]
 fn nobody_is_told_to_start_before_claims_and_start_are_stored_and_then_all_are_told_one_moment() {
     let mut session = session(2, OnTimeout::Run);
-    joined(&mut session, 0..2, at(0));
-    assert!(session.take_news(), "all have joined");
-    assert!(matches!(polled(&mut session, 0, at(100)), StartAnswer::Wait { joined: 2, .. }));
+    ready(&mut session, 0..2, at(0));
+    assert!(session.take_news(), "all are ready");
+    assert!(matches!(polled(&mut session, 0, at(100)), StartAnswer::Wait { ready: 2, .. }));
     session.begin_save();
     assert!(matches!(polled(&mut session, 0, at(150)), StartAnswer::Wait { .. }));
     session.saved(at(200));
@@ -89,7 +114,7 @@ fn nobody_is_told_to_start_before_claims_and_start_are_stored_and_then_all_are_t
 #[test]
 fn a_start_that_could_not_be_stored_is_not_told_and_one_that_the_store_overtook_is_moved_and_stored_again() {
     let mut session = session(1, OnTimeout::Run);
-    joined(&mut session, [0], at(0));
+    ready(&mut session, [0], at(0));
     session.begin_save();
     session.not_saved();
     assert!(matches!(polled(&mut session, 0, at(5000)), StartAnswer::Wait { .. }));

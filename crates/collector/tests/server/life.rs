@@ -13,7 +13,7 @@ async fn workers_join_start_together_send_finish_and_all_of_it_is_in_the_conclus
     let joined = a.join().await;
     assert_eq!((joined.status, joined.body.to_string()), (200, r#"{"index":0,"workers":2}"#.to_owned()));
     let wait = a.start().await;
-    assert_eq!(wait.body.to_string(), r#"{"wait":{"joined":1,"milliseconds":250,"workers":2}}"#);
+    assert_eq!(wait.body.to_string(), r#"{"wait":{"milliseconds":250,"ready":1,"workers":2}}"#);
     assert_eq!(bed.collector.facts(&test).expect("facts").start, StartFacts::Waiting);
     assert_eq!(b.join().await.status, 200);
     let (first, second) = tokio::join!(a.until_go(), b.until_go());
@@ -107,7 +107,7 @@ async fn a_collector_that_is_killed_before_the_release_has_its_workers_join_agai
     let answer = a.start().await;
     assert_eq!((answer.status, answer.body.to_string()), (404, r#"{"unknown":true}"#.to_owned()));
     assert_eq!(a.join().await.status, 200);
-    assert_eq!(a.start().await.body["wait"]["joined"], 1);
+    assert_eq!(a.start().await.body["wait"]["ready"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

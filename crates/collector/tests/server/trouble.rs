@@ -14,7 +14,9 @@ async fn a_save_that_hangs_holds_up_neither_requests_nor_other_load_tests() {
         bed.store.hangs.lock().expect("a lock").push(reference(&format!("hanging-{test}")).uid);
     }
     for test in 0..4 {
-        bed.worker(&format!("hanging-{test}"), 0).await.join().await;
+        let mut worker = bed.worker(&format!("hanging-{test}"), 0).await;
+        worker.join().await;
+        worker.start().await;
     }
     let mut worker = bed.worker("one", 0).await;
     worker.join().await;
@@ -22,7 +24,7 @@ async fn a_save_that_hangs_holds_up_neither_requests_nor_other_load_tests() {
     let mut hanging = bed.worker("hanging-0", 0).await;
     let began = Instant::now();
     for sequence in 1..=10 {
-        assert_eq!(hanging.start().await.body["wait"]["joined"], 1);
+        assert_eq!(hanging.start().await.body["wait"]["ready"], 1);
         assert_eq!(hanging.send(&batch(sequence, 5)).await.body["received"], sequence);
     }
     assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
@@ -46,6 +48,7 @@ async fn nobody_starts_while_the_store_is_away_and_all_start_once_it_is_back() {
     assert_eq!(waiting.progress().await.status, 404);
     bed.store.fails.store(true, Ordering::SeqCst);
     waiting.join().await;
+    waiting.start().await;
     eventually("a save failed", || bed.counters.saves_failed.get() > 0).await;
     assert!(waiting.start().await.body["wait"].is_object());
     bed.store.fails.store(false, Ordering::SeqCst);
@@ -90,6 +93,7 @@ async fn workers_of_a_load_test_that_is_gone_are_told_so() {
     bed.store.gone.store(true, Ordering::SeqCst);
     let mut worker = bed.worker("one", 0).await;
     worker.join().await;
+    worker.start().await;
     eventually("it is found out", || bed.counters.saves_gone.get() == 1).await;
     let answer = worker.start().await;
     assert_eq!((answer.status, answer.reason()), (410, "Gone"));

@@ -19,6 +19,7 @@ fn it_is_restored_as_it_was_stored() {
     };
     for (index, node) in [(0, "24"), (1, "24"), (2, "22")] {
         session.join(index, &process(index), hello(node), at(u64::from(index))).expect("joined");
+        polled(&mut session, index, at(2));
     }
     saved(&mut session, at(10));
     let health = Health {
