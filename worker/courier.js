@@ -22,6 +22,7 @@ let isClaimed = false; // whether the collector knows this process, as far as is
 let isOver = false; // no more is sent
 let failures = 0;
 let lastWord = now(); // when the collector was last asked
+let sent; // when the last request that was answered was on its way
 let wakeUp = () => {};
 
 port.on('message', ({ tell, ...told }) => {
@@ -53,7 +54,9 @@ async function ask(kind, body = '{}', milliseconds = REQUEST) {
     if (joined.is !== 'joined') return joined;
   }
   lastWord = now();
-  const answer = understand(kind, await post(`/v1/${kind}`, body, Math.min(milliseconds, REQUEST)));
+  const response = await post(`/v1/${kind}`, body, Math.min(milliseconds, REQUEST));
+  const answer = understand(kind, response);
+  sent = response.sent;
   if (answer.is === 'joined') isClaimed = true;
   if (answer.is === 'unknown') {
     isClaimed = false;
@@ -90,7 +93,7 @@ async function started() {
     const answer = await ask('start');
     const answered = now();
     if (answer.is === 'go') {
-      return start((lastWord + answered) / 2 + answer.inMilliseconds);
+      return start((sent + answered) / 2 + answer.inMilliseconds);
     } else if (answer.is === 'wait') {
       // all there, and no start: what they have claimed cannot be stored, and to wait for ever helps nobody
       if (!answer.isComplete) heard = answered;

@@ -4,13 +4,14 @@
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
+const { now } = require('./shared.js');
 
 const LARGEST_ANSWER = 64 * 1024;
 
 /**
  * @param settings as `settings.read` gives them
  * @param process the header Loadtest-Process
- * @returns `post(path, body, milliseconds)`: it resolves to `{status, body, retryAfter}`, or to `{error}`; it never rejects
+ * @returns `post(path, body, milliseconds)`: it resolves to `{status, body, retryAfter, sent}`, or to `{error}`; it never rejects
  */
 function client(settings, process) {
   const scheme = settings.collector.startsWith('https:') ? https : http;
@@ -37,8 +38,12 @@ function client(settings, process) {
   };
 }
 
+/** `sent`: when the connection was there, for a new one may take a while. */
 function exchange(request, body) {
   return new Promise((resolve, reject) => {
+    let sent = now();
+    const isSent = () => { sent = now(); };
+    request.on('socket', (socket) => socket.connecting && socket.once(socket.encrypted ? 'secureConnect' : 'connect', isSent));
     request.on('error', reject);
     request.on('response', (response) => {
       const chunks = [];
@@ -51,7 +56,7 @@ function exchange(request, body) {
       });
       response.on('end', () => {
         const { statusCode: status, headers } = response;
-        resolve({ status, body: Buffer.concat(chunks).toString(), retryAfter: headers['retry-after'] });
+        resolve({ status, body: Buffer.concat(chunks).toString(), retryAfter: headers['retry-after'], sent });
       });
     });
     request.end(body);

@@ -133,9 +133,11 @@ class Launcher {
   hold() {
     const { postMessage } = Worker.prototype;
     const launcher = this;
+    const prepared = new WeakSet(); // Artillery's own, not those of a hook
     Worker.prototype.postMessage = function (message, ...more) {
       const order = () => postMessage.call(this, message, ...more);
-      if (message?.command !== 'run' || launcher.isReleased()) return order();
+      if (message?.command === 'prepare') prepared.add(this);
+      if (message?.command !== 'run' || !prepared.has(this) || launcher.isReleased()) return order();
       launcher.order = order;
       launcher.tell('start');
     };
@@ -145,13 +147,16 @@ class Launcher {
     return Atomics.load(this.shared.cells, START) === GO;
   }
 
-  /** Gives the order at the moment that all workers share. A test that ends already does not begin. */
+  /** Gives the order at the moment that all workers share, once. A test that ends already does not begin. */
   run() {
     if (this.ended < Infinity || this.signalled < Infinity) return;
     const left = this.shared.moment[0] - now();
     if (left > 0) return setTimeout(() => this.run(), left);
+    const { order } = this;
+    if (order === undefined) return;
+    this.order = undefined;
     this.utilization(); // from now on: the wait does not count
-    this.order?.();
+    order();
   }
 
   tell(tell, message) {

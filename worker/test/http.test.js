@@ -8,6 +8,7 @@ const os = require('node:os');
 const path = require('node:path');
 const test = require('node:test');
 const { client } = require('../http.js');
+const { now } = require('../shared.js');
 
 const PROCESS = '0123456789abcdef0123456789abcdef';
 
@@ -40,7 +41,10 @@ async function serve(t, answer = (request, response) => response.end('{}')) {
 
 test('a request says who asks, with the token as it is now, on one connection', async (t) => {
   const { requests, post } = await serve(t);
-  assert.deepEqual(await post('/v1/join', '{"ü":1}', 30_000), { status: 200, body: '{}', retryAfter: undefined });
+  const began = now();
+  const { sent, ...answer } = await post('/v1/join', '{"ü":1}', 30_000);
+  assert.deepEqual(answer, { status: 200, body: '{}', retryAfter: undefined });
+  assert.ok(sent > began && sent < now(), 'not before the connection was there');
   fs.writeFileSync(`${folder}/token`, 'second\n');
   await post('/v1/batches', Buffer.from([1, 2]), 5000);
   assert.deepEqual(requests.map(({ method, url, headers, body }) => [method, url, headers.authorization, headers['loadtest-process'], headers['content-type'], body.toString()]), [

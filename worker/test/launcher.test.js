@@ -88,14 +88,17 @@ test('the order to run is kept back until the moment of the start; phases are to
       events.emit('stats', { period: 1795522540000 });
       setTimeout(() => { events.emit('phaseCompleted', { index: opts }); launcher.cleanup().then(() => process.exit(0)); }, 50);
     });
+    const another = new Worker("require('node:worker_threads').parentPort.once('message', (m) => require('node:fs').writeSync(1, 'hook ' + m.command + String.fromCharCode(10)))", { eval: true });
+    thread.postMessage({ command: 'prepare' });
     thread.postMessage({ command: 'run', opts: 0 });
-    thread.postMessage({ command: 'other' });
+    another.postMessage({ command: 'run' });
   `);
-  await child.says('other');
+  await child.says('hook run');
+  await child.says('prepare');
   await until('it asks for the start', () => there.only.ready);
   there.hold = false;
   const { code, stdout } = await child.ended;
-  assert.deepEqual([code, stdout], [0, 'joined\nother\nrun\n']);
+  assert.deepEqual([code, stdout.split('\n').sort()], [0, ['', 'hook run', 'joined', 'prepare', 'run']]);
   const phases = there.only.batches.map(({ phases }) => phases.map(({ index = 0, started, length = 0 }) => [index, started >= 0 && started < 5000, length >= 49]));
   assert.deepEqual(phases, [[[0, true, false]], [[0, true, true]]]);
   assert.equal(there.only.batches[1].period % 10_000, 0);
@@ -137,6 +140,31 @@ test('a courier that fails costs the report, not the test', async (t) => {
   assert.equal(code, 0);
   assert.equal(stdout, 'joined\ndisabled true\nthen undefined\n');
   assert.match(stderr, /^loadtest: this run is not reported: its courier failed: .*\n$/);
+});
+
+test('the order is given once, whatever fails before it and after it', async (t) => {
+  const there = await collector(t);
+  for (const fails of ['before', 'after']) {
+    there.hold = fails === 'before';
+    there.forget();
+    const child = run(t, there.url, `
+      const { Worker } = require('node:worker_threads');
+      const thread = new Worker("const { parentPort } = require('node:worker_threads'); parentPort.on('message', (m) => parentPort.postMessage(m))", { eval: true });
+      thread.on('message', ({ command }) => {
+        console.log(command);
+        if (command === 'end') process.exit(0);
+      });
+      thread.postMessage({ command: 'prepare' });
+      thread.postMessage({ command: 'run' });
+      process.on('SIGUSR2', () => launcher.courier.terminate());
+      launcher.courier.on('exit', () => setImmediate(() => thread.postMessage({ command: 'end' })));
+    `);
+    if (fails === 'before') await until('it asks for the start', () => there.claims.size === 1 && there.only.ready);
+    else await child.says('run');
+    child.kill('SIGUSR2');
+    const { code, stdout } = await child.ended;
+    assert.deepEqual([code, stdout], [0, 'joined\nprepare\nrun\nend\n'], fails);
+  }
 });
 
 test('a wrong setting is one line, and the run goes on', async (t) => {

@@ -22,7 +22,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
     pub(crate) retry_after: Option<Duration>,
-    /// Whether its worker has nothing to say for seconds.
+    /// Whether its worker has nothing to say for a while: for seconds, where there are many.
     pub(crate) is_pause: bool,
 }
 
@@ -46,7 +46,7 @@ impl Answer {
 
 impl From<Joined> for Answer {
     fn from(Joined { index, workers }: Joined) -> Self {
-        Self::new(StatusCode::OK, json!({"index": index, "workers": workers}))
+        Self { is_pause: true, ..Self::new(StatusCode::OK, json!({"index": index, "workers": workers})) }
     }
 }
 
@@ -59,7 +59,7 @@ impl From<StartAnswer> for Answer {
             }
             StartAnswer::Go { milliseconds } => json!({"go": {"inMilliseconds": milliseconds}}),
         };
-        Self::new(StatusCode::OK, body)
+        Self { is_pause: true, ..Self::new(StatusCode::OK, body) }
     }
 }
 

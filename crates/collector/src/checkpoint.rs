@@ -9,6 +9,8 @@ use crate::moment::Moment;
 pub const ROUTINE: Duration = Duration::from_secs(60);
 /// Ends of workers that come within this time are stored together.
 pub const COALESCE: Duration = Duration::from_millis(250);
+/// And no more often than this: workers seldom end in the same moment.
+pub const ENDS: Duration = Duration::from_secs(1);
 /// So many bytes a second may be written, over all load tests.
 pub const BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
 /// So many may be saved up.
@@ -25,7 +27,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 pub enum Urgency {
     /// Workers wait for it: a start, or the end of the test.
     Now,
-    /// A worker waits for it, and can wait a little: its end.
+    /// A worker waits for it, and can wait a second: its end.
     Finish,
     /// Nobody waits for it.
     Routine,
@@ -69,7 +71,7 @@ impl Unsaved {
     pub fn due(&self, last: Moment, failures: u32, failed: Moment) -> Option<(Moment, Urgency)> {
         let due = [
             self.now.map(|since| (since, Urgency::Now)),
-            self.finish.map(|since| (since + COALESCE, Urgency::Finish)),
+            self.finish.map(|since| ((since + COALESCE).max(last + ENDS), Urgency::Finish)),
             self.routine.map(|since| (since.max(last + ROUTINE), Urgency::Routine)),
         ];
         let (at, urgency) = due.into_iter().flatten().min()?;
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn a_start_is_stored_at_once_an_end_soon_anything_else_a_minute_after_the_last_and_nothing_never() {
         assert_eq!(due(&[(Urgency::Now, 500)], 0, 0, 0), Some((500, Urgency::Now)));
-        assert_eq!(due(&[(Urgency::Finish, 500)], 0, 0, 0), Some((750, Urgency::Finish)));
+        assert_eq!(due(&[(Urgency::Finish, 5000)], 0, 0, 0), Some((5250, Urgency::Finish)));
         assert_eq!(due(&[(Urgency::Routine, 500)], 400, 0, 0), Some((60_400, Urgency::Routine)));
         assert_eq!(due(&[(Urgency::Routine, 99_500)], 400, 0, 0), Some((99_500, Urgency::Routine)));
         assert_eq!(due(&[], 0, 0, 0), None);
@@ -153,17 +155,20 @@ mod tests {
 
     #[test]
     fn ends_that_come_close_together_are_stored_together() {
+        let notes = [(Urgency::Finish, 5000), (Urgency::Finish, 5200)];
+        assert_eq!(due(&notes, 0, 0, 0), Some((5250, Urgency::Finish)));
         assert_eq!(
-            due(&[(Urgency::Finish, 500), (Urgency::Finish, 700)], 0, 0, 0),
-            Some((750, Urgency::Finish))
+            due(&notes, 4900, 0, 0),
+            Some((5900, Urgency::Finish)),
+            "and a second after the last ones"
         );
     }
 
     #[test]
     fn the_earliest_of_several_decides() {
-        let notes = [(Urgency::Routine, 10), (Urgency::Finish, 500), (Urgency::Now, 600)];
-        assert_eq!(due(&notes, 0, 0, 0), Some((600, Urgency::Now)));
-        assert_eq!(due(&notes[..2], 0, 0, 0), Some((750, Urgency::Finish)));
+        let notes = [(Urgency::Routine, 10), (Urgency::Finish, 5000), (Urgency::Now, 5100)];
+        assert_eq!(due(&notes, 0, 0, 0), Some((5100, Urgency::Now)));
+        assert_eq!(due(&notes[..2], 0, 0, 0), Some((5250, Urgency::Finish)));
     }
 
     #[test]
@@ -176,11 +181,11 @@ mod tests {
     #[test]
     fn what_was_to_be_stored_and_was_not_is_due_since_it_first_was() {
         let (mut older, mut newer) = (Unsaved::default(), Unsaved::default());
-        older.note(Urgency::Finish, at(100));
-        newer.note(Urgency::Finish, at(900));
-        newer.note(Urgency::Routine, at(900));
+        older.note(Urgency::Finish, at(5100));
+        newer.note(Urgency::Finish, at(5900));
+        newer.note(Urgency::Routine, at(5900));
         newer.merge(&older);
-        assert_eq!(newer.due(at(0), 0, at(0)), Some((at(350), Urgency::Finish)));
+        assert_eq!(newer.due(at(0), 0, at(0)), Some((at(5350), Urgency::Finish)));
     }
 
     #[test]

@@ -189,7 +189,17 @@ impl<I: Identify, S: Store> Collector<I, S> {
         }
     }
 
-    /// Waits for the next load test of which something has changed that is worth a look: all have joined, the start was stored, or
+    /// Why a load test cannot be stored, or not be served, at the moment, in words; `None` where nothing is known to be wrong.
+    pub fn trouble(&self, test: &TestRef) -> Option<String> {
+        let test = lock(&self.0.tests).get(&test.uid).cloned()?;
+        match &*test.state() {
+            State::Open(open) if open.failures > 0 => Some(open.last_error.clone()),
+            State::Ended(Ended::Failed(why, _) | Ended::Unreadable(why)) => Some(why.clone()),
+            State::Opening | State::Open(_) | State::Ended(_) => None,
+        }
+    }
+
+    /// Waits for the next load test of which something has changed that is worth a look: the start was decided or stored, or
     /// timed out, a worker's end was stored. Many changes of one load test come as one.
     pub async fn changed(&self) -> TestRef {
         loop {
@@ -207,6 +217,15 @@ impl<I: Identify, S: Store> Collector<I, S> {
         let known = lock(&self.0.tests).get(&test.uid).cloned();
         if let Some(State::Open(open)) = known.as_ref().map(|test| test.state()).as_deref_mut() {
             open.session.stop();
+        }
+    }
+
+    /// The pods of these workers have ended, whatever they said themselves: the start does not wait for them.
+    pub fn ended(&self, test: &TestRef, indexes: impl IntoIterator<Item = u32>) {
+        let known = lock(&self.0.tests).get(&test.uid).cloned();
+        if let Some(State::Open(open)) = known.as_ref().map(|test| test.state()).as_deref_mut() {
+            open.session.ended(indexes, self.0.clock.now());
+            self.0.wake.notify_one();
         }
     }
 

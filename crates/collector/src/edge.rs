@@ -44,10 +44,10 @@ pub struct StartPolicy {
     pub on_timeout: OnTimeout,
 }
 
-/// What happens when not all workers joined in time.
+/// What happens when not all workers were ready in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTimeout {
-    /// Those who joined start; who comes later is turned away.
+    /// Those who joined start, as soon as they are ready; who joins later is turned away.
     Run,
     /// Nobody starts.
     Fail,
@@ -62,7 +62,7 @@ pub enum Reason {
     AlreadyClaimed,
     /// The others have started.
     AlreadyReleased,
-    /// Not all joined in time, and the load test wants all or none.
+    /// Not all were ready in time, and the load test wants all or none.
     StartTimedOut,
     /// The load test was deleted, or is over.
     Gone,

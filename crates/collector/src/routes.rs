@@ -39,7 +39,7 @@ const PROCESS: &str = "loadtest-process";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Put into an answer after which its worker has nothing to say for seconds.
+/// Put into an answer after which its worker has nothing to say for a while.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NotSoonAgain;
 
@@ -146,9 +146,14 @@ impl<I: Identify, S: Store> Collector<I, S> {
     async fn batches(&self, known: &Known, process: &Process, body: &[u8]) -> Result<Answer, Answer> {
         let (index, counters) = (known.identity.index, &self.0.counters);
         if body.is_empty() {
-            let progress =
-                self.with(&known.identity, |session, now| session.progress(index, process, now)).await?;
-            return Ok(progress.into());
+            let (progress, is_ending) = self
+                .with(&known.identity, |session, now| {
+                    let progress = session.progress(index, process, now)?;
+                    Ok((progress, session.is_ending(index)))
+                })
+                .await?;
+            // one that ends waits for its last batches to be stored
+            return Ok(Answer { is_pause: !is_ending, ..progress.into() });
         }
         let batch = Batch::decode(body, self.0.clock.now().millis()).map_err(|error| {
             counters.refused_batch(refusal(&error));

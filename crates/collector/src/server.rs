@@ -46,16 +46,18 @@ pub enum Transport {
 pub struct Limits {
     /// Connections in all.
     pub connections: usize,
-    /// So many are kept open between batches; those beyond are closed after each batch, for an idle one takes 22 KB, and a handshake
-    /// a fifth of a millisecond.
+    /// So many are kept open while they are idle; those beyond are closed after each answer, for an idle one takes 25 KB, and a
+    /// handshake a fifth of a millisecond.
     pub kept: usize,
     /// Those from one address: workers may share one, behind a gateway or a mesh.
     pub connections_per_address: usize,
-    /// TLS handshakes in all.
+    /// TLS handshakes at a time: one takes 50 KB, and more at a time are not done sooner.
     pub handshakes: usize,
-    /// Those with one address.
+    /// Those with one address: who does not go on with them holds up the others for [`Limits::handshake`] times their share.
     pub handshakes_per_address: usize,
-    /// How long a handshake may take, its turn included.
+    /// How long a connection may wait for the turn of its handshake.
+    pub turn: Duration,
+    /// How long a handshake may take.
     pub handshake: Duration,
     /// How long the head of a request may take, from its first byte on, or from the beginning of the connection.
     pub head: Duration,
@@ -69,11 +71,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
-            kept: 2_000,
+            kept: 500,
             connections_per_address: 5_000,
-            handshakes: 1_024,
-            handshakes_per_address: 256,
-            handshake: Duration::from_secs(10),
+            handshakes: 128,
+            handshakes_per_address: 16,
+            turn: Duration::from_secs(10),
+            handshake: Duration::from_secs(3),
             head: Duration::from_secs(10),
             write: Duration::from_secs(10),
             idle: Duration::from_secs(75),
@@ -81,8 +84,8 @@ impl Default for Limits {
     }
 }
 
-/// The largest head of a request, in bytes; a token takes one or two thousand.
-const MAX_HEAD: usize = 16 << 10;
+/// The largest head of a request, in bytes; a token takes one or two thousand. Each connection keeps so many.
+const MAX_HEAD: usize = 8 << 10;
 
 /// Serves `router` until `stop`; then all connections are closed, for workers ask again.
 pub async fn serve(
@@ -179,12 +182,16 @@ impl Place {
             Transport::Plain => self.speak(stream).await,
             Transport::Tls(config) => {
                 let acceptor = TlsAcceptor::from(Arc::clone(config));
-                let handshake = async {
-                    let _turns = (self.handshakes.acquire().await, self.server.handshakes.acquire().await);
-                    acceptor.accept(stream).await
+                let Limits { turn, handshake, .. } = self.server.limits;
+                let turns =
+                    async { (self.handshakes.acquire().await, self.server.handshakes.acquire().await) };
+                let shaken = match timeout(turn, turns).await {
+                    // in memory of its own, and only now: thousands may wait for their turn, and each stage needs more than the wait
+                    Ok(_turns) => Box::pin(timeout(handshake, acceptor.accept(stream))).await,
+                    Err(late) => Err(late),
                 };
-                match timeout(self.server.limits.handshake, handshake).await {
-                    Ok(Ok(stream)) => self.speak(stream).await,
+                match shaken {
+                    Ok(Ok(stream)) => self.speak(Box::new(stream)).await,
                     Ok(Err(error)) => {
                         self.server.counters.handshakes_failed.inc();
                         tracing::debug!("handshake: {error}");
@@ -203,9 +210,8 @@ impl Place {
         let served = hyper::server::conn::http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), requests)
-            .await;
-        if let Err(error) = served {
+            .serve_connection(TokioIo::new(stream), requests);
+        if let Err(error) = Box::pin(served).await {
             if is_timeout(&error) {
                 self.server.counters.connections_timed_out.inc();
             }

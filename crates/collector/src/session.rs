@@ -97,7 +97,7 @@ pub enum StartAnswer {
     Wait {
         /// After this time.
         pause: Duration,
-        /// How many wait for the start, or have ended already.
+        /// How many wait for the start, or have ended already; all, once the start is decided.
         ready: u32,
         /// Of how many.
         workers: u32,
@@ -198,7 +198,8 @@ impl Session {
             }
             _ => StartAnswer::Wait {
                 pause: poll_interval(self.workers),
-                ready: self.ready(),
+                // once it is decided it only has to be stored, whoever is missing
+                ready: if self.start == Start::Waiting { self.ready() } else { self.workers },
                 workers: self.workers,
             },
         })
@@ -274,12 +275,26 @@ impl Session {
         self.progress_of(index)
     }
 
+    /// Whether that worker has said that it ends.
+    pub fn is_ending(&self, index: u32) -> bool {
+        self.members.get(&index).is_some_and(|worker| worker.finish.is_some())
+    }
+
     /// Takes in nothing more, for good.
     pub fn conclude(&mut self, now: Moment) {
         let is_stored = self.concluded && self.unsaved.is_empty();
         self.concluded = true;
         if !is_stored {
             self.unsaved.note(Urgency::Now, now);
+        }
+    }
+
+    /// The pods of these workers have ended: nobody waits for those of them that had joined.
+    pub fn ended(&mut self, indexes: impl IntoIterator<Item = u32>, now: Moment) {
+        for index in indexes {
+            if self.members.contains_key(&index) {
+                self.note_ready(index, now);
+            }
         }
     }
 
@@ -295,7 +310,7 @@ impl Session {
         }
         self.start = self.waiting().decide(now);
         if self.start != Start::Waiting {
-            self.news |= self.joined() == self.workers;
+            self.news = true;
             self.unsaved.note(Urgency::Now, now);
         }
     }
@@ -306,7 +321,7 @@ impl Session {
         if is_waiting { self.waiting().deadline() } else { None }
     }
 
-    /// Whether something happened since the last call that is worth a look: all joined, the release was stored, the
+    /// Whether something happened since the last call that is worth a look: the start was decided, the release was stored, the
     /// start timed out, a worker's end was stored.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
@@ -314,7 +329,7 @@ impl Session {
 
     /// How many workers wait for the start.
     pub fn waiting_workers(&self) -> u32 {
-        if matches!(self.start, Start::Released { .. } | Start::TimedOut { .. }) { 0 } else { self.joined() }
+        if matches!(self.start, Start::Released { .. } | Start::TimedOut { .. }) { 0 } else { self.ready() }
     }
 
     /// Whether that process may say anything of that index. What is refused for good rests on what is stored, and never changes; with

@@ -12,6 +12,8 @@ pub struct Collected {
     pub reporting: u32,
     /// How far their common start is.
     pub start: CommonStart,
+    /// Why what they send cannot be stored at the moment, in words.
+    pub trouble: Option<String>,
     /// Milliseconds between the first worker's start and the last one's.
     pub start_skew_milliseconds: Option<i64>,
     /// What they have measured together.

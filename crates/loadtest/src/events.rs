@@ -122,11 +122,21 @@ fn incomplete_start(observed: &Observed) -> Option<Announcement> {
         }
         CommonStart::TimedOut => {
             let joined = observed.collected.joined;
-            format!("Started no worker: {joined} of {planned} had joined in time, see .spec.start")
+            format!(
+                "Started no worker: not all {planned} were ready in time ({joined} had joined), see .spec.start"
+            )
         }
         CommonStart::Waiting | CommonStart::Released(_) => return None,
     };
     Some(announcement(observed, "start", true, "IncompleteStart", note))
+}
+
+/// Checks that will fail, unless what is wrong with them is part of the name of a metric; why, each with its place.
+pub fn doubtful_checks(observed: &Observed, doubts: &[String]) -> Option<Announcement> {
+    let (first, others) = doubts.split_first()?;
+    let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+    let note = format!("{first}{more}: such a check fails, unless that is part of the name of a metric");
+    Some(announcement(observed, &format!("doubtful.{}", short_hash(&note)), true, "DoubtfulCheck", note))
 }
 
 /// What came of it.

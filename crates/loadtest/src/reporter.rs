@@ -215,6 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn a_config_map_of_the_name_is_the_operators_only_if_nothing_in_it_was_changed() {
+        let test = load_test("t");
+        let ours = config_map(&test, &kit());
+        assert!(is_config_map(&ours, &test, &kit()));
+        let changes: [fn(&mut ConfigMap); 4] = [
+            |map| map.metadata.owner_references = None,
+            |map| map.immutable = None,
+            |map| _ = map.data.as_mut().expect("data").insert("index.js".into(), "theirs()".into()),
+            |map| map.binary_data = Some([("more.js".to_owned(), Default::default())].into()),
+        ];
+        for change in changes {
+            let mut theirs = ours.clone();
+            change(&mut theirs);
+            assert!(!is_config_map(&theirs, &test, &kit()), "{theirs:?}");
+        }
+    }
+
+    #[test]
     fn a_worker_waits_longer_than_the_collector_does() {
         let mut test = load_test("t");
         test.spec.start = Some(Start { timeout_seconds: Some(30), on_timeout: None });

@@ -137,7 +137,7 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
         "{}: {waiting} waiting{}, {running} running{}, {succeeded} succeeded, {failed} failed{}",
         workers_in_words(i32::try_from(*planned).unwrap_or(i32::MAX)),
         in_parentheses(&held_up_by(observed, since_start)),
-        in_parentheses(&common_start(observed, since_start)),
+        in_parentheses(&collecting(observed, since_start)),
         in_parentheses(&causes),
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
@@ -167,24 +167,31 @@ fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<String> {
     said
 }
 
-/// What those that run wait for, or that not all of them were waited for.
-fn common_start(Observed { collected, workers, job, .. }: &Observed, since_start: i64) -> Vec<String> {
+/// What those that run wait for, or that not all of them were waited for; and what keeps the report from being stored.
+fn collecting(Observed { collected, workers, job, .. }: &Observed, since_start: i64) -> Vec<String> {
     let (is_late, reports) = (since_start >= JOINED_SECONDS, job.ours().is_some_and(crate::job::reports));
     let Collected { joined, start, .. } = collected;
     let said = match start {
-        CommonStart::Waiting if *joined > 0 && workers.running() > 0 => {
-            Some(format!("{joined} of {} have joined, and wait to start together", workers.planned))
+        CommonStart::Waiting if *joined > 0 && workers.running() > 0 => Some(format!(
+            "{joined} of {} have joined; all start together once they are ready",
+            workers.planned
+        )),
+        CommonStart::Waiting
+            if *joined == 0 && workers.running() > 0 && is_late && reports && collected.trouble.is_none() =>
+        {
+            Some(
+                "none has reached the operator's collector yet: without it there will be no report"
+                    .to_owned(),
+            )
         }
-        CommonStart::Waiting if *joined == 0 && workers.running() > 0 && is_late && reports => Some(
-            "none has reached the operator's collector yet: without it there will be no report".to_owned(),
-        ),
         CommonStart::Released(released) if *released < workers.planned => {
             Some(format!("started together: {released} of {}", workers.planned))
         }
-        CommonStart::TimedOut => Some("not all joined in time: none is to start".to_owned()),
+        CommonStart::TimedOut => Some("not all were ready in time: none is to start".to_owned()),
         CommonStart::Waiting | CommonStart::Released(_) => None,
     };
-    said.into_iter().collect()
+    let trouble = collected.trouble.as_ref().map(|why| format!("what workers send cannot be stored: {why}"));
+    said.into_iter().chain(trouble).collect()
 }
 
 /// Why workers failed, the first few by name.

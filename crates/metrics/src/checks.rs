@@ -173,18 +173,23 @@ impl Ensure {
         self.checks.len()
     }
 
-    /// What is wrong with expressions whatever the names of metrics are: they end too early. Such a check fails always.
+    /// What is wrong with expressions whatever the names of metrics are: they end too early, or are a threshold whose value begins as a
+    /// number and is none. Such a check fails always.
     pub fn errors(&self) -> Vec<EnsureError> {
-        self.wrong(|expression, error| error.at >= expression.trim_end().len())
+        self.wrong(|check, expression, error| {
+            let value = expression.rsplit_once("< ").map_or("", |(_, value)| value);
+            let is_number = check.metric.is_some() && value.starts_with(|c: char| c.is_ascii_digit());
+            is_number || error.at >= expression.trim_end().len()
+        })
     }
 
     /// What is wrong with expressions, unless it is part of the name of a metric: worth a warning before the test, for after it these
-    /// checks fail.
+    /// checks fail. Has the [`Ensure::errors`] too.
     pub fn doubts(&self) -> Vec<EnsureError> {
-        self.wrong(|_, _| true)
+        self.wrong(|_, _, _| true)
     }
 
-    fn wrong(&self, is_meant: impl Fn(&str, &ExpressionError) -> bool) -> Vec<EnsureError> {
+    fn wrong(&self, is_meant: impl Fn(&Check, &str, &ExpressionError) -> bool) -> Vec<EnsureError> {
         let doubt = |check: &Check| {
             // whatever is in the name of a threshold, it is meant
             let expression = match &check.metric {
@@ -192,7 +197,8 @@ impl Ensure {
                 None => check.expression.clone(),
             };
             let named = Named::of(&expression, &Figures::default());
-            let error = program(&named, &expression).err().filter(|error| is_meant(&expression, error))?;
+            let error =
+                program(&named, &expression).err().filter(|error| is_meant(check, &expression, error))?;
             Some(EnsureError::new(&check.path, error.in_text(&expression)))
         };
         self.checks.iter().filter_map(doubt).collect()

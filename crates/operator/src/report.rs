@@ -154,7 +154,7 @@ fn workers(observed: &Observed, heard: Option<&Conclusion>) -> Vec<WorkerFacts> 
 fn why_nothing(observed: &Observed, heard: Option<&Conclusion>) -> Option<String> {
     match (heard.map(|heard| heard.facts.start), observed.job.ours()) {
         (Some(StartFacts::TimedOut { .. }), _) => {
-            Some("none was started, for not all had joined in time".to_owned())
+            Some("none was started, for not all were ready in time".to_owned())
         }
         (None, Some(job)) if !loadtest::job::reports(job) => {
             Some("its workers have no reporter: an earlier operator started them".to_owned())

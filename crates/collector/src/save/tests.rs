@@ -95,7 +95,7 @@ impl Bed {
         lock(&self.store().versions).get(test).copied().unwrap_or(0)
     }
 
-    /// All workers of a test are ready, and the start is stored.
+    /// All workers of a test are ready, and the start was stored a second ago.
     async fn started(&self, test: &str, workers: u32) {
         for index in 0..workers {
             let identity = identity(test, index, workers);
@@ -112,6 +112,7 @@ impl Bed {
         while self.saves(test) == 0 {
             sleep(Duration::from_millis(1)).await;
         }
+        sleep(crate::checkpoint::ENDS).await;
     }
 
     async fn send(&self, test: &str, index: u32, workers: u32, sequence: u64) -> u64 {

@@ -160,7 +160,8 @@ impl Session {
         };
         // who does not ask for the start any more; all others ask again
         let is_further = |worker: &Worker| worker.finish.is_some() || worker.received > 0;
-        let ready = members.iter().filter(|(_, worker)| is_further(worker)).map(|(index, _)| *index).collect();
+        let ready =
+            members.iter().filter(|(_, worker)| is_further(worker)).map(|(index, _)| *index).collect();
         Ok(Self {
             workers: head.workers,
             policy,

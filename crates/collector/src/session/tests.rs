@@ -97,6 +97,19 @@ fn a_worker_that_has_joined_and_still_prepares_holds_up_the_start_and_one_that_h
 }
 
 #[test]
+fn a_worker_that_joined_and_whose_pod_ended_without_a_word_is_not_waited_for() {
+    let mut session = session(3, OnTimeout::Run);
+    joined(&mut session, 0..2, at(0));
+    ready(&mut session, [0], at(1));
+    session.ended([1, 2], at(2));
+    assert!(matches!(polled(&mut session, 0, at(3)), StartAnswer::Wait { ready: 2, .. }), "2 may still join");
+    ready(&mut session, [2], at(4));
+    assert!(matches!(polled(&mut session, 0, at(5)), StartAnswer::Wait { ready: 3, .. }));
+    saved(&mut session, at(6));
+    assert!(matches!(polled(&mut session, 0, at(7)), StartAnswer::Go { .. }));
+}
+
+#[test]
 fn nobody_is_told_to_start_before_claims_and_start_are_stored_and_then_all_are_told_one_moment() {
     let mut session = session(2, OnTimeout::Run);
     ready(&mut session, 0..2, at(0));
@@ -130,7 +143,7 @@ fn the_first_process_of_an_index_has_it_and_may_join_again() {
     joined(&mut session, [0, 0], at(0));
     let again = session.join(0, &process_of(0, 2), Hello::default(), at(1));
     assert_eq!(again, Err(Denied::NotYet), "the claim is not stored");
-    assert_eq!(session.unsaved().due(at(0), 0, at(0)), Some((at(251), Urgency::Finish)));
+    assert_eq!(session.unsaved().due(at(0), 0, at(0)), Some((at(1000), Urgency::Finish)));
     saved(&mut session, at(2));
     assert_eq!(reason(session.join(0, &process_of(0, 2), Hello::default(), at(3))), Reason::AlreadyClaimed);
     assert_eq!(reason(session.join(0, &process(1), Hello::default(), at(3))), Reason::AlreadyClaimed);
@@ -213,12 +226,12 @@ fn a_worker_is_over_once_its_end_and_all_its_batches_are_stored() {
     session.take_news();
     let finish = |exit_code| Finish { batches: 1, exit_code, counters: None };
     session.finish(0, &process(0), finish(None), at(2)).expect("an answer");
-    assert_eq!(session.unsaved().due(at(1), 0, at(0)), Some((at(252), Urgency::Finish)));
+    assert_eq!(session.unsaved().due(at(1), 0, at(0)), Some((at(1001), Urgency::Finish)));
     saved(&mut session, at(3));
     assert!(session.take_news(), "its end is stored");
     assert!(!session.facts(at(3)).workers[0].is_over, "a batch is missing");
     session.take(0, &process(0), &batch(1, 5), at(4)).expect("taken");
-    assert_eq!(session.unsaved().due(at(3), 0, at(0)), Some((at(254), Urgency::Finish)));
+    assert_eq!(session.unsaved().due(at(3), 0, at(0)), Some((at(1003), Urgency::Finish)));
     saved(&mut session, at(5));
     assert!(session.take_news());
     assert!(session.facts(at(5)).workers[0].is_over);

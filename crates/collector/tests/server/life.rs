@@ -166,22 +166,34 @@ async fn another_process_concludes_what_was_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_there_are_many_connections_one_is_closed_after_a_batch_but_not_between_questions() {
+async fn where_there_are_many_connections_one_is_closed_before_a_pause_but_not_between_questions() {
     let limits = |kept| collector::Limits { kept, ..collector::Limits::default() };
-    for (kept, expected) in [(1, None), (0, Some("close"))] {
+    for (kept, before_a_pause) in [(1, None), (0, Some("close"))] {
         let bed = Bed::with(Memory::default(), limits(kept)).await;
         let mut worker = bed.worker("one", 0).await;
-        worker.join().await;
-        worker.until_go().await;
-        let answer = worker.send(&batch(1, 5)).await;
-        let header = answer.headers.get("connection").map(|value| value.to_str().expect("text"));
-        assert_eq!((answer.status, header), (200, expected));
-        if kept == 0 {
-            worker.client = bed.client().await;
+        for step in ["join", "start", "batch", "late batch", "heartbeat", "finish", "question"] {
+            let answer = match step {
+                "join" => worker.join().await,
+                "start" => worker.start().await,
+                "batch" => worker.send(&batch(1, 5)).await,
+                // one that has to catch up sends the next one at once
+                "late batch" => {
+                    let period = this_period() - 60_000;
+                    worker.send(&metrics::wire::Batch { period, ..batch(2, 5) }).await
+                }
+                "finish" => worker.finish(0).await,
+                _ => worker.progress().await,
+            };
+            let header = answer.headers.get("connection").map(|value| value.to_str().expect("text"));
+            let is_pause = matches!(step, "join" | "start" | "batch" | "heartbeat");
+            assert_eq!(
+                (answer.status, header),
+                (200, before_a_pause.filter(|_| is_pause)),
+                "{step}, {kept} kept"
+            );
+            if header.is_some() {
+                worker.client = bed.client().await;
+            }
         }
-        // one that has to catch up sends the next one at once
-        let late = metrics::wire::Batch { period: this_period() - 60_000, ..batch(2, 5) };
-        assert_eq!(worker.send(&late).await.headers.get("connection"), None);
-        assert_eq!(worker.progress().await.headers.get("connection"), None);
     }
 }

@@ -108,6 +108,26 @@ fn a_running_test_counts_its_workers_and_its_time() {
 }
 
 #[test]
+fn that_nothing_can_be_stored_is_told_while_workers_wait_for_it_and_while_they_run() {
+    let forbidden = || Some("cannot write ConfigMap t-report: exceeded quota".to_owned());
+    for (start, words) in [
+        (CommonStart::Waiting, "2 of 2 have joined; all start together once they are ready; "),
+        (CommonStart::Released(2), ""),
+    ] {
+        let collected = Collected { joined: 2, start, trouble: forbidden(), ..Collected::default() };
+        let pods = [pod("t", 0).running(3), pod("t", 1).running(3)];
+        let pods: Vec<_> = pods.iter().collect();
+        let observed = Observed::new(test(), Some(started()), &pods, at(31)).with_collected(collected);
+        let told = LoadTest { status: next(&observed, &Decision::Follow, at(31)), ..test() };
+        let message = said(&told, PROGRESSING).2;
+        let expected = format!(
+            "2 running ({words}what workers send cannot be stored: cannot write ConfigMap t-report: exceeded quota), 0 succeeded"
+        );
+        assert!(message.contains(&expected), "{message}");
+    }
+}
+
+#[test]
 fn progress_stays_true_when_half_the_workers_have_finished() {
     let pods = [pod("t", 0).exited(0, 20), pod("t", 1).waiting("ContainerCreating")];
     let half = after(test(), Some(started()), &pods, &Decision::Follow, 31);

@@ -202,6 +202,12 @@ fn what_looks_wrong_can_be_told_before_the_test() {
     });
     let doubts: Vec<_> =
         Ensure::read(&ensure).expect("an ensure").doubts().iter().map(ToString::to_string).collect();
+    let errors = Ensure::read(&ensure).expect("an ensure").errors();
+    assert_eq!(
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        doubts[..1],
+        "a value has no name in it"
+    );
     assert_eq!(
         doubts,
         [

@@ -78,9 +78,15 @@ impl Collection {
     }
 
     /// What the workers of a load test have sent so far.
-    pub fn collected(&self, load_test: &LoadTest) -> Collected {
-        let facts = self.0.as_ref().and_then(|on| on.collector.facts(&test_ref(load_test)));
-        facts.map(|facts| collected(&facts)).unwrap_or_default()
+    pub fn collected(&self, observed: &Observed) -> Collected {
+        let Some(on) = &self.0 else { return Collected::default() };
+        let test = test_ref(&observed.load_test);
+        let workers = &observed.workers;
+        if workers.failed > 0 {
+            on.collector.ended(&test, workers.failures.keys().chain(workers.exit_codes.keys()).copied());
+        }
+        let collected = on.collector.facts(&test).map(|facts| collected(&facts)).unwrap_or_default();
+        Collected { trouble: on.collector.trouble(&test), ..collected }
     }
 
     /// Takes in nothing more of a load test that is over, and stores its report. To do so again makes the same report.
@@ -148,6 +154,7 @@ fn collected(facts: &Facts) -> Collected {
             StartFacts::Released { workers, .. } => CommonStart::Released(workers),
             StartFacts::TimedOut { .. } => CommonStart::TimedOut,
         },
+        trouble: None,
         start_skew_milliseconds: facts.start_skew.map(ceil),
         metrics: facts.workers.iter().any(|worker| worker.received > 0).then(|| metrics(facts)),
     }

@@ -52,12 +52,11 @@ pub async fn observed(
 }
 
 fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod], now: Timestamp) -> Observed {
-    let collected = context.collection.collected(&load_test);
     let uid = job.as_ref().and_then(|job| job.metadata.uid.as_deref());
     let refusal = uid.and_then(|uid| context.refusals.of(uid));
-    Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now)
-        .with_refusal(refusal)
-        .with_collected(collected)
+    let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now).with_refusal(refusal);
+    let collected = context.collection.collected(&observed);
+    observed.with_collected(collected)
 }
 
 /// The Job of a LoadTest's name as the API server has it now.

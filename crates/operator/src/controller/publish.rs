@@ -67,8 +67,17 @@ pub async fn announce(
     status: &LoadTestStatus,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let load_test = &observed.load_test;
-    for announcement in events::due(observed, status, now) {
+    announce_all(context, &observed.load_test, events::due(observed, status, now), now).await
+}
+
+/// Announces what has not been announced yet.
+pub async fn announce_all(
+    context: &Context,
+    load_test: &LoadTest,
+    announcements: impl IntoIterator<Item = Announcement>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    for announcement in announcements {
         if context.memory.was_announced(load_test.uid(), &announcement.name) {
             continue;
         }

@@ -6,10 +6,10 @@ use kube::runtime::controller::Action;
 use loadtest::lifecycle::{Decision, decide};
 use loadtest::plan::{Plan, Problem, validate};
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
-use loadtest::{LoadTest, Timestamp};
-use metrics::checks::{Ensure, reads_templates};
+use loadtest::{LoadTest, Timestamp, events};
+use metrics::checks::{Ensure, EnsureError, reads_templates};
 
-use super::publish::{Recorded, announce, record};
+use super::publish::{Recorded, announce, announce_all, record};
 use super::{Context, Error, apply, observe};
 
 /// How soon to look again at what its user has to mend: a ConfigMap cannot be watched without a right to list them.
@@ -78,7 +78,14 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 tracing::info!(uid, "recorded the Job");
                 continue;
             }
-            Decision::CreateJob(plan) => apply::create_job(context, &load_test, plan).await?,
+            Decision::CreateJob(plan) => {
+                let doubtful = events::doubtful_checks(&observed, &doubts(plan));
+                // advice only: whatever keeps it from being given does not keep the test from its start
+                if let Err(error) = announce_all(context, &load_test, doubtful, now).await {
+                    tracing::warn!("cannot tell of a doubtful check: {error}");
+                }
+                apply::create_job(context, &load_test, plan).await?
+            }
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
             Decision::EndJob(uid) => Ok(apply::end_job(context, &load_test, uid).await?),
             Decision::DeleteStrayJob(uid) => Ok(apply::delete_stray_job(context, &load_test, uid).await?),
@@ -91,19 +98,28 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
     Err(Error::Unsettled)
 }
 
+/// The checks as they are written, where Artillery has nothing to resolve in them.
+fn written_checks(plan: &Plan) -> Option<Result<Ensure, EnsureError>> {
+    plan.ensure.as_ref().filter(|ensure| !reads_templates(ensure)).map(Ensure::read)
+}
+
 /// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
 fn checked(plan: Plan) -> Result<Plan, Problem> {
-    let Some(written) = plan.ensure.as_ref().filter(|ensure| !reads_templates(ensure)) else {
-        return Ok(plan);
-    };
-    let wrong = match Ensure::read(written) {
-        Ok(ensure) => ensure.errors().into_iter().next(),
-        Err(error) => Some(error),
+    let wrong = match written_checks(&plan) {
+        Some(Ok(ensure)) => ensure.errors().into_iter().next(),
+        Some(Err(error)) => Some(error),
+        None => None,
     };
     match wrong {
         Some(error) => Err(Problem::invalid_ensure(&error.to_string())),
         None => Ok(plan),
     }
+}
+
+/// What may be wrong with the checks of such a plan.
+fn doubts(plan: &Plan) -> Vec<String> {
+    let checks = written_checks(plan).and_then(Result::ok);
+    checks.map(|checks| checks.doubts().iter().map(ToString::to_string).collect()).unwrap_or_default()
 }
 
 /// The duration ticks while a test runs; the timer costs no call.

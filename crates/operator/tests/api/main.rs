@@ -12,4 +12,5 @@ mod refusals;
 mod reports;
 mod script;
 mod start;
+mod storing;
 mod troubles;

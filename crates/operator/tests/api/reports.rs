@@ -10,18 +10,18 @@ use testbed::worker::Worker;
 
 use crate::bed::{Bed, SOON};
 
-fn phases() -> Value {
+pub fn phases() -> Value {
     json!([{ "duration": 1, "arrivalRate": 5 }])
 }
 
 /// The current period.
-fn period() -> u64 {
+pub fn period() -> u64 {
     let now = u64::try_from(loadtest::Timestamp::now().as_millisecond()).expect("after 1970");
     now - now % 10_000
 }
 
 /// A batch of so many requests.
-fn batch(sequence: u64, requests: u64) -> Vec<u8> {
+pub fn batch(sequence: u64, requests: u64) -> Vec<u8> {
     let counters = [("http.requests", requests), ("vusers.created", 5), ("vusers.completed", 5)];
     let counters = counters.map(|(name, count)| (name.to_owned(), count)).into();
     Batch { sequence, period: period(), counters, ..Batch::default() }.encode()
@@ -72,6 +72,7 @@ async fn a_second_process_of_an_index_is_turned_away_and_so_is_a_pod_that_is_no_
     let mut worker = bed.worker(&pod, 1).await;
     let joined = worker.join(&phases(), &Value::Null).await.expect("an answer");
     assert_eq!((joined.status, &joined.body), (200, &json!({ "index": 0, "workers": 1 })));
+    worker.until_released(SOON).await.expect("released");
     let mut again = bed.worker(&pod, 2).await;
     let refused = again.join(&phases(), &Value::Null).await.expect("an answer");
     assert_eq!((refused.status, refused.refused()), (409, Some("AlreadyClaimed")));

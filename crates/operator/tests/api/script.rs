@@ -86,9 +86,15 @@ async fn deleting_the_script_after_the_start_changes_nothing() {
 async fn a_script_that_is_no_yaml_or_has_a_check_that_is_none_starts_nothing_and_is_told_with_its_place() {
     let bed = Bed::new().await;
     let checks = "config:\n  target: http://t\n  plugins:\n    ensure:\n      conditions:\n        - expression: http.requests >\nscenarios: []\n";
+    let with_unit = "config:\n  target: http://t\n  plugins:\n    ensure:\n      thresholds:\n        - http.response_time.p95: 250ms\nscenarios: []\n";
     for (name, text, says) in [
         ("yaml", "config:\n  target: [a\nscenarios: x", "line 3"),
         ("ensure", checks, "ensure.conditions[0].expression: line 1, column"),
+        (
+            "value",
+            with_unit,
+            "ensure.thresholds[0].http.response_time.p95: line 1, column 10: a number without `ms`",
+        ),
     ] {
         bed.config_map(name, json!({ "test-script.yaml": text })).await;
         let spec = json!({ "testScript": { "config": { "configMap": name } } });
@@ -97,4 +103,22 @@ async fn a_script_that_is_no_yaml_or_has_a_check_that_is_none_starts_nothing_and
         assert!(message_of(&status, "Progressing").contains(says), "{status:?}");
         assert_eq!(status.job_uid, None);
     }
+}
+
+#[tokio::test]
+async fn a_check_that_looks_wrong_is_told_before_the_start_for_it_may_be_a_name() {
+    let bed = Bed::new().await;
+    let checks = "config:\n  target: http://t\n  plugins:\n    ensure:\n      conditions:\n        - expression: vusers.failed == 0 && http.requests > 1\nscenarios: []\n";
+    bed.config_map("test-script", json!({ "test-script.yaml": checks })).await;
+    bed.load_test("t", 1).await;
+    bed.pods("t", 1).await;
+    let events = bed.events("t").await;
+    let told = "ensure.conditions[0].expression: line 1, column 20: `and` is expected, not `&`: such a check fails, \
+                unless that is part of the name of a metric";
+    let doubtful = events.iter().find(|(_, reason, _)| reason == "DoubtfulCheck");
+    assert_eq!(
+        doubtful.map(|(type_, _, note)| (type_.as_str(), note.as_str())),
+        Some(("Warning", told)),
+        "{events:?}"
+    );
 }
