@@ -110,6 +110,10 @@ impl Contender {
             ("POD_NAME", name),
             ("POD_NAMESPACE", "artillery-operator-system"),
             ("RUST_LOG", "info"),
+            // as config/manager has it
+            ("MALLOC_MMAP_THRESHOLD_", "131072"),
+            ("MALLOC_TRIM_THRESHOLD_", "131072"),
+            ("MALLOC_ARENA_MAX", "2"),
         ];
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         // one is started again and again: what the earlier ones said must stay

@@ -3,7 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
 use serde_json::json;
@@ -14,6 +14,24 @@ use tokio::time::sleep;
 
 /// One fault at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// How long nodes must have been ready: Kubernetes takes them for lost for a moment after its API server was away, and the target has
+/// no addresses then.
+const QUIET: Duration = Duration::from_secs(20);
+
+/// Waits until the faults of the test before are over for Kubernetes too.
+async fn quiet() {
+    let ready = r#"--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#;
+    let mut since = Instant::now();
+    let look = async || {
+        let nodes = cluster().kubectl(&["get", "nodes", ready]).expect("the nodes");
+        if nodes.split_whitespace().any(|status| status != "True") {
+            since = Instant::now();
+        }
+        since.elapsed()
+    };
+    eventually("ready nodes", WHOLE_TEST, look, |ready| *ready >= QUIET).await;
+}
 
 /// Four workers that send for so many seconds, all of which send already.
 async fn sending(bed: &Bed, name: &str, seconds: u64) -> Vec<String> {
@@ -34,6 +52,7 @@ async fn sending(bed: &Bed, name: &str, seconds: u64) -> Vec<String> {
 #[tokio::test]
 async fn a_manager_that_is_killed_ten_times_loses_and_repeats_nothing() {
     let _alone = ALONE.lock().await;
+    quiet().await;
     let bed = Bed::with_target("managers");
     let workers = sending(&bed, "managers", 60).await;
     let mut random = Random::of_environment("the moments");
@@ -50,6 +69,7 @@ async fn a_manager_that_is_killed_ten_times_loses_and_repeats_nothing() {
 #[tokio::test]
 async fn an_api_server_that_is_away_for_30_s_loses_nothing() {
     let _alone = ALONE.lock().await;
+    quiet().await;
     let bed = Bed::with_target("api-away");
     let workers = sending(&bed, "api-away", 45).await;
     if cluster().is_ours() {
@@ -65,6 +85,7 @@ async fn an_api_server_that_is_away_for_30_s_loses_nothing() {
 #[tokio::test]
 async fn workers_that_are_cut_off_from_the_collector_for_30_s_deliver_it_all_later() {
     let _alone = ALONE.lock().await;
+    quiet().await;
     if !cluster().is_ours() {
         return println!("not tried: nobody cuts nodes off in a cluster of the user's own");
     }
@@ -81,6 +102,7 @@ async fn workers_that_are_cut_off_from_the_collector_for_30_s_deliver_it_all_lat
 #[tokio::test]
 async fn a_worker_that_is_deleted_gracefully_reports_what_it_has_sent() {
     let _alone = ALONE.lock().await;
+    quiet().await;
     let bed = Bed::with_target("graceful");
     let workers = sending(&bed, "graceful", 40).await;
     bed.kubectl(&["delete", "pod", &workers[1], "--wait=false"]);

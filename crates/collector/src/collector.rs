@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::body::Room;
 use crate::checkpoint::Budget;
 use crate::counters::Counters;
-use crate::edge::{Identify, Identity, Reason, Refused, StartPolicy, Store, TestRef, Version};
+use crate::edge::{Identify, Identity, Reason, Refused, StartPolicy, Store, TestRef, Unavailable, Version};
 use crate::load_test::{Ended, Open, State, Test};
 use crate::moment::{Clock, Moment};
 use crate::session::{Denied, Differing, Facts, Hello, Session, Worker};
@@ -372,8 +372,8 @@ impl<I: Identify, S: Store> Collector<I, S> {
                 let (why, until) = failed("the store did not answer".to_owned(), REST);
                 return State::Ended(Ended::Failed(why, until));
             }
-            Ok(Err(error)) => {
-                let (why, until) = failed(error.to_string(), REST);
+            Ok(Err(Unavailable(why))) => {
+                let (why, until) = failed(why, REST);
                 return State::Ended(Ended::Failed(why, until));
             }
             Ok(Ok(Some((snapshot, version)))) => match Session::restore(&snapshot, now) {
