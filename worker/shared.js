@@ -3,7 +3,7 @@
 
 /** Indices into `cells`; each is 0 until what it stands for has happened. */
 const JOINED = 0; // 1: there is an answer to the join
-const START = 1; // one of the two below
+const START = 1; // one of the two below; nobody blocks for it
 const ENDED = 2; // 1: all is delivered that can be
 const GO = 1;
 const TURNED_AWAY = 2;

@@ -51,7 +51,7 @@ pub struct Limits {
     pub kept: usize,
     /// Those from one address: workers may share one, behind a gateway or a mesh.
     pub connections_per_address: usize,
-    /// TLS handshakes at a time: one takes 50 KB, and more at a time are not done sooner.
+    /// TLS handshakes at a time: one takes tens of KB, and more at a time are not done sooner.
     pub handshakes: usize,
     /// Those with one address: who does not go on with them holds up the others for [`Limits::handshake`] times their share.
     pub handshakes_per_address: usize,

@@ -50,7 +50,7 @@ pub struct Waiting {
     pub workers: u32,
     /// How many wait for the start, or have ended already.
     pub ready: u32,
-    /// When the first did.
+    /// When the first worker joined.
     pub first_join: Option<Moment>,
     /// Since when this collector has known of the load test.
     pub opened: Moment,
