@@ -9,8 +9,8 @@ use crate::moment::Moment;
 pub const ROUTINE: Duration = Duration::from_secs(60);
 /// Ends of workers that come within this time are stored together.
 pub const COALESCE: Duration = Duration::from_millis(250);
-/// And no more often than this: workers seldom end in the same moment.
-pub const ENDS: Duration = Duration::from_secs(1);
+/// And no more often than this: workers seldom end in the same moment. The last of them does not wait.
+pub const ENDS: Duration = Duration::from_secs(3);
 /// So many bytes a second may be written, over all load tests.
 pub const BYTES_PER_SECOND: f64 = 1024.0 * 1024.0;
 /// So many may be saved up.
@@ -25,9 +25,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// How much something wants to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// Workers wait for it: a start, or the end of the test.
+    /// All wait for it: a start, or the last worker's end.
     Now,
-    /// A worker waits for it, and can wait a second: its end.
+    /// A worker waits for it, and can wait some seconds: its end.
     Finish,
     /// Nobody waits for it.
     Routine,
@@ -159,8 +159,8 @@ mod tests {
         assert_eq!(due(&notes, 0, 0, 0), Some((5250, Urgency::Finish)));
         assert_eq!(
             due(&notes, 4900, 0, 0),
-            Some((5900, Urgency::Finish)),
-            "and a second after the last ones"
+            Some((7900, Urgency::Finish)),
+            "and three seconds after the last ones"
         );
     }
 

@@ -71,7 +71,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
-            kept: 500,
+            kept: 400,
             connections_per_address: 5_000,
             handshakes: 128,
             handshakes_per_address: 16,

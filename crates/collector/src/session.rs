@@ -233,7 +233,7 @@ impl Session {
             self.count_recent(batch);
             // the last batch after a restart may come after the note of its end
             if self.member(index)?.finish.as_ref().is_some_and(|finish| finish.batches <= batch.sequence) {
-                self.unsaved.note(Urgency::Finish, now);
+                self.unsaved.note(self.urgency_of_an_end(), now);
             }
         }
         Ok((self.progress_of(index)?, taken))
@@ -269,7 +269,7 @@ impl Session {
         }
         self.access(index, process, now)?;
         if self.member(index)?.finish(finish, now) {
-            self.unsaved.note(Urgency::Finish, now);
+            self.unsaved.note(self.urgency_of_an_end(), now);
         }
         self.note_ready(index, now);
         self.progress_of(index)
@@ -398,6 +398,13 @@ impl Session {
         if self.start == Start::Waiting && self.ready.insert(index) {
             self.tick(now);
         }
+    }
+
+    /// With the last word of the last worker the verdict can be had.
+    fn urgency_of_an_end(&self) -> Urgency {
+        let has_ended = |worker: &Worker| worker.finish.as_ref().is_some_and(|f| f.exit_code.is_some());
+        let is_last = self.joined() == self.workers && self.members.values().all(has_ended);
+        if is_last { Urgency::Now } else { Urgency::Finish }
     }
 
     fn ready(&self) -> u32 {

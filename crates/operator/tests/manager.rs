@@ -20,7 +20,7 @@ use testbed::eventually::eventually;
 use testbed::scrape::scrape;
 
 use bed::{API, Bed, SOON};
-use process::{Manager, free_address, get};
+use process::{Manager, free_addresses, get};
 
 async fn holder() -> Option<String> {
     let client = API.client(As::Admin).await.expect("a client");
@@ -117,7 +117,7 @@ async fn metrics_over_tls_are_for_those_whom_the_api_server_lets_read_them() {
     let token = |account: &str| {
         API.kubectl(&["-n", &bed.namespace, "create", "token", account]).expect("a token").trim().to_owned()
     };
-    let address = free_address();
+    let [address] = free_addresses();
     let manager = Manager::start("manager-secure", &[&format!("--metrics-secure-bind-address={address}")]);
     manager.until_ready().await;
     for (token, code) in [

@@ -29,7 +29,7 @@ use testbed::worker::Worker;
 use tokio::sync::Mutex;
 
 use bed::{API, Bed, SOON};
-use process::{Manager, free_address};
+use process::{Manager, free_addresses};
 
 /// The name of the manager's ServiceAccount.
 const ACCOUNT: &str = "artillery-operator-controller-manager";
@@ -151,7 +151,7 @@ async fn all_that_can_happen(bed: &Bed, system: &str, manager: &Manager) {
 async fn every_right_that_the_installation_gives_is_used_and_none_is_missing() {
     let _alone = ALONE.lock().await;
     let bed = Bed::without_controller().await;
-    let address = free_address();
+    let [address] = free_addresses();
     let secure = format!("--metrics-secure-bind-address={address}");
     let lease = "--leader-election-namespace=artillery-operator-system";
     let more = ["--leader-elect", lease, &secure];

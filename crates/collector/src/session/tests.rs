@@ -143,7 +143,7 @@ fn the_first_process_of_an_index_has_it_and_may_join_again() {
     joined(&mut session, [0, 0], at(0));
     let again = session.join(0, &process_of(0, 2), Hello::default(), at(1));
     assert_eq!(again, Err(Denied::NotYet), "the claim is not stored");
-    assert_eq!(session.unsaved().due(at(0), 0, at(0)), Some((at(1000), Urgency::Finish)));
+    assert_eq!(session.unsaved().due(at(0), 0, at(0)), Some((at(3000), Urgency::Finish)));
     saved(&mut session, at(2));
     assert_eq!(reason(session.join(0, &process_of(0, 2), Hello::default(), at(3))), Reason::AlreadyClaimed);
     assert_eq!(reason(session.join(0, &process(1), Hello::default(), at(3))), Reason::AlreadyClaimed);
@@ -226,17 +226,18 @@ fn a_worker_is_over_once_its_end_and_all_its_batches_are_stored() {
     session.take_news();
     let finish = |exit_code| Finish { batches: 1, exit_code, counters: None };
     session.finish(0, &process(0), finish(None), at(2)).expect("an answer");
-    assert_eq!(session.unsaved().due(at(1), 0, at(0)), Some((at(1001), Urgency::Finish)));
+    assert_eq!(session.unsaved().due(at(1), 0, at(0)), Some((at(3001), Urgency::Finish)));
     saved(&mut session, at(3));
     assert!(session.take_news(), "its end is stored");
     assert!(!session.facts(at(3)).workers[0].is_over, "a batch is missing");
     session.take(0, &process(0), &batch(1, 5), at(4)).expect("taken");
-    assert_eq!(session.unsaved().due(at(3), 0, at(0)), Some((at(1003), Urgency::Finish)));
+    assert_eq!(session.unsaved().due(at(3), 0, at(0)), Some((at(3003), Urgency::Finish)));
     saved(&mut session, at(5));
     assert!(session.take_news());
     assert!(session.facts(at(5)).workers[0].is_over);
     // the exit code is known last, and stays
     session.finish(0, &process(0), finish(Some(21)), at(6)).expect("an answer");
+    assert_eq!(session.unsaved().due(at(5), 0, at(0)), Some((at(6), Urgency::Now)), "nobody else is to come");
     session.finish(0, &process(0), finish(None), at(7)).expect("an answer");
     let worker = &session.facts(at(7)).workers[0];
     assert_eq!(worker.finish.as_ref().and_then(|finish| finish.exit_code), Some(21));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams};
+use kube::Resource as _;
+use kube::api::{Api, DeleteParams, PostParams};
 use loadtest::LoadTestStatus;
 use loadtest::api::Verdict;
 use metrics::wire::Batch;
@@ -75,6 +76,26 @@ async fn a_config_map_in_the_place_of_the_report_is_told_and_left_alone_and_the_
     );
     let theirs: ConfigMap = bed.api().get("t-report").await.expect("the ConfigMap");
     assert_eq!(theirs.data.expect("data"), [("mine".to_owned(), "yes".to_owned())].into());
+}
+
+#[tokio::test]
+async fn a_report_of_nothing_whose_manager_died_before_it_told_the_status_is_written_again() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let test = bed.load_test("t", 1).await;
+    // as it is left by a manager that was killed between the report of a test of which nothing was heard and the status
+    let owner = test.controller_owner_ref(&()).expect("a UID");
+    let left: ConfigMap = serde_json::from_value(json!({
+        "metadata": { "name": "t-report", "ownerReferences": [owner] },
+        "data": { "parts.json": "{\"head\":[],\"closed\":[]}", "report.json": "{}", "report.txt": "" },
+    }))
+    .expect("a ConfigMap");
+    bed.api().create(&PostParams::default(), &left).await.expect("created");
+    let pod = bed.pods("t", 1).await.remove(0);
+    bed.exit(&pod, 0).await;
+    let status = over(&bed, SOON).await;
+    let message = message_of(&status, "Passed");
+    assert!(message.starts_with("no worker reported: "), "{message}");
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ use tokio::net::TcpStream;
 
 use crate::bed::{API, SOON};
 
+/// How much of a manager's log is told where a test fails.
+const LINES_TOLD: usize = 40;
+
 /// A manager; it is killed when this is dropped.
 pub struct Manager {
     pub child: Child,
@@ -49,7 +52,7 @@ impl Manager {
     }
 
     fn start_with(kubeconfig: &Path, name: &str, variables: &[(&str, &str)], more: &[&str]) -> Self {
-        let [health, metrics, collector] = [(); 3].map(|()| free_address());
+        let [health, metrics, collector] = free_addresses();
         let mut args = vec![
             format!("--health-probe-bind-address={health}"),
             format!("--metrics-bind-address={metrics}"),
@@ -109,13 +112,24 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let ended = self.child.try_wait().ok().flatten();
+            let state =
+                ended.map_or_else(|| "it runs".to_owned(), |status| format!("it had ended: {status}"));
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LINES_TOLD)..];
+            eprintln!("--- manager {} ({state}), the end of its log:\n{}", self.name, last.join("\n"));
+        }
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
     }
 }
 
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+/// Addresses where nobody listens, all different.
+pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.each_ref().map(|listener| listener.local_addr().expect("an address"))
 }
 
 /// The status line and body of a GET, or nothing while nobody listens.
