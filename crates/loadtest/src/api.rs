@@ -8,14 +8,24 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod artillery;
+mod schema;
 mod status;
+mod test_script;
+mod worker;
 
+pub use artillery::{Artillery, Distribution};
 pub use status::{
     CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, ReportStatus,
     Verdict, VusersStatus, WorkersStatus,
 };
+pub use test_script::{
+    ConfigMapName, External, File, FileSource, Files, KeyToPath, Named, Processor, SCRIPT_KEY, ScriptConfig,
+    TestScript,
+};
+pub use worker::{ImagePullPolicy, Worker};
 
-/// What a ConfigMap's name looks like (RFC 1123 subdomain, as Kubernetes has it).
+/// What the name of a ConfigMap or a Secret looks like (RFC 1123 subdomain, as Kubernetes has it).
 pub const CONFIG_MAP_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// The fewest workers a LoadTest can ask for.
 pub const MIN_COUNT: i32 = 1;
@@ -27,7 +37,12 @@ pub const NAME_WITH_DOT: &str = "metadata.name must not contain dots: it becomes
 /// What the API server answers when `<name>-<highest index>` would not fit a pod's host name.
 pub const NAME_TOO_LONG: &str = "metadata.name is too long: with the highest worker index (<name>-<count - 1>) it must fit the 63 characters of a pod's host name; shorten it";
 /// What the API server answers to a spec edit after the start.
-pub const SPEC_IMMUTABLE: &str = "spec cannot be changed once the load test has started: delete the LoadTest and create it again, or create another one under a new name";
+pub const SPEC_IMMUTABLE: &str = "spec cannot be changed once the load test has started, but for suspend (to false), stop and ttlSecondsAfterFinished: delete the LoadTest and create it again, or create another one under a new name";
+/// What the API server answers to a `suspend` that comes later.
+pub const SUSPEND_LATER: &str = "suspend can be true only from the creation on, until it is set to false: to end a load test that has started, set stop; to run it later, delete it and create it again";
+/// What the API server answers to a `stop` that is taken back.
+pub const STOP_TAKEN_BACK: &str =
+    "stop cannot be taken back, and goes from Graceful to Immediate only: a load test is started once";
 
 /// Condition type: is the test under way?
 pub const PROGRESSING: &str = "Progressing";
@@ -37,7 +52,7 @@ pub const COMPLETED: &str = "Completed";
 pub const PASSED: &str = "Passed";
 
 /// A load test: N workers run the stock Artillery image against a system, once.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[kube(
     group = "loadtest.artillery.io",
@@ -66,10 +81,12 @@ pub const PASSED: &str = "Passed";
     validation = kube::core::Rule::new("has(self.status) || !self.metadata.name.contains('.')").message(NAME_WITH_DOT),
     validation = kube::core::Rule::new("has(self.status) || size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
     validation = kube::core::Rule::new("self.spec.count == oldSelf.spec.count || size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
-    validation = kube::core::Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.jobUID) || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True'))) || self.spec == oldSelf.spec").message(SPEC_IMMUTABLE).field_path(".spec"),
+    validation = kube::core::Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.jobUID) || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True'))) || (self.spec.count == oldSelf.spec.count && self.spec.testScript == oldSelf.spec.testScript && (has(self.spec.environment) ? has(oldSelf.spec.environment) && self.spec.environment == oldSelf.spec.environment : !has(oldSelf.spec.environment)) && (has(self.spec.artillery) ? has(oldSelf.spec.artillery) && self.spec.artillery == oldSelf.spec.artillery : !has(oldSelf.spec.artillery)) && (has(self.spec.distribution) ? has(oldSelf.spec.distribution) && self.spec.distribution == oldSelf.spec.distribution : !has(oldSelf.spec.distribution)) && (has(self.spec.start) ? has(oldSelf.spec.start) && self.spec.start == oldSelf.spec.start : !has(oldSelf.spec.start)) && (has(self.spec.worker) ? has(oldSelf.spec.worker) && self.spec.worker == oldSelf.spec.worker : !has(oldSelf.spec.worker)) && (has(self.spec.maxMissingWorkers) ? has(oldSelf.spec.maxMissingWorkers) && self.spec.maxMissingWorkers == oldSelf.spec.maxMissingWorkers : !has(oldSelf.spec.maxMissingWorkers)) && (has(self.spec.lostAfterSeconds) ? has(oldSelf.spec.lostAfterSeconds) && self.spec.lostAfterSeconds == oldSelf.spec.lostAfterSeconds : !has(oldSelf.spec.lostAfterSeconds)) && (has(self.spec.activeDeadlineSeconds) ? has(oldSelf.spec.activeDeadlineSeconds) && self.spec.activeDeadlineSeconds == oldSelf.spec.activeDeadlineSeconds : !has(oldSelf.spec.activeDeadlineSeconds)))").message(SPEC_IMMUTABLE).field_path(".spec"),
+    validation = kube::core::Rule::new("!(has(self.spec.suspend) && self.spec.suspend) || (has(oldSelf.spec.suspend) && oldSelf.spec.suspend)").message(SUSPEND_LATER).field_path(".spec.suspend"),
+    validation = kube::core::Rule::new("!has(oldSelf.spec.stop) || (has(self.spec.stop) && (self.spec.stop == oldSelf.spec.stop || self.spec.stop == 'Immediate'))").message(STOP_TAKEN_BACK).field_path(".spec.stop"),
 )]
 pub struct LoadTestSpec {
-    /// Number of workers, each running the whole test script: 1 to 10000.
+    /// Number of workers: 1 to 10000.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 10000))]
     pub count: i32,
@@ -82,14 +99,58 @@ pub struct LoadTestSpec {
     /// The Artillery test script and the files beside it.
     pub test_script: TestScript,
 
+    /// Options of `artillery run` that shape the test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artillery: Option<Artillery>,
+
+    /// Replicate: each worker runs the whole test script. Split: the workers together run it once. Default Replicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
+
     /// How long workers wait for each other before they start together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
+
+    /// What the workers' pods are like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<Worker>,
 
     /// How many workers, or what percentage of them (rounded down), may be missing before the verdict is Inconclusive; default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "int_or_percentage")]
     pub max_missing_workers: Option<IntOrString>,
+
+    /// A worker of whom nothing is heard is lost so many seconds after its planned end: 10 to 86400; default 120.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub lost_after_seconds: Option<i32>,
+
+    /// True from the creation on: the load test is checked, and waits to be set to false, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// Ends the load test. Graceful: workers end by themselves, and report what they measured. Immediate: their pods are ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+
+    /// Ends the load test gracefully so many seconds after its start: 1 to 2592000 (30 days).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub active_deadline_seconds: Option<i32>,
+
+    /// Removes the Job and its pods so many seconds after the end: 0 to 31536000 (a year); the LoadTest and its report stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<i32>,
+}
+
+/// How a load test is ended before its time.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The workers are told, end by themselves, and report; what has not ended within its grace period is deleted.
+    Graceful,
+    /// The workers' pods are ended at once; they report within their grace period.
+    Immediate,
 }
 
 fn one() -> i32 {
@@ -131,72 +192,6 @@ pub enum OnTimeout {
     Fail,
 }
 
-/// The Artillery test script and the files beside it.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct TestScript {
-    /// Where the test script itself is.
-    pub config: ScriptConfig,
-
-    /// More files that the test script names, such as CSV payloads and processors; all lie in the script's folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external: Option<External>,
-}
-
-/// Where the test script itself is.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ScriptConfig {
-    /// Name of the ConfigMap with the test script, key test-script.yaml; its other keys become files beside it.
-    #[schemars(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
-    pub config_map: String,
-}
-
-/// More files that the test script names.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct External {
-    /// Data files, such as CSV, that the test script's config.payload names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<ConfigMaps>,
-
-    /// JavaScript that the test script's config.processor names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub processor: Option<Processor>,
-}
-
-/// A list of ConfigMaps, each of whose keys becomes a file.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfigMaps {
-    /// Names of ConfigMaps in the LoadTest's namespace.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME)))]
-    pub config_maps: Vec<String>,
-}
-
-/// The test script's processor and what it requires.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Processor {
-    /// The processor itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub main: Option<ConfigMapName>,
-
-    /// Files that the processor requires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub related: Option<ConfigMaps>,
-}
-
-/// One ConfigMap.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfigMapName {
-    /// Name of a ConfigMap in the LoadTest's namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
-    pub config_map: String,
-}
-
 impl LoadTest {
     /// `metadata.name`; empty only for an object that the API server never saw.
     pub fn name(&self) -> &str {
@@ -212,23 +207,5 @@ impl LoadTest {
     pub fn is_settled(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
             || self.status.as_ref().is_some_and(LoadTestStatus::is_over)
-    }
-}
-
-impl LoadTestSpec {
-    /// Every ConfigMap whose keys become files beside the script, as (field, name); the script's is first.
-    pub fn config_maps(&self) -> Vec<(String, String)> {
-        let External { payload, processor } = self.test_script.external.clone().unwrap_or_default();
-        let Processor { main, related } = processor.unwrap_or_default();
-        let many = |field: &str, maps: Option<ConfigMaps>| {
-            let names = maps.unwrap_or_default().config_maps.into_iter().enumerate();
-            names.map(|(i, name)| (format!("{field}.configMaps[{i}]"), name)).collect::<Vec<_>>()
-        };
-
-        let mut named = vec![("config.configMap".to_owned(), self.test_script.config.config_map.clone())];
-        named.extend(many("external.payload", payload));
-        named.extend(main.map(|m| ("external.processor.main.configMap".to_owned(), m.config_map)));
-        named.extend(many("external.processor.related", related));
-        named.into_iter().map(|(field, name)| (format!(".spec.testScript.{field}"), name)).collect()
     }
 }

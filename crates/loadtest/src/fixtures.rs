@@ -19,14 +19,9 @@ pub fn at(seconds: i64) -> Timestamp {
 
 /// A LoadTest of one worker as the API server has it, UID `uid-of-<name>`.
 pub fn load_test(name: &str) -> LoadTest {
-    let config = ScriptConfig { config_map: "test-script".into() };
-    let spec = LoadTestSpec {
-        count: 1,
-        environment: None,
-        test_script: TestScript { config, external: None },
-        start: None,
-        max_missing_workers: None,
-    };
+    let config = ScriptConfig { config_map: "test-script".into(), key: None };
+    let test_script = TestScript { config: Some(config), ..TestScript::default() };
+    let spec = LoadTestSpec { count: 1, test_script, ..LoadTestSpec::default() };
     let mut load_test = LoadTest::new(name, spec);
     load_test.metadata.namespace = Some("default".into());
     load_test.metadata.uid = Some(format!("uid-of-{name}"));
@@ -100,8 +95,7 @@ pub fn conclusion() -> Conclusion {
 
 /// The Job that the operator makes of a LoadTest, as the API server has it: suspended, UID `job-1`.
 pub fn job_of(load_test: &LoadTest) -> Job {
-    let plan =
-        Plan { workers: load_test.spec.count, config_maps: vec!["test-script".into()], ..Plan::default() };
+    let plan = Plan { workers: load_test.spec.count, ..Plan::default() };
     let mut job = job::build(load_test, &plan);
     job.metadata.uid = Some("job-1".into());
     job

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
     ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
-    ResourceRequirements, SeccompProfile, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
-    VolumeProjection,
+    ResourceRequirements, SeccompProfile, SecretProjection, SecurityContext, TopologySpreadConstraint,
+    Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::plan::{Plan, SCRIPT_KEY};
+use crate::api::{Artillery, FileSource};
+use crate::plan::{Files, Plan, Source};
 use crate::reporter::{COLLECTOR, Reporter};
+use crate::template::COPY;
 use crate::{LoadTest, Timestamp, labels};
 
 /// The image that workers run.
@@ -27,6 +29,13 @@ pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
 const DATA: &str = "/data";
 /// Name of the volume that has them.
 const SCRIPT_VOLUME: &str = "test-script";
+/// Where that volume is mounted when its files are copied, and the volume that they are copied to.
+const SOURCE: &str = "/source";
+const FILES_VOLUME: &str = "files";
+/// Copies the files to where a worker may write, without the links by which Kubernetes changes them at once: any image with
+/// Artillery has Node.
+const COPY_FILES: &str = "const fs = require('node:fs'); const { basename } = require('node:path'); \
+    fs.cpSync('/source', '/data', { recursive: true, dereference: true, filter: (file) => !basename(file).startsWith('..') });";
 /// How long a worker that is asked to stop may take, in seconds.
 const GRACE_PERIOD_SECONDS: i64 = 60;
 /// A user that owns nothing, as distroless images have it.
@@ -66,10 +75,7 @@ pub fn build(load_test: &LoadTest, plan: &Plan) -> Job {
             // one try per worker, and one that fails leaves the others alone
             backoff_limit_per_index: Some(0),
             pod_replacement_policy: Some("Failed".to_owned()),
-            template: PodTemplateSpec {
-                metadata: Some(pod_metadata(&name)),
-                spec: Some(pod_spec(&name, plan)),
-            },
+            template: template(load_test, plan),
             ..JobSpec::default()
         }),
         status: None,
@@ -134,6 +140,23 @@ pub fn reports(job: &Job) -> bool {
     job.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(COLLECTOR))
 }
 
+/// The workers' pods: the operator's template, and what the user wants of it.
+fn template(load_test: &LoadTest, plan: &Plan) -> PodTemplateSpec {
+    let name = load_test.name();
+    let mut template = PodTemplateSpec {
+        metadata: Some(pod_metadata(name)),
+        spec: Some(pod_spec(name, load_test.uid(), plan)),
+    };
+    plan.template.merge_into(&mut template);
+    if let (Some(spec), true) = (template.spec.as_mut(), plan.files.are_copied()) {
+        // in the worker's own image, which has Node
+        let image = spec.containers.first().and_then(|worker| worker.image.clone());
+        let policy = spec.containers.first().and_then(|worker| worker.image_pull_policy.clone());
+        spec.init_containers.get_or_insert_default().insert(0, copy(image, policy));
+    }
+    template
+}
+
 fn pod_metadata(name: &str) -> ObjectMeta {
     ObjectMeta {
         labels: Some(labels::labels(name, labels::WORKER)),
@@ -143,7 +166,7 @@ fn pod_metadata(name: &str) -> ObjectMeta {
     }
 }
 
-fn pod_spec(name: &str, plan: &Plan) -> PodSpec {
+fn pod_spec(name: &str, uid: &str, plan: &Plan) -> PodSpec {
     PodSpec {
         restart_policy: Some("Never".to_owned()),
         automount_service_account_token: Some(false),
@@ -170,48 +193,91 @@ fn pod_spec(name: &str, plan: &Plan) -> PodSpec {
             }),
             ..TopologySpreadConstraint::default()
         }]),
-        containers: vec![worker(name, plan)],
+        containers: vec![worker(name, uid, plan)],
         volumes: Some(volumes(plan)),
         ..PodSpec::default()
     }
 }
 
 fn volumes(plan: &Plan) -> Vec<Volume> {
-    let mut volumes = vec![
-        Volume {
+    let empty = |name: &str| Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    };
+    let mut volumes = Vec::new();
+    if let Files::Mounted { sources, are_copied, .. } = &plan.files {
+        volumes.push(Volume {
             name: SCRIPT_VOLUME.to_owned(),
             projected: Some(ProjectedVolumeSource {
-                sources: Some(plan.config_maps.iter().map(|name| projection(name)).collect()),
+                sources: Some(sources.iter().map(projection).collect()),
                 ..ProjectedVolumeSource::default()
             }),
             ..Volume::default()
-        },
-        Volume {
-            name: "tmp".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource::default()),
-            ..Volume::default()
-        },
-    ];
+        });
+        volumes.extend(are_copied.then(|| empty(FILES_VOLUME)));
+    }
+    volumes.push(empty("tmp"));
     volumes.extend(plan.reporter.as_ref().map(Reporter::volume));
     volumes
 }
 
-/// All files of a ConfigMap; of all ConfigMaps in one volume, so that the script's relative paths resolve.
-fn projection(config_map: &str) -> VolumeProjection {
-    VolumeProjection {
-        config_map: Some(ConfigMapProjection {
-            name: config_map.to_owned(),
-            ..ConfigMapProjection::default()
-        }),
-        ..VolumeProjection::default()
+/// The files of one source; those of all sources lie in one volume, so that the script's relative paths resolve.
+fn projection(source: &Source) -> VolumeProjection {
+    let Source { source, name, items } = source;
+    let items =
+        items.iter().map(|(key, path)| KeyToPath { key: key.clone(), path: path.clone(), mode: None });
+    let items = Some(items.collect::<Vec<_>>()).filter(|items| !items.is_empty());
+    match source {
+        FileSource::ConfigMap => VolumeProjection {
+            config_map: Some(ConfigMapProjection { name: name.clone(), items, optional: None }),
+            ..VolumeProjection::default()
+        },
+        FileSource::Secret => VolumeProjection {
+            secret: Some(SecretProjection { name: name.clone(), items, optional: None }),
+            ..VolumeProjection::default()
+        },
     }
 }
 
-fn worker(name: &str, plan: &Plan) -> Container {
-    let mut args = vec!["run".to_owned(), format!("{DATA}/{SCRIPT_KEY}")];
-    // one word, so that no environment's name is taken for a flag
-    args.extend(plan.environment.iter().map(|environment| format!("--environment={environment}")));
-    let mut volume_mounts = vec![mount(SCRIPT_VOLUME, DATA, true), mount("tmp", "/tmp", false)];
+/// The container that copies the files.
+fn copy(image: Option<String>, image_pull_policy: Option<String>) -> Container {
+    Container {
+        name: COPY.to_owned(),
+        image,
+        image_pull_policy,
+        command: Some(["node", "-e", COPY_FILES].map(str::to_owned).into()),
+        security_context: Some(confined()),
+        resources: Some(resources()),
+        volume_mounts: Some(vec![mount(SCRIPT_VOLUME, SOURCE, true), mount(FILES_VOLUME, DATA, false)]),
+        ..Container::default()
+    }
+}
+
+fn confined() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        ..SecurityContext::default()
+    }
+}
+
+fn resources() -> ResourceRequirements {
+    ResourceRequirements {
+        requests: Some(quantities([("cpu", CPU_REQUEST), ("memory", MEMORY_REQUEST)])),
+        limits: Some(quantities([("memory", MEMORY_LIMIT)])),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
+    let mut volume_mounts = match &plan.files {
+        Files::Mounted { are_copied: true, .. } => vec![mount(FILES_VOLUME, DATA, false)],
+        Files::Mounted { are_copied: false, .. } => vec![mount(SCRIPT_VOLUME, DATA, true)],
+        Files::InImage(_) => Vec::new(),
+    };
+    volume_mounts.push(mount("tmp", "/tmp", false));
     if let Some((volume, path)) = plan.reporter.as_ref().map(Reporter::mount_path) {
         volume_mounts.push(mount(volume, path, true));
     }
@@ -219,30 +285,60 @@ fn worker(name: &str, plan: &Plan) -> Container {
         name: name.to_owned(),
         image: Some(WORKER_IMAGE.to_owned()),
         image_pull_policy: Some("Always".to_owned()),
-        args: Some(args),
-        env: Some(environment(plan.reporter.as_ref())),
-        resources: Some(ResourceRequirements {
-            requests: Some(quantities([("cpu", CPU_REQUEST), ("memory", MEMORY_REQUEST)])),
-            limits: Some(quantities([("memory", MEMORY_LIMIT)])),
-            ..ResourceRequirements::default()
-        }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            ..SecurityContext::default()
-        }),
+        args: Some(args(plan)),
+        env: Some(environment(uid, plan)),
+        resources: Some(resources()),
+        security_context: Some(confined()),
         volume_mounts: Some(volume_mounts),
         ..Container::default()
     }
 }
 
-fn environment(reporter: Option<&Reporter>) -> Vec<EnvVar> {
-    let value = |name: &str, value: &str| EnvVar {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        value_from: None,
-    };
+/// `artillery run`, its options, and the script. Each option is one word, so that no value is taken for another option, and
+/// Kubernetes, which expands `$(NAME)` in arguments, leaves every value as it is.
+fn args(plan: &Plan) -> Vec<String> {
+    let Artillery { target, variables, overrides, scenario_name, config, dotenv } = &plan.artillery;
+    let json = |value: &Option<Map<String, Value>>| value.clone().map(|value| Value::from(value).to_string());
+    let file = |name: &Option<String>| name.as_ref().map(|name| format!("{}/{name}", plan.files.folder()));
+    let options = [
+        ("environment", plan.environment.clone()),
+        ("target", target.clone()),
+        ("variables", json(variables)),
+        ("overrides", json(overrides)),
+        ("scenario-name", scenario_name.clone()),
+        ("config", file(config)),
+        ("dotenv", file(dotenv)),
+    ];
+    let given = options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
+    let words = ["run".to_owned(), plan.files.script()].into_iter().chain(given);
+    words.map(|word| word.replace('$', "$$")).collect()
+}
+
+impl Files {
+    /// The path of the script in a worker.
+    fn script(&self) -> String {
+        match self {
+            Self::Mounted { script, .. } => format!("{DATA}/{script}"),
+            Self::InImage(path) => path.clone(),
+        }
+    }
+
+    /// The folder of the script in a worker.
+    fn folder(&self) -> &str {
+        match self {
+            Self::Mounted { .. } => DATA,
+            Self::InImage(path) => path.rsplit_once('/').map_or("", |(folder, _)| folder),
+        }
+    }
+
+    fn are_copied(&self) -> bool {
+        matches!(self, Self::Mounted { are_copied: true, .. })
+    }
+}
+
+fn environment(uid: &str, plan: &Plan) -> Vec<EnvVar> {
+    let value =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
     // Artillery labels what it publishes to a Pushgateway with it; why it is safe to set: docs/compatibility.md
     let worker_id = EnvVar {
         name: "WORKER_ID".to_owned(),
@@ -255,14 +351,19 @@ fn environment(reporter: Option<&Reporter>) -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
+    let node_options = [Some(ONE_THREAD), plan.template.variable("NODE_OPTIONS")];
     let mut environment = vec![
         worker_id,
-        value("ARTILLERY_DISABLE_TELEMETRY", "1"),
-        value("WORKERS", "1"),
-        value("NODE_OPTIONS", ONE_THREAD),
-        value("HOME", "/tmp"),
+        value("ARTILLERY_DISABLE_TELEMETRY", "1".to_owned()),
+        // what a script sees as $testId: the same in all workers
+        value("ARTILLERY_TEST_RUN_ID", uid.to_owned()),
+        value("WORKERS", "1".to_owned()),
+        value("NODE_OPTIONS", node_options.into_iter().flatten().collect::<Vec<_>>().join(" ")),
+        value("HOME", "/tmp".to_owned()),
     ];
-    environment.extend(reporter.into_iter().flat_map(|reporter| reporter.environment(GRACE_PERIOD_SECONDS)));
+    let grace = plan.template.grace_period_seconds().unwrap_or(GRACE_PERIOD_SECONDS);
+    let reporter = plan.reporter.iter();
+    environment.extend(reporter.flat_map(|reporter| reporter.environment(grace, &plan.template)));
     environment
 }
 
@@ -300,18 +401,92 @@ mod tests {
         let plan = Plan {
             workers: 4,
             environment: Some("staging".into()),
-            config_maps: vec!["test-script".into(), "users".into()],
+            files: mounted(&["test-script", "users"]),
             reporter: Some(Reporter::new(&test, &kit)),
-            ensure: None,
+            ..Plan::default()
         };
         insta::assert_yaml_snapshot!(build(&test, &plan));
     }
 
+    fn mounted(config_maps: &[&str]) -> Files {
+        let source = |name: &&str| Source {
+            source: FileSource::ConfigMap,
+            name: (*name).to_owned(),
+            items: Vec::new(),
+        };
+        let sources = config_maps.iter().map(source).collect();
+        Files::Mounted { script: "test-script.yaml".into(), sources, are_copied: false }
+    }
+
     #[test]
-    fn an_environment_that_looks_like_a_flag_stays_a_value() {
-        let plan = Plan { workers: 1, environment: Some("--quiet".into()), ..Plan::default() };
-        let args = worker("t", &plan).args.expect("args");
-        assert_eq!(args, ["run", "/data/test-script.yaml", "--environment=--quiet"]);
+    fn values_that_look_like_options_or_variables_stay_values() {
+        let artillery = Artillery {
+            target: Some("http://t/?a=$(HOME)&b=$$".into()),
+            scenario_name: Some("^buy$".into()),
+            ..Artillery::default()
+        };
+        let plan = Plan { environment: Some("--quiet".into()), artillery, ..Plan::default() };
+        assert_eq!(
+            args(&plan),
+            [
+                "run",
+                "/data/test-script.yaml",
+                "--environment=--quiet",
+                // Kubernetes makes one of two
+                "--target=http://t/?a=$$(HOME)&b=$$$$",
+                "--scenario-name=^buy$$"
+            ]
+        );
+    }
+
+    #[test]
+    fn options_are_artillerys_and_files_lie_beside_the_script() {
+        let artillery = Artillery {
+            variables: json!({ "users": [1, 2] }).as_object().cloned(),
+            overrides: json!({ "config": { "phases": [] } }).as_object().cloned(),
+            config: Some("conf/base.yaml".into()),
+            dotenv: Some(".env".into()),
+            ..Artillery::default()
+        };
+        let mut plan = Plan { artillery, ..Plan::default() };
+        let options = |folder: &str| {
+            [
+                r#"--variables={"users":[1,2]}"#.to_owned(),
+                r#"--overrides={"config":{"phases":[]}}"#.to_owned(),
+                format!("--config={folder}/conf/base.yaml"),
+                format!("--dotenv={folder}/.env"),
+            ]
+        };
+        assert_eq!(args(&plan)[2..], options("/data"));
+        plan.files = Files::InImage("/tests/checkout/script.yaml".into());
+        assert_eq!(args(&plan)[1], "/tests/checkout/script.yaml");
+        assert_eq!(args(&plan)[2..], options("/tests/checkout"));
+    }
+
+    #[test]
+    fn a_script_of_the_image_mounts_no_files() {
+        let files = Files::InImage("/tests/script.yaml".into());
+        let job = build(&load_test("t"), &Plan { files, ..Plan::default() });
+        let spec = job.spec.and_then(|spec| spec.template.spec).expect("a pod");
+        let names: Vec<_> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
+        assert_eq!(names, ["tmp"]);
+    }
+
+    #[test]
+    fn files_with_type_script_are_copied_to_where_a_worker_may_write() {
+        let Files::Mounted { script, sources, .. } = mounted(&["test-script"]) else { panic!("mounted") };
+        let files = Files::Mounted { script, sources, are_copied: true };
+        let job = build(&load_test("t"), &Plan { files, ..Plan::default() });
+        let spec = job.spec.and_then(|spec| spec.template.spec).expect("a pod");
+        let copy = &spec.init_containers.expect("an init container")[0];
+        let mounts = |container: &Container| -> Vec<_> {
+            let mounts = container.volume_mounts.iter().flatten();
+            mounts.map(|m| (m.name.clone(), m.mount_path.clone(), m.read_only)).collect()
+        };
+        let files = ("files".to_owned(), "/data".to_owned(), Some(false));
+        assert_eq!(mounts(copy), [("test-script".into(), "/source".into(), Some(true)), files.clone()]);
+        assert_eq!(mounts(&spec.containers[0])[0], files);
+        assert_eq!(copy.image, spec.containers[0].image);
     }
 
     #[test]

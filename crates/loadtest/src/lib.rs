@@ -19,6 +19,7 @@ pub mod reporter;
 pub mod script;
 pub mod status;
 pub mod tally;
+pub mod template;
 pub mod workers;
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use serde_json::{Map, Value, json};
 
 use crate::api::Start;
 use crate::events::short_hash;
+use crate::template::Template;
 use crate::{LoadTest, labels};
 
 /// Whom a worker's token is for; it opens nothing else.
@@ -36,6 +38,7 @@ const TOKEN_SECONDS: i64 = 3600;
 /// A worker that has joined waits this much longer than the collector does, in seconds.
 const START_MARGIN_SECONDS: i32 = 60;
 /// Loads the plugin whatever `config.pluginsScope` the script has.
+const PLUGIN_NAME: &str = "operator";
 const PLUGINS: &str = r#"{"operator":{"scope":"artillery-plugin-"}}"#;
 
 /// How the workers of a load test report.
@@ -110,11 +113,12 @@ impl Reporter {
         (VOLUME, FOLDER)
     }
 
-    /// The settings of the worker's container, for a pod of that grace period.
-    pub fn environment(&self, grace_period_seconds: i64) -> Vec<EnvVar> {
+    /// The settings of the worker's container, for a pod of that grace period, with the plugins that its user loads in the same way.
+    pub fn environment(&self, grace_period_seconds: i64, theirs: &Template) -> Vec<EnvVar> {
+        let folders = [Some(FOLDER), theirs.variable("ARTILLERY_PLUGIN_PATH")];
         [
-            ("ARTILLERY_PLUGINS", PLUGINS.to_owned()),
-            ("ARTILLERY_PLUGIN_PATH", FOLDER.to_owned()),
+            ("ARTILLERY_PLUGINS", plugins(theirs.variable("ARTILLERY_PLUGINS"))),
+            ("ARTILLERY_PLUGIN_PATH", folders.into_iter().flatten().collect::<Vec<_>>().join(":")),
             ("LOADTEST_COLLECTOR", self.collector.clone()),
             ("LOADTEST_TOKEN_FILE", format!("{FOLDER}/{TOKEN}")),
             ("LOADTEST_CA_FILE", format!("{FOLDER}/{CA}")),
@@ -127,6 +131,14 @@ impl Reporter {
         .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), value_from: None })
         .into()
     }
+}
+
+/// What `ARTILLERY_PLUGINS` is, with the user's own, an object in JSON.
+fn plugins(theirs: Option<&str>) -> String {
+    let theirs: Option<Map<String, Value>> = theirs.and_then(|theirs| serde_json::from_str(theirs).ok());
+    let Some(mut plugins) = theirs else { return PLUGINS.to_owned() };
+    plugins.insert(PLUGIN_NAME.to_owned(), json!({ "scope": "artillery-plugin-" }));
+    Value::from(plugins).to_string()
 }
 
 /// How long the first worker waits for the rest, in seconds.
@@ -236,7 +248,7 @@ mod tests {
     fn a_worker_waits_longer_than_the_collector_does() {
         let mut test = load_test("t");
         test.spec.start = Some(Start { timeout_seconds: Some(30), on_timeout: None });
-        let environment = Reporter::new(&test, &kit()).environment(60);
+        let environment = Reporter::new(&test, &kit()).environment(60, &Template::default());
         let seconds = environment.iter().find(|e| e.name == "LOADTEST_START_SECONDS");
         assert_eq!(seconds.and_then(|e| e.value.as_deref()), Some("90"));
     }

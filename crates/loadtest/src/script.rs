@@ -1,4 +1,4 @@
-//! The test script as far as we read it: that it is YAML, and what it wants checked. Artillery resolves the rest, and tells.
+//! The test script as far as we read it: that it is YAML, what it wants checked, and which files it names. Artillery resolves the rest, and tells.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,49 @@ pub struct Script {
     /// What Artillery's ensure plugin would check, as it is written: the environment may say otherwise. It is not loaded where
     /// `config.plugins` does not name it, and prefers `config.ensure` to its own settings.
     pub ensure: Option<Value>,
+    config: Named,
+    /// By the environment's name.
+    environments: BTreeMap<String, Named>,
+}
+
+/// A file that a script names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedFile<'a> {
+    /// `payload` or `processor`.
+    pub key: &'static str,
+    /// Where it is named, such as `config.payload.path`.
+    pub what: &'static str,
+    /// As it is written there.
+    pub path: &'a str,
+}
+
+/// What names files in a `config`, or in one of its environments.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Named {
+    payload: Option<Value>,
+    processor: Option<Value>,
+}
+
+impl Script {
+    /// The files that it names, in that environment, as far as that can be told: Artillery merges lists of payloads by index.
+    pub fn files(&self, environment: Option<&str>) -> Vec<NamedFile<'_>> {
+        let merged = environment.and_then(|name| self.environments.get(name));
+        let payloads: &[Value] = match (&self.config.payload, merged.and_then(|named| named.payload.as_ref()))
+        {
+            (Some(Value::Array(payloads)), None) => payloads,
+            (Some(payload), None) => std::slice::from_ref(payload),
+            _ => &[],
+        };
+        let payloads = payloads.iter().filter_map(|payload| payload["path"].as_str());
+        let processor = merged.and_then(|named| named.processor.as_ref()).or(self.config.processor.as_ref());
+        let payloads = payloads.map(|path| NamedFile { key: "payload", what: "config.payload.path", path });
+        let processor = processor.and_then(Value::as_str).map(|path| NamedFile {
+            key: "processor",
+            what: "config.processor",
+            path,
+        });
+        payloads.chain(processor).collect()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -27,6 +70,12 @@ struct Root {
 
 #[derive(Deserialize, Default)]
 struct Config {
+    #[serde(default)]
+    payload: Option<Value>,
+    #[serde(default)]
+    processor: Option<Value>,
+    #[serde(default)]
+    environments: Option<Value>,
     #[serde(default)]
     ensure: Option<Value>,
     #[serde(default)]
@@ -52,7 +101,16 @@ pub fn read(text: &str) -> Result<Script, String> {
         serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
     let config = root.and_then(|root| root.config).unwrap_or_default();
     let plugin = config.plugins.and_then(|mut plugins| plugins.remove("ensure"));
-    Ok(Script { ensure: plugin.map(|settings| config.ensure.unwrap_or(settings)) })
+    let named = |config: &Value| {
+        let [payload, processor] = ["payload", "processor"].map(|key| config.get(key).cloned());
+        Named { payload, processor }
+    };
+    let environments = config.environments.as_ref().and_then(Value::as_object).into_iter().flatten();
+    Ok(Script {
+        ensure: plugin.map(|settings| config.ensure.unwrap_or(settings)),
+        config: Named { payload: config.payload, processor: config.processor },
+        environments: environments.map(|(name, config)| (name.clone(), named(config))).collect(),
+    })
 }
 
 #[cfg(test)]

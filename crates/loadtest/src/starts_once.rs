@@ -188,7 +188,7 @@ impl World {
 }
 
 fn decided(load_test: LoadTest, job: Option<Job>) -> (LoadTest, Decision) {
-    let plan = Plan { workers: 2, config_maps: vec!["test-script".into()], ..Plan::default() };
+    let plan = Plan { workers: 2, ..Plan::default() };
     let decision = decide(&Observed::new(load_test.clone(), job, &[], at(0)), Some(Ok(plan)));
     (load_test, decision)
 }

@@ -259,11 +259,18 @@ fn conclude(status: &mut LoadTestStatus, conclusion: &Conclusion, now: Timestamp
     set(status, PASSED, passed, &reason, &message, now);
 }
 
+/// The image that the workers run.
+fn image(load_test: &LoadTest) -> &str {
+    load_test.spec.worker.as_ref().and_then(|worker| worker.image.as_deref()).unwrap_or(WORKER_IMAGE)
+}
+
 /// The stored status, brought to this generation.
 fn begun(load_test: &LoadTest) -> LoadTestStatus {
     let mut status = load_test.status.clone().unwrap_or_default();
     status.observed_generation = load_test.metadata.generation;
-    status.image.get_or_insert_with(|| WORKER_IMAGE.to_owned());
+    if status.image.is_none() || status.job_uid.is_none() {
+        status.image = Some(image(load_test).to_owned());
+    }
     if status.job_uid.is_none() {
         status.completions = Some(format!("0/{}", load_test.spec.count));
     }

@@ -9,7 +9,7 @@ use crate::fixtures::{
 use crate::workers::{LOST_AFTER_SECONDS, START_DEADLINE_SECONDS};
 
 fn plan() -> Plan {
-    Plan { workers: 2, config_maps: vec!["test-script".into()], ..Plan::default() }
+    Plan { workers: 2, ..Plan::default() }
 }
 
 fn test() -> LoadTest {

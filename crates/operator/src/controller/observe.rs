@@ -9,7 +9,7 @@ use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use loadtest::lifecycle::wants_fresh_job;
 use loadtest::observed::Observed;
-use loadtest::plan::{self, ConfigMapFact, Content, Problem, SCRIPT_KEY};
+use loadtest::plan::{self, ConfigMapFact, Content, Problem};
 use loadtest::reporter::report_name;
 use loadtest::{LoadTest, Timestamp, labels};
 
@@ -101,8 +101,9 @@ pub async fn config_maps(
     };
     let mut facts = Vec::new();
     for (field, name) in named {
+        let script = facts.is_empty().then(|| load_test.spec.test_script.key());
         let keys = match api.get_opt(&name).await {
-            Ok(config_map) => config_map.map(keys),
+            Ok(config_map) => config_map.map(|config_map| keys(config_map, script)),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 return Ok(Err(Problem::unreadable(&field, &name, &status.message)));
             }
@@ -124,14 +125,17 @@ pub async fn config_maps(
     Ok(Ok(facts))
 }
 
-fn keys(config_map: ConfigMap) -> BTreeMap<String, Content> {
+/// What is in a ConfigMap; `script` is the key whose text matters.
+fn keys(config_map: ConfigMap, script: Option<&str>) -> BTreeMap<String, Content> {
     let text = config_map.data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes()));
     let binary = config_map.binary_data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, bytes.0));
     text.chain(binary)
         .map(|(key, bytes)| {
             let content = match bytes.trim_ascii() {
                 [] => Content::Blank,
-                _ if key == SCRIPT_KEY => String::from_utf8(bytes).map_or(Content::Present, Content::Script),
+                _ if Some(key.as_str()) == script => {
+                    String::from_utf8(bytes).map_or(Content::Present, Content::Script)
+                }
                 _ => Content::Present,
             };
             (key, content)

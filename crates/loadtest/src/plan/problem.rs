@@ -1,0 +1,56 @@
+//! Why a load test cannot start, in words that say what its user has to mend.
+
+/// Why a load test cannot start: shown as condition and as Warning event until it is mended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// A sentence that names the field, the value and what would be right.
+    pub message: String,
+}
+
+/// The script's ConfigMap does not exist.
+pub const MISSING_TEST_SCRIPT: &str = "MissingTestScript";
+/// The script's ConfigMap has no script in it.
+pub const INVALID_TEST_SCRIPT: &str = "InvalidTestScript";
+/// Another ConfigMap does not exist.
+pub const MISSING_CONFIG_MAP: &str = "MissingConfigMap";
+/// The script, or the spec, names a file that nobody gives.
+pub const MISSING_FILE: &str = "MissingFile";
+/// Two ConfigMaps have a file of the same name.
+pub const CONFLICTING_FILES: &str = "ConflictingFiles";
+/// The object was stored before the API server refused such values.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+
+/// The Job is refused by admission, by quota, or for want of a right of the operator's.
+pub const JOB_REFUSED: &str = "JobRefused";
+/// A ConfigMap of the report's name is somebody else's.
+pub const REPORT_NAME_TAKEN: &str = "ReportNameTaken";
+/// The report of an earlier LoadTest of that name is still there.
+pub const EARLIER_REPORT: &str = "WaitingForEarlierReport";
+/// The operator may not read a ConfigMap.
+pub const UNREADABLE_CONFIG_MAP: &str = "UnreadableConfigMap";
+
+impl Problem {
+    /// A value of the spec that cannot be used; why, with its field.
+    pub fn invalid_spec(message: impl Into<String>) -> Self {
+        Self { reason: INVALID_SPEC, message: message.into() }
+    }
+
+    /// The API server refuses to create or to start the Job, in its own words.
+    pub fn job_refused(words: &str) -> Self {
+        Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {words}") }
+    }
+
+    /// The script's ensure cannot be evaluated; why, with its place.
+    pub fn invalid_ensure(why: &str) -> Self {
+        let message = format!("Load Test test script has a check that cannot be evaluated: {why}");
+        Self { reason: INVALID_TEST_SCRIPT, message }
+    }
+
+    /// The API server refuses to show a ConfigMap, in its own words.
+    pub fn unreadable(field: &str, name: &str, words: &str) -> Self {
+        let message = format!("ConfigMap \"{name}\" cannot be read, see field {field}: {words}");
+        Self { reason: UNREADABLE_CONFIG_MAP, message }
+    }
+}

@@ -1,0 +1,275 @@
+//! What a user wants of the workers' pods, merged under what the operator sets: who says what is a table here, and what
+//! only the operator may say is refused by name.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::DeepMerge;
+use k8s_openapi::api::core::v1::{
+    Container, EnvFromSource, EnvVar, PodSpec, PodTemplateSpec, ResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::api::Worker;
+use crate::plan::Problem;
+
+/// The container of `podTemplate` that stands for the worker's own, whatever that is called.
+pub const WORKER: &str = "worker";
+/// Names of volumes that are the operator's.
+pub const OUR_VOLUMES: [&str; 4] = ["test-script", "files", "tmp", "artillery-operator"];
+/// The name of the operator's own init container.
+pub const COPY: &str = "artillery-operator-files";
+/// Folders of a worker that are the operator's.
+const OUR_FOLDERS: [&str; 3] = ["/data", "/artillery-operator", "/source"];
+/// Labels and annotations with these prefixes are the operator's, or Kubernetes'.
+const OUR_PREFIXES: [&str; 4] =
+    ["artillery.io/", "loadtest.artillery.io/", "batch.kubernetes.io/", "job-name"];
+/// A variable that a plan cannot do without is the operator's.
+const OUR_VARIABLES: [(&str, &str); 3] = [
+    ("WORKERS", "a worker is one thread"),
+    ("ARTILLERY_WORKERS", "a worker is one thread"),
+    ("WORKER_ID", "it is the pod's name"),
+];
+/// Variables that the operator adds to: these can only be given as a value.
+pub const SHARED_VARIABLES: [&str; 3] = ["ARTILLERY_PLUGINS", "ARTILLERY_PLUGIN_PATH", "NODE_OPTIONS"];
+/// How long a worker that is asked to stop may take, in seconds; the reporter needs some of it.
+const GRACE: std::ops::RangeInclusive<i64> = 10..=3600;
+
+/// What a user wants of the workers' pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    /// The worker container, as `.spec.worker` has it.
+    container: Container,
+    /// The rest of the pod; the worker container in it has no name.
+    pod: PodTemplateSpec,
+}
+
+impl Template {
+    /// Reads what is wanted of the workers of the LoadTest of that name.
+    ///
+    /// # Errors
+    /// What cannot be read, or is not the user's to say, by its field.
+    pub fn of(worker: Option<&Worker>, load_test: &str) -> Result<Self, Problem> {
+        let Some(worker) = worker else { return Ok(Self::default()) };
+        let list = |values: &[Value]| Value::Array(values.to_vec());
+        let env: Vec<EnvVar> = read(".spec.worker.env", &list(&worker.env))?;
+        let env_from: Vec<EnvFromSource> = read(".spec.worker.envFrom", &list(&worker.env_from))?;
+        let resources: Option<ResourceRequirements> =
+            worker.resources.as_ref().map(|value| read(".spec.worker.resources", value)).transpose()?;
+        let template = worker.pod_template.as_ref();
+        let pod: PodTemplateSpec =
+            template.map(|value| read(".spec.worker.podTemplate", value)).transpose()?.unwrap_or_default();
+        check_variables(&env)?;
+        check_metadata(&pod)?;
+        check_pod(pod.spec.as_ref(), load_test)?;
+        let container = Container {
+            image: worker.image.clone(),
+            image_pull_policy: worker.image_pull_policy.map(|policy| format!("{policy:?}")),
+            env: Some(env).filter(|env| !env.is_empty()),
+            env_from: Some(env_from).filter(|sources| !sources.is_empty()),
+            resources,
+            ..Container::default()
+        };
+        Ok(Self { container, pod })
+    }
+
+    /// The image that the workers run, if it is said.
+    pub fn image(&self) -> Option<&str> {
+        self.container.image.as_deref()
+    }
+
+    /// How long a worker that is asked to stop may take, in seconds, if it is said.
+    pub fn grace_period_seconds(&self) -> Option<i64> {
+        self.pod.spec.as_ref()?.termination_grace_period_seconds
+    }
+
+    /// The value of an environment variable of the worker container, if it is said.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let env = self.container.env.iter().flatten();
+        env.into_iter().find(|variable| variable.name == name)?.value.as_deref()
+    }
+
+    /// Merges it with the operator's own template, whose first container is the worker. Objects are merged field by field, lists
+    /// by what Kubernetes tells their items apart by; where both say something, the user does.
+    pub fn merge_into(&self, ours: &mut PodTemplateSpec) {
+        let mut theirs = self.pod.clone();
+        let Some(spec) = ours.spec.as_mut() else { return };
+        let Some(worker) = spec.containers.first_mut() else { return };
+        let mut container = Container { name: worker.name.clone(), ..self.container.clone() };
+        let env = container.env.take();
+        if let Some(resources) = &container.resources {
+            yield_resources(worker.resources.get_or_insert_default(), resources);
+        }
+        worker.merge_from(container);
+        merge_variables(worker.env.get_or_insert_default(), env.unwrap_or_default());
+        let name = worker.name.clone();
+        let merged = theirs.spec.get_or_insert_default();
+        if let Some(container) = merged.containers.iter_mut().find(|container| container.name == WORKER) {
+            container.name.clone_from(&name);
+        }
+        if merged.topology_spread_constraints.is_some() {
+            spec.topology_spread_constraints = None;
+        }
+        ours.merge_from(theirs);
+    }
+}
+
+/// A resource that a user names is wholly the user's: a default limit below the request asked for would be refused.
+fn yield_resources(ours: &mut ResourceRequirements, theirs: &ResourceRequirements) {
+    let named = |list: &Option<BTreeMap<String, Quantity>>| {
+        list.iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    for name in named(&theirs.requests).into_iter().chain(named(&theirs.limits)) {
+        for list in [&mut ours.requests, &mut ours.limits] {
+            list.as_mut().map(|list| list.remove(&name));
+        }
+    }
+}
+
+/// Those that the operator has too are added to ([`SHARED_VARIABLES`]), or replaced.
+fn merge_variables(ours: &mut Vec<EnvVar>, theirs: Vec<EnvVar>) {
+    for variable in theirs {
+        let shared = SHARED_VARIABLES.contains(&variable.name.as_str());
+        match ours.iter_mut().find(|our| our.name == variable.name) {
+            // the plan has joined them
+            Some(_) if shared => {}
+            Some(our) => *our = variable,
+            None => ours.push(variable),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(field: &str, value: &Value) -> Result<T, Problem> {
+    T::deserialize(value).map_err(|error| Problem::invalid_spec(format!("{field} cannot be read: {error}")))
+}
+
+fn refused<T>(field: &str, why: &str) -> Result<T, Problem> {
+    Err(Problem::invalid_spec(format!("{field} is the operator's own: {why}")))
+}
+
+fn check_variables(env: &[EnvVar]) -> Result<(), Problem> {
+    for (i, variable) in env.iter().enumerate() {
+        let (name, field) = (variable.name.as_str(), format!(".spec.worker.env[{i}] ({})", variable.name));
+        if name.starts_with("LOADTEST_") {
+            return refused(&field, "variables that begin with LOADTEST_ tell the reporter what to do");
+        }
+        if let Some((_, why)) = OUR_VARIABLES.iter().find(|(ours, _)| *ours == name) {
+            return refused(&field, why);
+        }
+        if SHARED_VARIABLES.contains(&name) && variable.value.is_none() {
+            return Err(Problem::invalid_spec(format!(
+                "{field} must be given by its value, for the operator adds to it"
+            )));
+        }
+        if name == "ARTILLERY_PLUGINS" {
+            let value = variable.value.as_deref().unwrap_or_default();
+            if !serde_json::from_str::<Value>(value).is_ok_and(|value| value.is_object()) {
+                return Err(Problem::invalid_spec(format!(
+                    "{field} is {value:?}: give an object in JSON, such as {{\"publish-metrics\": []}}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_metadata(pod: &PodTemplateSpec) -> Result<(), Problem> {
+    let Some(metadata) = &pod.metadata else { return Ok(()) };
+    for (what, map) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
+        let keys = map.iter().flatten().map(|(key, _)| key);
+        for key in keys {
+            if let Some(prefix) = OUR_PREFIXES.iter().find(|prefix| key.starts_with(*prefix)) {
+                let field = format!(".spec.worker.podTemplate.metadata.{what}[\"{key}\"]");
+                return refused(&field, &format!("keys that begin with {prefix} tell which worker a pod is"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_pod(spec: Option<&PodSpec>, load_test: &str) -> Result<(), Problem> {
+    let Some(spec) = spec else { return Ok(()) };
+    let field = |name: &str| format!(".spec.worker.podTemplate.spec.{name}");
+    if spec.restart_policy.is_some() {
+        return refused(&field("restartPolicy"), "a worker is started once");
+    }
+    if spec.active_deadline_seconds.is_some() {
+        return refused(
+            &field("activeDeadlineSeconds"),
+            "use .spec.activeDeadlineSeconds, which ends a test in order",
+        );
+    }
+    if let Some(seconds) = spec.termination_grace_period_seconds.filter(|seconds| !GRACE.contains(seconds)) {
+        return Err(Problem::invalid_spec(format!(
+            "{} is {seconds}: give {} to {}, in which a worker tells what it has measured",
+            field("terminationGracePeriodSeconds"),
+            GRACE.start(),
+            GRACE.end()
+        )));
+    }
+    for (i, volume) in spec.volumes.iter().flatten().enumerate() {
+        if OUR_VOLUMES.contains(&volume.name.as_str()) {
+            return refused(
+                &field(&format!("volumes[{i}].name")),
+                &format!("\"{}\" has the operator's files", volume.name),
+            );
+        }
+    }
+    for (i, container) in spec.init_containers.iter().flatten().enumerate() {
+        if [COPY, WORKER, load_test].contains(&container.name.as_str()) {
+            return refused(&field(&format!("initContainers[{i}].name")), "give it another name");
+        }
+    }
+    for (i, container) in spec.containers.iter().enumerate() {
+        let field = |name: &str| field(&format!("containers[{i}].{name}"));
+        if container.name == WORKER {
+            check_worker(container, field)?;
+        } else if container.name == load_test {
+            return refused(
+                &field("name"),
+                "the worker container bears the LoadTest's name; here it is called worker",
+            );
+        } else if container.image.is_none() {
+            return Err(Problem::invalid_spec(format!(
+                "{} is missing: a side-car needs one (the worker container is called worker here)",
+                field("image")
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_worker(container: &Container, field: impl Fn(&str) -> String) -> Result<(), Problem> {
+    if container.args.is_some() {
+        return refused(&field("args"), "use .spec.artillery, whose fields become Artillery's options");
+    }
+    let elsewhere = [
+        ("image", container.image.is_some()),
+        ("imagePullPolicy", container.image_pull_policy.is_some()),
+        ("resources", container.resources.is_some()),
+        ("env", container.env.is_some()),
+        ("envFrom", container.env_from.is_some()),
+    ];
+    if let Some((name, _)) = elsewhere.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Problem::invalid_spec(format!(
+            "{} cannot be given here: give it as .spec.worker.{name}",
+            field(name)
+        )));
+    }
+    for (i, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let is_ours = |folder: &&&str| {
+            mount.mount_path == **folder || mount.mount_path.starts_with(&format!("{folder}/"))
+        };
+        if let Some(folder) = OUR_FOLDERS.iter().find(is_ours) {
+            return refused(
+                &field(&format!("volumeMounts[{i}].mountPath")),
+                &format!("{folder} has the files of the load test"),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
