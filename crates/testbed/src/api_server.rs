@@ -165,8 +165,19 @@ impl ApiServer {
     pub fn install_operator(&self) -> Result<()> {
         let manifests = repository().join("config/default");
         self.kubectl(&["apply", "-k", &manifests.display().to_string()])?;
-        let crd = "crd/loadtests.loadtest.artillery.io";
-        self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", crd])?;
+        self.until_crd_is_served()
+    }
+
+    /// Waits until LoadTests can be created.
+    ///
+    /// # Errors
+    /// kubectl's words: they cannot after 30 s.
+    pub fn until_crd_is_served(&self) -> Result<()> {
+        // kubectl fails at once while there are no conditions at all
+        for what in ["jsonpath={.status.conditions[0].type}", "condition=Established"] {
+            let what = format!("--for={what}");
+            self.kubectl(&["wait", &what, "--timeout=30s", "crd/loadtests.loadtest.artillery.io"])?;
+        }
         Ok(())
     }
 

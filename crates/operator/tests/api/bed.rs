@@ -48,9 +48,7 @@ fn leave_behind(server: &ApiServer) {
         server.kubectl(&["apply", "-f", path.to_str().expect("a path")]).expect("applied");
     };
     apply("lax-crd.json", &crd);
-    server
-        .kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"])
-        .expect("the lax CRD");
+    server.until_crd_is_served().expect("the lax CRD");
     server.kubectl(&["create", "namespace", "left-behind"]).expect("a namespace");
     for (name, count) in [("old.test", 1), ("none", 0)] {
         let metadata = json!({ "name": name, "namespace": "left-behind" });

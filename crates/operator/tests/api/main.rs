@@ -11,6 +11,7 @@ mod quiet;
 mod refusals;
 mod reports;
 mod script;
+mod spec;
 mod start;
 mod storing;
 mod troubles;
