@@ -189,6 +189,9 @@ impl Session {
         self.tick(now);
         self.access(index, process, now)?;
         self.member(index)?.heard = now;
+        if self.stopping && !matches!(self.start, Start::Released { .. }) {
+            return refused(Reason::Gone, "the load test was stopped before it started".to_owned());
+        }
         self.note_ready(index, now);
         Ok(match self.start {
             Start::Released { at } => {

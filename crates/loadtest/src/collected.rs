@@ -1,6 +1,8 @@
 //! What is known of a load test by what its workers send: how far their common start is, what they have measured, and, when it
 //! is over, what came of it. The collector knows, and status and events tell.
 
+use std::collections::BTreeMap;
+
 use crate::api::{CheckStatus, MetricsStatus, ReportStatus, Verdict, WorkersStatus};
 
 /// What the workers have sent so far.
@@ -12,6 +14,8 @@ pub struct Collected {
     pub reporting: u32,
     /// How far their common start is.
     pub start: CommonStart,
+    /// Those of whom nothing is heard since their planned end, by completion index: for how many seconds.
+    pub silent: BTreeMap<u32, i64>,
     /// Why what they send cannot be stored at the moment, in words.
     pub trouble: Option<String>,
     /// Milliseconds between the first worker's start and the last one's.

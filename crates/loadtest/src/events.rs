@@ -7,7 +7,7 @@ use crate::Timestamp;
 use crate::api::{COMPLETED, LoadTestStatus, PASSED, PROGRESSING, Verdict};
 use crate::collected::CommonStart;
 use crate::job::{Start, start};
-use crate::lifecycle::Outcome;
+use crate::lifecycle::{Outcome, SUSPENDED};
 use crate::observed::Observed;
 use crate::plan::JOB_REFUSED;
 
@@ -77,7 +77,7 @@ fn problem(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement>
         _ => short_hash(&message),
     };
     let key = format!("{}.{detail}", reason.to_lowercase());
-    Some(announcement(observed, &key, true, &reason, message))
+    Some(announcement(observed, &key, reason != SUSPENDED, &reason, message))
 }
 
 fn created(observed: &Observed) -> Announcement {
@@ -153,13 +153,21 @@ fn finished(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement
     let (is_warning, note) = match Outcome::from_reason(completed.reason.as_deref()?)? {
         Outcome::Succeeded => (false, "Load Test completed"),
         Outcome::WorkersFailed => (true, "Load Test completed with failed workers"),
+        Outcome::Stopped => (false, "Load Test stopped, see field .spec.stop"),
+        Outcome::DeadlineExceeded => {
+            (true, "Load Test stopped after its time, see field .spec.activeDeadlineSeconds")
+        }
         Outcome::JobDeleted => (true, "Load Test failed: its Job was gone before it was seen to end"),
         Outcome::JobSuspended => (true, "Load Test failed: its Job was suspended after the start"),
         Outcome::KubernetesTooOld => {
             (true, "Load Test failed: Kubernetes 1.29 or newer is needed; nothing was started")
         }
     };
-    let reason = if is_warning { "Failed" } else { "Completed" };
+    let reason = match (Outcome::from_reason(completed.reason.as_deref()?)?, is_warning) {
+        (outcome @ (Outcome::Stopped | Outcome::DeadlineExceeded), _) => outcome.reason(),
+        (_, true) => "Failed",
+        (_, false) => "Completed",
+    };
     // one name for both: a test ends once
     Some(announcement(observed, "over", is_warning, reason, note.to_owned()))
 }

@@ -103,6 +103,21 @@ pub fn end_patch(uid: &str) -> Value {
     ])
 }
 
+/// The patch (RFC 6902) by which Kubernetes removes the Job with that UID, and its pods, so many seconds after its end.
+pub fn expire_patch(uid: &str, seconds: i32) -> Value {
+    json!([
+        { "op": "test", "path": "/metadata/uid", "value": uid },
+        { "op": "add", "path": "/spec/ttlSecondsAfterFinished", "value": seconds },
+    ])
+}
+
+/// How long a worker of a LoadTest that is asked to stop may take, in seconds.
+pub fn grace_period_seconds(load_test: &LoadTest) -> i64 {
+    let template = load_test.spec.worker.as_ref().and_then(|worker| worker.pod_template.as_ref());
+    let said = template.and_then(|template| template["spec"]["terminationGracePeriodSeconds"].as_i64());
+    said.unwrap_or(GRACE_PERIOD_SECONDS)
+}
+
 /// Whether no worker may run: before the start, and after somebody suspended it.
 pub fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().and_then(|s| s.suspend) == Some(true)

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod reporter;
 pub mod script;
 pub mod status;
+pub mod stopping;
 pub mod tally;
 pub mod template;
 pub mod workers;

@@ -32,12 +32,16 @@ pub enum Decision {
     EndJob(String),
     /// Tell how it goes.
     Follow,
+    /// Tell the workers to end, and how the test will have ended.
+    Stop(Outcome),
     /// Tell how it will have ended, once the workers that still run have.
     WaitForWorkers(Outcome),
     /// Make and store the report of a test that is over; then decide again.
     Conclude(Outcome),
     /// Tell how it ended.
     Finish(Outcome),
+    /// Let Kubernetes remove the Job with that UID so many seconds after its end.
+    ExpireJob(String, i32),
 }
 
 /// How a load test ended.
@@ -47,6 +51,10 @@ pub enum Outcome {
     Succeeded,
     /// At least one worker did not.
     WorkersFailed,
+    /// Its user stopped it.
+    Stopped,
+    /// It had run for as long as it may.
+    DeadlineExceeded,
     /// Its Job was deleted before it ended.
     JobDeleted,
     /// Its Job was suspended by somebody after the start, which ends its workers.
@@ -56,14 +64,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] =
-        [Self::Succeeded, Self::WorkersFailed, Self::JobDeleted, Self::JobSuspended, Self::KubernetesTooOld];
+    const ALL: [Self; 7] = [
+        Self::Succeeded,
+        Self::WorkersFailed,
+        Self::Stopped,
+        Self::DeadlineExceeded,
+        Self::JobDeleted,
+        Self::JobSuspended,
+        Self::KubernetesTooOld,
+    ];
 
     /// The reason that the conditions give.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Succeeded => "Succeeded",
             Self::WorkersFailed => "WorkersFailed",
+            Self::Stopped => "Stopped",
+            Self::DeadlineExceeded => "DeadlineExceeded",
             Self::JobDeleted => "JobDeleted",
             Self::JobSuspended => "JobSuspended",
             Self::KubernetesTooOld => "KubernetesTooOld",
@@ -78,6 +95,8 @@ impl Outcome {
 
 /// A Job of that name is somebody else's.
 pub const JOB_NAME_TAKEN: &str = "JobNameTaken";
+/// It is as it should be, and waits to be let go.
+pub const SUSPENDED: &str = "Suspended";
 /// A Job of an earlier LoadTest of that name is still there.
 pub const EARLIER_JOB: &str = "WaitingForEarlierJob";
 
@@ -92,13 +111,19 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         return Decision::DeleteStrayJob(stray);
     }
     if load_test.is_settled() {
-        return left_over(observed).map_or(Decision::Leave, Decision::EndJob);
+        return match (left_over(observed), expiry(observed)) {
+            (Some(uid), _) => Decision::EndJob(uid),
+            (None, Some((uid, seconds))) => Decision::ExpireJob(uid, seconds),
+            (None, None) => Decision::Leave,
+        };
     }
     match (recorded(load_test), job) {
         (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
+        (None, JobFact::Absent) if load_test.spec.stop.is_some() => Decision::Finish(Outcome::Stopped),
         (None, JobFact::Absent) if observed.lingering > 0 => Decision::Wait(lingering(load_test)),
         (None, JobFact::Absent) => match plan {
             None => Decision::MakePlan,
+            Some(Ok(_)) if load_test.spec.suspend == Some(true) => Decision::Wait(suspended()),
             Some(Ok(plan)) => Decision::CreateJob(plan),
             Some(Err(problem)) => Decision::Wait(problem),
         },
@@ -108,6 +133,7 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (Some(recorded), JobFact::Ours(job)) if uid(job) != recorded => without_job(observed),
         (Some(_), JobFact::Ours(job)) => match (is_suspended(job), start(job)) {
             (true, Start::Never) if !fails_per_index(job) => Decision::Finish(Outcome::KubernetesTooOld),
+            (true, Start::Never) if load_test.spec.stop.is_some() => Decision::Finish(Outcome::Stopped),
             (true, Start::Never) => match plan {
                 Some(Err(refused)) => Decision::Wait(refused),
                 // also on an old view of a Job that runs already: then the patch's tests fail, and the Job is read anew
@@ -118,7 +144,13 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
                 Decision::WaitForWorkers(Outcome::JobSuspended)
             }
             (true, Start::At(_) | Start::Unknown) => end(observed, Outcome::JobSuspended),
-            (false, _) => Decision::Follow,
+            (false, _) => match observed.stopping {
+                None => Decision::Follow,
+                Some(stopping) if stopping.is_forced && is_told(observed) && !is_ending(job) => {
+                    Decision::EndJob(uid(job))
+                }
+                Some(stopping) => Decision::Stop(stopping.outcome()),
+            },
         },
         (Some(_), JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) => without_job(observed),
     }
@@ -163,17 +195,44 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
 }
 
 /// The Job of a test that ended without some of its workers, which Kubernetes may still start, or which somebody may
-/// resume.
-fn left_over(Observed { load_test, job, workers, .. }: &Observed) -> Option<String> {
+/// resume; or whose pods have side-cars that do not end.
+fn left_over(observed: &Observed) -> Option<String> {
+    let Observed { load_test, job, workers, .. } = observed;
     let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
-    let is_told = job.spec.as_ref().and_then(|s| s.active_deadline_seconds).is_some_and(|s| s <= 1);
     let is_open = workers.job_end.is_none() && matches!(start(job), Start::At(_));
     let is_waiting = workers.presumed > 0 || workers.succeeded + workers.failed < workers.planned;
-    (is_open && is_waiting && !is_told && job.metadata.deletion_timestamp.is_none()).then(|| uid(job))
+    (is_open
+        && (is_waiting || observed.is_long_over)
+        && !is_ending(job)
+        && job.metadata.deletion_timestamp.is_none())
+    .then(|| uid(job))
 }
 
-fn outcome(Observed { workers, .. }: &Observed) -> Outcome {
-    if workers.failed == 0 { Outcome::Succeeded } else { Outcome::WorkersFailed }
+/// The Job of a test that is over, where it is to be removed some time after its end, and does not know.
+fn expiry(Observed { load_test, job, workers, .. }: &Observed) -> Option<(String, i32)> {
+    let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
+    let wanted = load_test.spec.ttl_seconds_after_finished?;
+    let known = job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
+    let is_there = workers.job_end.is_some() && job.metadata.deletion_timestamp.is_none();
+    (is_there && known != Some(wanted)).then(|| (uid(job), wanted))
+}
+
+fn outcome(observed: &Observed) -> Outcome {
+    match observed.stopping.filter(|_| is_told(observed)) {
+        Some(stopping) => stopping.outcome(),
+        None if observed.workers.failed == 0 => Outcome::Succeeded,
+        None => Outcome::WorkersFailed,
+    }
+}
+
+/// Whether the status says that the test is to end before its time.
+fn is_told(observed: &Observed) -> bool {
+    observed.load_test.status.as_ref().is_some_and(|status| status.stop_time.is_some())
+}
+
+/// Whether the Job was told to end.
+fn is_ending(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).is_some_and(|seconds| seconds <= 1)
 }
 
 fn recorded(load_test: &LoadTest) -> Option<&str> {
@@ -192,6 +251,11 @@ fn uid(job: &Job) -> String {
 
 fn fails_per_index(job: &Job) -> bool {
     job.spec.as_ref().is_some_and(|s| s.backoff_limit_per_index.is_some())
+}
+
+fn suspended() -> Problem {
+    let message = "checked, and good to go: set .spec.suspend to false to start it".to_owned();
+    Problem { reason: SUSPENDED, message }
 }
 
 fn earlier(load_test: &LoadTest) -> Problem {

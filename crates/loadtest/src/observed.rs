@@ -3,9 +3,17 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::api::COMPLETED;
 use crate::collected::{Collected, Conclusion};
+use crate::stopping::Stopping;
 use crate::workers::{self, Workers};
 use crate::{LoadTest, Timestamp};
+
+/// Kubernetes counts a worker's end within so many seconds; a pod that runs on then has a side-car that does not end.
+pub const CLOSING_SECONDS: i64 = 30;
+
+/// A worker of whom nothing is heard is lost so many seconds after its planned end, where the spec does not say.
+const LOST_AFTER_SECONDS: i32 = 120;
 
 /// Everything that is known about a load test at one moment.
 #[derive(Clone, Debug)]
@@ -19,6 +27,10 @@ pub struct Observed {
     /// How many workers of another Job still run under this LoadTest's name: that Job is gone, or suspended, and Kubernetes
     /// gives its pods time to end, in which Artillery may go on.
     pub lingering: u32,
+    /// That it is to end before its time.
+    pub stopping: Option<Stopping>,
+    /// Whether it has been over for so long that what still runs of it is no worker.
+    pub is_long_over: bool,
     /// Why the Job gets no pods, in admission's words, if it was refused one.
     pub refusal: Option<String>,
     /// What its workers have sent so far.
@@ -58,12 +70,18 @@ impl Observed {
             _ => Workers::default(),
         };
         let lingering = workers::running_but_of(job.as_ref(), pods, now);
+        let ours = job.as_ref().filter(|job| is_ours(&load_test, job));
+        let stopping = Stopping::of(&load_test, ours, now);
+        let is_long_over =
+            ended_at(&load_test).is_some_and(|at| now.as_second() - at.as_second() >= CLOSING_SECONDS);
         let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
         Self {
             load_test,
             job,
             workers,
             lingering,
+            stopping,
+            is_long_over,
             refusal: None,
             collected: Collected::default(),
             conclusion: None,
@@ -72,6 +90,11 @@ impl Observed {
 
     /// Adds what its workers have sent so far.
     pub fn with_collected(mut self, collected: Collected) -> Self {
+        let seconds = self.load_test.spec.lost_after_seconds.unwrap_or(LOST_AFTER_SECONDS);
+        for (index, _) in collected.silent.iter().filter(|(_, silent)| **silent >= seconds.into()) {
+            let cause = format!("lost: nothing was heard of it for {seconds} s after its planned end");
+            self.workers.presume_lost(*index, cause);
+        }
         self.collected = collected;
         self
     }
@@ -88,6 +111,12 @@ impl Observed {
         let is_over = workers.all_ended() && workers.job_end.is_none() && workers.presumed > 0;
         is_over && !self.load_test.is_settled()
     }
+}
+
+/// When a test was told over.
+fn ended_at(load_test: &LoadTest) -> Option<Timestamp> {
+    let completed = load_test.status.as_ref().filter(|status| status.is_over())?.condition(COMPLETED)?;
+    completed.last_transition_time.as_ref().map(|at| at.0)
 }
 
 fn is_ours(load_test: &LoadTest, job: &Job) -> bool {

@@ -157,6 +157,7 @@ impl World {
             Decision::RecordJob(_)
             | Decision::Wait(_)
             | Decision::Follow
+            | Decision::Stop(_)
             | Decision::WaitForWorkers(_)
             | Decision::Finish(_) => {
                 // the status patch names UID and resourceVersion
@@ -177,7 +178,11 @@ impl World {
                 });
                 assert!(self.meddled || !is_live, "a Job was ended that nobody touched");
             }
-            Decision::CreateJob(_) | Decision::Conclude(_) | Decision::Leave | Decision::MakePlan => {}
+            Decision::CreateJob(_)
+            | Decision::Conclude(_)
+            | Decision::ExpireJob(..)
+            | Decision::Leave
+            | Decision::MakePlan => {}
         }
     }
 

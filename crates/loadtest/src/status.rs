@@ -22,6 +22,8 @@ const START_SECONDS: i64 = 3;
 pub(crate) const JOB_CREATED: &str = "JobCreated";
 /// The reason of a test whose Job was let go, while no worker has run.
 pub(crate) const WORKERS_STARTING: &str = "WorkersStarting";
+/// The reason of a test whose workers are told to end.
+const STOPPING: &str = "Stopping";
 /// The reason of a verdict that cannot be given.
 const INCONCLUSIVE: &str = "Inconclusive";
 /// A worker joins within seconds of its start; none that has not after so many is worth a word.
@@ -51,10 +53,12 @@ pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<
         | Decision::StartJob(_)
         | Decision::DeleteStrayJob(_)
         | Decision::EndJob(_)
+        | Decision::ExpireJob(..)
         | Decision::Conclude(_) => return None,
         Decision::Wait(problem) => waiting(observed, problem, now),
         Decision::RecordJob(uid) => recorded(observed, uid, now),
         Decision::Follow => under_way(observed, now),
+        Decision::Stop(outcome) => stopping(observed, *outcome, now),
         Decision::WaitForWorkers(outcome) => ending(observed, *outcome, now),
         Decision::Finish(outcome) => over(observed, *outcome, now),
     };
@@ -142,6 +146,17 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
     );
     set(&mut status, PROGRESSING, "True", reason, &message, now);
     set(&mut status, COMPLETED, "False", reason, "the load test is not over", now);
+    status
+}
+
+/// A test whose workers are told to end.
+fn stopping(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
+    let mut status = under_way(observed, now);
+    status.stop_time.get_or_insert(Time(now));
+    let progress = status.condition(PROGRESSING).and_then(|c| c.message.clone()).unwrap_or_default();
+    let message = format!("{}; {progress}", outcome_in_words(observed, outcome));
+    set(&mut status, PROGRESSING, "True", STOPPING, &message, now);
+    set(&mut status, COMPLETED, "False", STOPPING, "the load test is not over", now);
     status
 }
 
@@ -236,8 +251,9 @@ fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus
     match &observed.conclusion {
         Some(conclusion) => conclude(&mut status, conclusion, now),
         None => {
+            let reason = if outcome == Outcome::Stopped { reason } else { INCONCLUSIVE };
             status.verdict = Some(Verdict::Inconclusive);
-            set(&mut status, PASSED, "Unknown", INCONCLUSIVE, &message, now);
+            set(&mut status, PASSED, "Unknown", reason, &message, now);
         }
     }
     status
@@ -337,7 +353,7 @@ fn set(status: &mut LoadTestStatus, type_: &str, value: &str, reason: &str, mess
 }
 
 fn is_running(progressing: &LoadTestCondition) -> bool {
-    progressing.reason.as_deref() == Some("WorkersRunning")
+    matches!(progressing.reason.as_deref(), Some("WorkersRunning" | STOPPING))
 }
 
 fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
@@ -351,6 +367,18 @@ fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
             causes.extend(with_log.map(|pod| format!("see kubectl logs {pod}")));
             let why = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
             format!("{failed} of {planned} workers failed{why}")
+        }
+        Outcome::Stopped if observed.load_test.status.as_ref().is_none_or(|s| s.start_time.is_none()) => {
+            "stopped by .spec.stop before anything was started".to_owned()
+        }
+        Outcome::Stopped => {
+            format!("stopped by .spec.stop: {succeeded} of {planned} workers succeeded, {failed} did not")
+        }
+        Outcome::DeadlineExceeded => {
+            let seconds = observed.load_test.spec.active_deadline_seconds.unwrap_or(0);
+            format!(
+                "stopped after the {seconds} s of .spec.activeDeadlineSeconds: {succeeded} of {planned} workers succeeded, {failed} did not"
+            )
         }
         Outcome::JobDeleted => {
             "the Job was gone before the load test was seen to end; a load test is never started a second time".to_owned()
@@ -389,6 +417,7 @@ fn milestones(status: &LoadTestStatus) -> impl PartialEq + use<> {
         status.job_uid.clone(),
         status.start_time.clone(),
         status.completion_time.clone(),
+        status.stop_time.clone(),
         conditions,
     )
 }

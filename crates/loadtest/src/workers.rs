@@ -94,6 +94,16 @@ impl Workers {
         self
     }
 
+    /// Counts a worker that has not ended as failed: nobody hears of it.
+    pub(crate) fn presume_lost(&mut self, index: u32, cause: String) {
+        let has_ended = self.exit_codes.contains_key(&index) || self.failures.contains_key(&index);
+        if index < self.planned && !has_ended && !self.all_ended() {
+            self.failed += 1;
+            self.presumed += 1;
+            self.failures.insert(index, cause);
+        }
+    }
+
     /// Number of workers that have a pod and have not ended.
     pub fn active(&self) -> u32 {
         if self.all_ended() {

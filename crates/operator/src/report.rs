@@ -65,7 +65,8 @@ pub fn make(
         undelivered: heard.map(|heard| doubtful(heard, plan.as_deref(), &workers)).unwrap_or_default(),
         checks: checks(heard, aggregate.total()),
         end: match outcome {
-            Outcome::JobDeleted | Outcome::JobSuspended => End::Stopped,
+            Outcome::Stopped | Outcome::JobDeleted | Outcome::JobSuspended => End::Stopped,
+            Outcome::DeadlineExceeded => End::DeadlineExceeded,
             Outcome::Succeeded | Outcome::WorkersFailed | Outcome::KubernetesTooOld => End::ByItself,
         },
         workers,

@@ -277,7 +277,7 @@ impl ApiServer {
             format!("--secure-port={}", self.controllers_port),
             format!("--cert-dir={}", self.folder.join("kcm").display()),
             format!("--root-ca-file={}", self.pki.ca.display()),
-            "--controllers=job-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller"
+            "--controllers=job-controller,garbage-collector-controller,ttl-after-finished-controller,namespace-controller,serviceaccount-controller"
                 .to_owned(),
             "--kube-api-qps=200".to_owned(),
             "--kube-api-burst=400".to_owned(),

@@ -1,6 +1,9 @@
 //! What is known of a load test now, for its status; cheap enough to ask for every few seconds.
 
+use std::time::Duration;
+
 use metrics::aggregate::PERIOD;
+use metrics::delivery;
 
 use super::hello::{Differing, Hello};
 use super::start::Start;
@@ -19,6 +22,8 @@ pub struct Facts {
     pub first_join: Option<Moment>,
     /// Where the start stands.
     pub start: StartFacts,
+    /// When the last phase is to be over; `None` where that is not known, or they have not started.
+    pub planned_end: Option<Moment>,
     /// Whether it takes in nothing more.
     pub concluded: bool,
     /// Those who joined, by completion index.
@@ -104,6 +109,7 @@ impl Session {
             joined: self.joined(),
             first_join: self.first_join,
             start,
+            planned_end: self.planned_end(),
             concluded: self.concluded,
             workers: self.members.iter().map(|(index, worker)| worker.facts(*index)).collect(),
             start_skew: self.start_skew(),
@@ -141,6 +147,13 @@ impl Session {
     /// Who said something else.
     pub fn differing(&self) -> &Differing {
         &self.differing
+    }
+
+    fn planned_end(&self) -> Option<Moment> {
+        let Start::Released { at } = self.start else { return None };
+        let plan = delivery::plan(&self.hello.as_ref()?.phases).ok()?;
+        let milliseconds: f64 = plan.iter().map(|phase| phase.length_milliseconds).sum();
+        Duration::try_from_secs_f64(milliseconds / 1000.0).ok().map(|length| at + length)
     }
 
     fn start_skew(&self) -> Option<f64> {

@@ -32,6 +32,10 @@ pub struct LoadTestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
+    /// When the workers were told to end before their time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_time: Option<Time>,
+
     /// From start to completion, or to the last time this status was written: 55s, 2m30s, 3h12m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,

@@ -1,8 +1,11 @@
 //! The lifecycle in sentences: what is done next, by the facts.
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
+use crate::api::Stop;
+use crate::collected::Collected;
 use crate::fixtures::{
     JobFixture as _, LoadTestFixture as _, PodFixture as _, at, conclusion, job_of, load_test, pod,
 };
@@ -312,7 +315,9 @@ fn what_a_test_that_is_over_has_not_started_is_ended_with_its_job() {
     let started_late = [pod("t", 0).exited(0, 9), pod("t", 1).running(700)];
     assert_eq!(decision(over(), Some(job.clone()), &started_late), Decision::EndJob("job-1".into()));
     let ended = [pod("t", 0).exited(0, 9), pod("t", 1).exited(1, 9)];
-    assert_eq!(decision(over(), Some(job.clone()), &ended), Decision::Leave, "it ends by itself");
+    let after = |seconds| decision_at(seconds, over(), Some(job.clone()), &ended);
+    assert_eq!(after(29), Decision::Leave, "it ends by itself");
+    assert_eq!(after(30), Decision::EndJob("job-1".into()), "it has a side-car that does not end");
     let resumable = decision(over(), Some(job.clone().suspended()), &[]);
     assert_eq!(resumable, Decision::EndJob("job-1".into()), "somebody may resume it");
     let until = |seconds| {
@@ -324,7 +329,7 @@ fn what_a_test_that_is_over_has_not_started_is_ended_with_its_job() {
     assert_eq!(until(86_400), Decision::EndJob("job-1".into()), "a deadline that somebody's policy set");
     let counted = job.clone().with_indexes("0,1", "");
     let behind = [pod("t", 0).running(3), pod("t", 1).running(3)];
-    assert_eq!(decision(over(), Some(counted), &behind), Decision::Leave, "the Job's count stands");
+    assert_eq!(decision_at(9, over(), Some(counted), &behind), Decision::Leave, "the Job's count stands");
     assert_eq!(
         decision(over(), Some(job.clone().with_condition("Failed", "True", 9)), &pods),
         Decision::Leave
@@ -334,4 +339,105 @@ fn what_a_test_that_is_over_has_not_started_is_ended_with_its_job() {
         Decision::Leave,
         "another Job is not ours to end"
     );
+}
+
+#[test]
+fn a_suspended_test_is_checked_and_waits() {
+    let mut suspended = test();
+    suspended.spec.suspend = Some(true);
+    let asked = Observed::new(suspended.clone(), None, &[], at(99));
+    assert_eq!(decide(&asked, None), Decision::MakePlan);
+    assert_eq!(waits_for(&decision(suspended.clone(), None, &[])), "Suspended");
+    suspended.spec.suspend = Some(false);
+    assert_eq!(decision(suspended, None, &[]), Decision::CreateJob(plan()));
+}
+
+fn stopped(stop: Stop) -> LoadTest {
+    let mut test = test();
+    test.spec.stop = Some(stop);
+    test
+}
+
+/// Told to end at that second.
+fn told(mut test: LoadTest, seconds: i64) -> LoadTest {
+    test.status.get_or_insert_default().stop_time = Some(Time(at(seconds)));
+    test
+}
+
+#[test]
+fn a_test_that_is_stopped_before_its_start_never_starts() {
+    let over = Decision::Finish(Outcome::Stopped);
+    assert_eq!(decision(stopped(Stop::Graceful), None, &[]), over);
+    let created = Some(job_of(&test()));
+    assert_eq!(decision(stopped(Stop::Graceful).recorded("job-1"), created, &[]), over);
+}
+
+#[test]
+fn a_running_test_that_is_stopped_tells_its_workers_and_ends_those_that_do_not_hear() {
+    let pods = [pod("t", 0).running(3), pod("t", 1).running(3)];
+    let job = || Some(job_of(&test()).started());
+    let at_second = |seconds, test: LoadTest| decision_at(seconds, test.recorded("job-1"), job(), &pods);
+    let tell = Decision::Stop(Outcome::Stopped);
+    assert_eq!(at_second(10, stopped(Stop::Graceful)), tell);
+    let told = |stop| told(stopped(stop), 10);
+    assert_eq!(at_second(89, told(Stop::Graceful)), tell);
+    assert_eq!(at_second(90, told(Stop::Graceful)), Decision::EndJob("job-1".into()), "10 + 60 + 20");
+    assert_eq!(at_second(10, stopped(Stop::Immediate)), tell, "that is said first");
+    assert_eq!(at_second(10, told(Stop::Immediate)), Decision::EndJob("job-1".into()));
+    let mut patient = told(Stop::Graceful);
+    let template = serde_json::json!({ "podTemplate": { "spec": { "terminationGracePeriodSeconds": 600 } } });
+    patient.spec.worker = serde_json::from_value(template).expect("a worker");
+    assert_eq!(at_second(90, patient), tell);
+    let ended = [pod("t", 0).exited(143, 20), pod("t", 1).exited(0, 20)];
+    let over = decision(told(Stop::Graceful).recorded("job-1"), job(), &ended);
+    assert_eq!(over, Decision::Conclude(Outcome::Stopped));
+}
+
+#[test]
+fn a_test_ends_at_its_deadline_which_counts_from_its_start() {
+    let pods = [pod("t", 0).running(3), pod("t", 1).running(3)];
+    let mut test = test().recorded("job-1");
+    test.spec.active_deadline_seconds = Some(60);
+    let job = job_of(&test).started();
+    let Start::At(Some(start)) = start(&job) else { panic!("started") };
+    let start = start.as_second() - at(0).as_second();
+    let after = |seconds, test: LoadTest| decision_at(start + seconds, test, Some(job.clone()), &pods);
+    assert_eq!(after(59, test.clone()), Decision::Follow);
+    assert_eq!(after(60, test.clone()), Decision::Stop(Outcome::DeadlineExceeded));
+    assert_eq!(after(140, told(test.clone(), start + 60)), Decision::EndJob("job-1".into()));
+    let ended = [pod("t", 0).exited(0, 50), pod("t", 1).exited(0, 59)];
+    let over = decision_at(start + 70, test, Some(job), &ended);
+    assert_eq!(over, Decision::Conclude(Outcome::Succeeded), "it ended before anybody was told to end");
+}
+
+#[test]
+fn the_job_of_a_test_that_is_over_goes_when_its_time_has_come() {
+    let mut over = test().recorded("job-1").with_condition("Completed", "True");
+    over.spec.ttl_seconds_after_finished = Some(60);
+    let job = job_of(&test()).started();
+    let ended = [pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9)];
+    assert_eq!(decision_at(9, over.clone(), Some(job.clone()), &ended), Decision::Leave, "it has not ended");
+    let job = job.with_condition("Complete", "True", 9);
+    let expire = Decision::ExpireJob("job-1".into(), 60);
+    assert_eq!(decision(over.clone(), Some(job.clone()), &ended), expire);
+    let mut known = job;
+    known.spec.as_mut().expect("a spec").ttl_seconds_after_finished = Some(60);
+    assert_eq!(decision(over.clone(), Some(known), &ended), Decision::Leave);
+    assert_eq!(decision(over, None, &[]), Decision::Leave, "it is gone");
+}
+
+#[test]
+fn a_worker_that_is_silent_after_its_planned_end_is_lost() {
+    let pods = [pod("t", 0).exited(0, 9), pod("t", 1).running(3)];
+    let look = |silent, lost_after_seconds| {
+        let mut test = test().recorded("job-1");
+        test.spec.lost_after_seconds = lost_after_seconds;
+        let job = job_of(&test).started();
+        let observed = Observed::new(test, Some(job), &pods.iter().collect::<Vec<_>>(), at(99));
+        let collected = Collected { silent: [(1, silent)].into(), ..Collected::default() };
+        decide(&observed.with_collected(collected), None)
+    };
+    assert_eq!(look(119, None), Decision::Follow);
+    assert_eq!(look(120, None), Decision::Conclude(Outcome::WorkersFailed));
+    assert_eq!(look(30, Some(30)), Decision::Conclude(Outcome::WorkersFailed));
 }

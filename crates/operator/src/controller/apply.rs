@@ -9,6 +9,7 @@ use loadtest::job::{Start, start};
 use loadtest::plan::{Plan, Problem};
 use loadtest::reporter::Kit;
 use loadtest::{LoadTest, Timestamp, job, reporter};
+use serde_json::Value;
 
 use super::observe::get_job;
 use super::{Context, Error, cache};
@@ -116,21 +117,44 @@ pub async fn start_job(
 
 /// Tells the Job with that UID to end. Returns the Job of that name as it is afterwards.
 pub async fn end_job(context: &Context, load_test: &LoadTest, uid: &str) -> Result<Option<Job>, Error> {
-    let patch = serde_json::from_value(job::end_patch(uid)).map_err(Error::Patch)?;
+    tracing::info!(uid, "ends the Job, for some of its pods have not ended");
+    patch_job(context, load_test, uid, job::end_patch(uid), "end its Job").await
+}
+
+/// Lets Kubernetes remove the Job with that UID so many seconds after its end. Returns the Job of that name as it is afterwards.
+pub async fn expire_job(
+    context: &Context,
+    load_test: &LoadTest,
+    uid: &str,
+    seconds: i32,
+) -> Result<Option<Job>, Error> {
+    patch_job(context, load_test, uid, job::expire_patch(uid, seconds), "let its Job expire").await
+}
+
+/// Changes the Job with that UID, and no other.
+async fn patch_job(
+    context: &Context,
+    load_test: &LoadTest,
+    uid: &str,
+    patch: Value,
+    doing: &'static str,
+) -> Result<Option<Job>, Error> {
+    let patch = serde_json::from_value(patch).map_err(Error::Patch)?;
     let patched = jobs(context, load_test)
         .patch(load_test.name(), &PatchParams::default(), &Patch::<()>::Json(patch))
         .await;
     match patched {
         Ok(mut job) => {
-            tracing::info!(uid, "ended the Job, for the load test is over without some of its workers");
             cache::strip_job(&mut job);
+            // the next look may come before the cache has it, and would patch it again, in vain
+            context.memory.wrote_job(load_test.uid(), job.clone());
             Ok(Some(job))
         }
         Err(error) => match (get_job(context, load_test).await?, &error) {
             (job, kube::Error::Api(status)) if status.is_not_found() => Ok(job),
             // the patch's test failed: it is another Job
             (job, kube::Error::Api(status)) if status.is_invalid() && !is_it(job.as_ref(), uid) => Ok(job),
-            _ => Err(Error::api("end its Job")(error)),
+            _ => Err(Error::api(doing)(error)),
         },
     }
 }

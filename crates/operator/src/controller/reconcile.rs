@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
-use loadtest::lifecycle::{Decision, decide};
+use loadtest::lifecycle::{Decision, SUSPENDED, decide};
+use loadtest::observed::{CLOSING_SECONDS, Observed};
 use loadtest::plan::{Plan, Problem, validate};
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
-use loadtest::{LoadTest, Timestamp, events};
+use loadtest::{LoadTest, Timestamp, events, stopping};
 use metrics::checks::{Ensure, EnsureError, reads_templates};
 
 use super::publish::{Recorded, announce, announce_all, record};
@@ -37,7 +38,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             let status = observed.load_test.status.clone().unwrap_or_default();
             announce(context, &observed, &status, now).await?;
             context.collection.forget(&observed.load_test);
-            return Ok(Action::await_change());
+            return Ok(after_the_end(&observed));
         }
 
         // record what the decision says, before anything that follows from it
@@ -55,9 +56,18 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         let load_test = observed.load_test.clone();
         let job = match &decision {
             Decision::Leave => return Ok(Action::await_change()),
+            // its user lets it go
+            Decision::Wait(problem) if problem.reason == SUSPENDED => return Ok(Action::await_change()),
             Decision::Wait(_) => return Ok(Action::requeue(WAIT)),
+            Decision::Stop(_) => {
+                context.collection.stop(&load_test);
+                if let Decision::EndJob(_) = decide(&observed, None) {
+                    continue;
+                }
+                return Ok(Action::requeue(next_look(&observed, look_again, now)));
+            }
             Decision::Follow | Decision::WaitForWorkers(_) => {
-                return Ok(Action::requeue(next_look(look_again, now)));
+                return Ok(Action::requeue(next_look(&observed, look_again, now)));
             }
             Decision::Finish(outcome) => {
                 tracing::info!(outcome = outcome.reason(), "the load test is over");
@@ -88,6 +98,9 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             }
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
             Decision::EndJob(uid) => Ok(apply::end_job(context, &load_test, uid).await?),
+            Decision::ExpireJob(uid, seconds) => {
+                Ok(apply::expire_job(context, &load_test, uid, *seconds).await?)
+            }
             Decision::DeleteStrayJob(uid) => Ok(apply::delete_stray_job(context, &load_test, uid).await?),
         };
         match job {
@@ -123,10 +136,19 @@ fn doubts(plan: &Plan) -> Vec<String> {
 }
 
 /// The duration ticks while a test runs; the timer costs no call.
-fn next_look(not_before: Option<Timestamp>, now: Timestamp) -> Duration {
-    let milliseconds = match not_before {
-        Some(at) => (at.as_millisecond() - now.as_millisecond()).max(1),
-        None => WRITE_INTERVAL_SECONDS * 1000,
-    };
-    Duration::from_millis(milliseconds.unsigned_abs())
+fn next_look(observed: &Observed, not_before: Option<Timestamp>, now: Timestamp) -> Duration {
+    let until = |at: Timestamp| (at.as_millisecond() - now.as_millisecond()).max(1);
+    let milliseconds = not_before.map_or(WRITE_INTERVAL_SECONDS * 1000, until);
+    let moment =
+        stopping::next_look(&observed.load_test, observed.job.ours(), now).map_or(milliseconds, until);
+    Duration::from_millis(milliseconds.min(moment).unsigned_abs())
+}
+
+/// A Job that has not ended with the test may have to be ended.
+fn after_the_end(observed: &Observed) -> Action {
+    let is_open = observed.job.ours().is_some() && observed.workers.job_end.is_none();
+    if is_open && !observed.is_long_over {
+        return Action::requeue(Duration::from_secs(CLOSING_SECONDS.unsigned_abs()));
+    }
+    Action::await_change()
 }

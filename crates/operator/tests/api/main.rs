@@ -13,5 +13,6 @@ mod reports;
 mod script;
 mod spec;
 mod start;
+mod stopping;
 mod storing;
 mod troubles;

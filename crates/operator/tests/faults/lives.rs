@@ -194,11 +194,7 @@ async fn the_witness_tells_what_must_not_be() {
     assert!(life(&bed, "t").await.twice.is_empty(), "nothing has happened");
     let mut job = loadtest::job::build(
         &load_test,
-        &loadtest::plan::Plan {
-            workers: 1,
-            config_maps: vec!["test-script".to_owned()],
-            ..loadtest::plan::Plan::default()
-        },
+        &loadtest::plan::Plan { workers: 1, ..loadtest::plan::Plan::default() },
     );
     job.metadata.namespace = None;
     let jobs = bed.api::<Job>();

@@ -1,0 +1,158 @@
+//! Tests that wait to be let go, that are ended before their time, and whose Jobs are removed some time after the end.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams};
+use loadtest::api::Verdict;
+use loadtest::{LoadTest, LoadTestStatus};
+use serde_json::{Value, json};
+use testbed::eventually::eventually;
+use testbed::worker::Worker;
+
+use crate::bed::{Bed, SOON, is, message_of, reason_of, spec};
+use crate::reports::{batch, phases};
+
+/// The LoadTest `t` of one worker that has started, with these in its spec.
+async fn running(bed: &Bed, more: Value) -> (Pod, Worker) {
+    bed.script().await;
+    let mut whole = spec(1);
+    let more = more.as_object().expect("fields").clone();
+    whole.as_object_mut().expect("an object").extend(more);
+    bed.create("t", whole).await.expect("a LoadTest");
+    let pod = bed.pods("t", 1).await.remove(0);
+    bed.run(&pod).await;
+    let mut worker = bed.worker(&pod, 1).await;
+    assert_eq!(worker.join(&phases(), &Value::Null).await.expect("an answer").status, 200);
+    worker.until_released(SOON).await.expect("released");
+    (pod, worker)
+}
+
+async fn patch(bed: &Bed, spec: Value) {
+    let patch = Patch::Merge(json!({ "spec": spec }));
+    bed.api::<LoadTest>().patch("t", &PatchParams::default(), &patch).await.expect("patched");
+}
+
+/// Sends a batch until the answer says that the test is to end.
+async fn until_told(worker: &mut Worker) {
+    let mut sequence = 0;
+    let answer = async || {
+        sequence += 1;
+        worker.batch(batch(sequence, 1)).await.expect("an answer").body
+    };
+    eventually("told to stop", SOON, answer, |answer| answer["stop"] == "Graceful").await;
+    worker.finish(sequence, 143, SOON).await.expect("durable");
+}
+
+async fn over(bed: &Bed) -> LoadTestStatus {
+    bed.until("t", "over", LoadTestStatus::is_over).await
+}
+
+#[tokio::test]
+async fn a_suspended_test_is_checked_and_starts_when_it_is_let_go() {
+    let bed = Bed::new().await;
+    let mut suspended = spec(1);
+    suspended["suspend"] = json!(true);
+    bed.create("t", suspended).await.expect("a LoadTest");
+    bed.until_reason("t", "MissingTestScript").await;
+    bed.script().await;
+    let status = bed.until_reason("t", "Suspended").await;
+    assert!(message_of(&status, "Progressing").contains("set .spec.suspend to false"));
+    assert!(bed.job("t").await.is_none());
+    let events = bed.until_events("t", 2).await;
+    assert!(events.iter().any(|(type_, reason, _)| type_ == "Normal" && reason == "Suspended"), "{events:?}");
+    patch(&bed, json!({ "suspend": false })).await;
+    bed.until_reason("t", "WorkersStarting").await;
+}
+
+#[tokio::test]
+async fn a_test_that_is_stopped_before_it_started_never_starts() {
+    let bed = Bed::new().await;
+    let mut suspended = spec(1);
+    suspended["suspend"] = json!(true);
+    bed.script().await;
+    bed.create("t", suspended).await.expect("a LoadTest");
+    bed.until_reason("t", "Suspended").await;
+    patch(&bed, json!({ "stop": "Graceful" })).await;
+    let status = over(&bed).await;
+    assert_eq!(
+        (reason_of(&status, "Completed"), reason_of(&status, "Passed")),
+        ("Stopped".into(), "Stopped".into())
+    );
+    assert_eq!(message_of(&status, "Completed"), "stopped by .spec.stop before anything was started");
+    assert!(bed.job("t").await.is_none());
+}
+
+#[tokio::test]
+async fn a_graceful_stop_reaches_the_workers_and_what_they_measured_is_reported() {
+    let bed = Bed::new().await;
+    let (pod, mut worker) = running(&bed, json!({})).await;
+    assert_eq!(worker.batch(batch(1, 7)).await.expect("an answer").body["stop"], Value::Null);
+    patch(&bed, json!({ "stop": "Graceful" })).await;
+    let answer = async || worker.batch(batch(2, 4)).await.expect("an answer").body;
+    eventually("told to stop", SOON, answer, |answer| answer["stop"] == "Graceful").await;
+    let status = bed.until_reason("t", "Stopping").await;
+    assert!(status.stop_time.is_some() && is(&status, "Completed", "False"));
+    worker.finish(2, 143, SOON).await.expect("durable");
+    bed.exit(&pod, 143).await;
+    let status = over(&bed).await;
+    assert_eq!(
+        (reason_of(&status, "Completed"), reason_of(&status, "Passed")),
+        ("Stopped".into(), "Stopped".into())
+    );
+    assert_eq!(status.verdict, Some(Verdict::Inconclusive));
+    assert_eq!(status.metrics.expect("metrics").http.expect("requests").requests, 11);
+    let events = bed.events("t").await;
+    assert!(events.iter().any(|(type_, reason, _)| type_ == "Normal" && reason == "Stopped"), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_immediate_stop_ends_the_job() {
+    let bed = Bed::new().await;
+    let (pod, _worker) = running(&bed, json!({})).await;
+    patch(&bed, json!({ "stop": "Immediate" })).await;
+    let job = async || bed.job("t").await.and_then(|job| job.spec?.active_deadline_seconds);
+    eventually("the Job is told to end", SOON, job, |seconds| *seconds == Some(1)).await;
+    // of a pod without a kubelet there is nothing left
+    let name = pod.metadata.name.clone().expect("a name");
+    let is_gone = async || bed.api::<Pod>().get_opt(&name).await.is_ok_and(|pod| pod.is_none());
+    eventually("its pod is gone", SOON, is_gone, |is_gone| *is_gone).await;
+    let status = over(&bed).await;
+    assert_eq!(
+        (reason_of(&status, "Completed"), reason_of(&status, "Passed")),
+        ("Stopped".into(), "Stopped".into())
+    );
+    assert_eq!(status.workers.expect("workers").lost, 1);
+}
+
+#[tokio::test]
+async fn a_test_is_ended_at_its_deadline() {
+    let bed = Bed::new().await;
+    let (pod, mut worker) = running(&bed, json!({ "activeDeadlineSeconds": 3 })).await;
+    until_told(&mut worker).await;
+    bed.exit(&pod, 143).await;
+    let status = over(&bed).await;
+    assert_eq!(reason_of(&status, "Completed"), "DeadlineExceeded");
+    assert_eq!(reason_of(&status, "Passed"), "DeadlineExceeded");
+    assert!(
+        message_of(&status, "Completed").starts_with("stopped after the 3 s of .spec.activeDeadlineSeconds")
+    );
+    let since = |time: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+        time.expect("a time").0.as_second()
+    };
+    let seconds = since(status.stop_time.clone()) - since(status.start_time.clone());
+    assert!((3..10).contains(&seconds), "told after {seconds} s");
+}
+
+#[tokio::test]
+async fn a_job_goes_some_time_after_the_end_and_the_report_stays() {
+    let bed = Bed::new().await;
+    let (pod, mut worker) = running(&bed, json!({ "ttlSecondsAfterFinished": 1 })).await;
+    worker.finish(0, 0, SOON).await.expect("durable");
+    bed.exit(&pod, 0).await;
+    let before = over(&bed).await;
+    eventually("the Job is gone", SOON, async || bed.job("t").await.is_none(), |gone| *gone).await;
+    let report = async || {
+        bed.api::<k8s_openapi::api::core::v1::ConfigMap>().get_opt("t-report").await.expect("an answer")
+    };
+    assert!(report().await.is_some(), "the report stays");
+    assert_eq!(bed.status("t").await, before);
+}
