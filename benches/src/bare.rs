@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Api, Client, Resource};
-use loadtest::plan::Plan;
+use loadtest::plan::{Files, Plan, Source};
 use loadtest::{LoadTest, job, labels};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -54,11 +54,13 @@ async fn create_jobs(client: Client, namespace: &str) -> Result<()> {
 
 /// The operator's own Job, but let go from the start.
 pub fn job_of(load_test: &LoadTest) -> Job {
-    let config_maps = load_test.spec.config_maps().into_iter().map(|(_, name)| name).collect();
+    let named = load_test.spec.test_script.named().into_iter();
+    let sources = named.map(|named| Source { source: named.source, name: named.name, items: named.items });
+    let script = load_test.spec.test_script.key().to_owned();
     let plan = Plan {
         workers: load_test.spec.count,
         environment: load_test.spec.environment.clone(),
-        config_maps,
+        files: Files::Mounted { script, sources: sources.collect(), are_copied: false },
         ..Plan::default()
     };
     let mut job = job::build(load_test, &plan);

@@ -142,7 +142,9 @@ async fn fill(stand: &Stand, there: usize, wanted: usize) -> Result<()> {
 async fn until_works(stand: &Stand, manager: &Contender) -> Result<()> {
     let api: Api<LoadTest> = Api::namespaced(stand.admin.clone(), CANARY);
     let mut canary = load_test("canary", 1)?;
-    canary.spec.test_script.config.config_map = "missing".to_owned();
+    if let Some(config) = canary.spec.test_script.config.as_mut() {
+        config.config_map = "missing".to_owned();
+    }
     api.create(&kube::api::PostParams::default(), &canary).await?;
     let told = async || api.get_opt("canary").await.ok().flatten().and_then(|test| test.status);
     let what = format!("a word of {}, see {}", manager.name, manager.log.display());

@@ -59,6 +59,8 @@ pub struct Session {
     opening: Option<Arc<[u8]>>,
     /// Indexes that wait for the start, or ended before it; only those that said so to this process.
     ready: BTreeSet<u32>,
+    /// Those who can never join; as little stored.
+    gone: BTreeSet<u32>,
     /// Requests by period; only of what came to this process.
     recent: BTreeMap<u64, u64>,
     opened: Moment,
@@ -137,6 +139,7 @@ impl Session {
             concluded: false,
             opening: None,
             ready: BTreeSet::new(),
+            gone: BTreeSet::new(),
             recent: BTreeMap::new(),
             opened: now,
             stopping: false,
@@ -292,13 +295,19 @@ impl Session {
         }
     }
 
-    /// The pods of these workers have ended: nobody waits for those of them that had joined.
+    /// The pods of these workers have ended: nobody waits for them.
     pub fn ended(&mut self, indexes: impl IntoIterator<Item = u32>, now: Moment) {
-        for index in indexes {
+        if self.start != Start::Waiting {
+            return;
+        }
+        for index in indexes.into_iter().filter(|index| *index < self.workers) {
             if self.members.contains_key(&index) {
-                self.note_ready(index, now);
+                self.ready.insert(index);
+            } else {
+                self.gone.insert(index);
             }
         }
+        self.tick(now);
     }
 
     /// Tells workers from now on to end.
@@ -418,6 +427,7 @@ impl Session {
         Waiting {
             workers: self.workers,
             ready: self.ready(),
+            gone: u32::try_from(self.gone.len()).unwrap_or(u32::MAX),
             first_join: self.first_join,
             opened: self.opened,
             policy: self.policy,

@@ -21,7 +21,7 @@ pub enum Decision {
     /// Say what it waits for, and look again in a while.
     Wait(Problem),
     /// Create the Job, suspended.
-    CreateJob(Plan),
+    CreateJob(Box<Plan>),
     /// Record the UID of its Job in the status.
     RecordJob(String),
     /// Unsuspend the Job with that UID.
@@ -124,7 +124,7 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (None, JobFact::Absent) => match plan {
             None => Decision::MakePlan,
             Some(Ok(_)) if load_test.spec.suspend == Some(true) => Decision::Wait(suspended()),
-            Some(Ok(plan)) => Decision::CreateJob(plan),
+            Some(Ok(plan)) => Decision::CreateJob(Box::new(plan)),
             Some(Err(problem)) => Decision::Wait(problem),
         },
         (None, JobFact::Ours(job)) => Decision::RecordJob(uid(job)),

@@ -293,6 +293,10 @@ fn condition(path: &str, entry: &Json) -> Result<Check, EnsureError> {
             ));
         }
         Some(Json::String(expression)) => bounded(&format!("{path}.expression"), expression.clone())?,
+        None if entry.is_string() => {
+            let message = format!("give `expression: {entry}`, not the expression alone");
+            return Err(EnsureError::new(path.to_owned(), message));
+        }
         other => {
             let what = "an expression in quotes is expected, such as \"http.response_time.p95 < 250 and vusers.failed == 0\"";
             let message = format!("{what}, not {}", other.map_or("nothing", kind));

@@ -262,6 +262,15 @@ fn checks_in_words(checks: &[CheckResult]) -> String {
     let mut words = match failed.len() {
         0 if all == 1 => return "the check holds".to_owned(),
         0 => return format!("all {all} checks hold"),
+        some if failed.iter().all(|check| !check.strict) => {
+            let (strict, not) =
+                (checks.iter().filter(|check| check.strict).count(), if some == 1 { "does" } else { "do" });
+            match strict {
+                0 => format!("no check is strict; {some} optional {not} not hold: "),
+                1 => format!("the strict check holds; {some} optional {not} not: "),
+                strict => format!("all {strict} strict checks hold; {some} optional {not} not: "),
+            }
+        }
         failed => format!("{failed} of {} failed: ", count(all as u64, "check")),
     };
     let lines: Vec<_> = failed

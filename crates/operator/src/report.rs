@@ -4,6 +4,7 @@
 use collector::Conclusion;
 use collector::session::{HealthSummary, PhaseFact, StartFacts, Worker, WorkerFacts as Heard};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::jiff::ToSpan as _;
 use loadtest::api::{
     self, CheckStatus, HttpStatus, MetricsStatus, Percentiles, ReportStatus, VusersStatus, WorkersStatus,
 };
@@ -78,14 +79,15 @@ pub fn make(
     let counted = counted(&facts, heard);
     let skew = heard.and_then(|heard| heard.facts.start_skew);
     let vusers = plan.as_deref().and_then(delivery::vusers);
+    let started_at = heard.and_then(|heard| match heard.facts.start {
+        StartFacts::Released { at, .. } => Some(at.millis()),
+        StartFacts::Waiting | StartFacts::TimedOut { .. } => None,
+    });
     let report = Report {
         identity: identity(&observed.load_test, heard),
         workers: counted,
-        started_at: heard.and_then(|heard| match heard.facts.start {
-            StartFacts::Released { at, .. } => Some(at.millis()),
-            StartFacts::Waiting | StartFacts::TimedOut { .. } => None,
-        }),
-        ended_at: u64::try_from(now.as_millisecond()).ok(),
+        started_at,
+        ended_at: u64::try_from(ended_at(observed, now).as_millisecond()).ok().max(started_at),
         start_skew_milliseconds: skew,
         planned_vusers: vusers.map(|vusers| vusers.saturating_mul(planned.into())),
         missing: facts.missing().into_iter().take(MAX_MISSING).collect(),
@@ -109,6 +111,11 @@ pub fn make(
         report: ReportStatus::default(),
     };
     (render(&report), conclusion)
+}
+
+/// When the last worker's container ended: the operator may have been away. Kubernetes gives whole seconds, rounded down.
+fn ended_at(observed: &Observed, now: Timestamp) -> Timestamp {
+    observed.workers.ended_at().map_or(now, |at| (at + 1.second()).min(now))
 }
 
 fn planned(Observed { load_test, workers, .. }: &Observed) -> u32 {
@@ -297,7 +304,7 @@ fn figures(report: &Report<'_>) -> MetricsStatus {
         errors: whole(errors.fold(0, |sum, (_, count)| sum.saturating_add(*count))),
         http: (requests > 0).then(|| HttpStatus {
             requests: whole(requests),
-            requests_per_second: total.rate("http.request_rate").map_or(0, ceil),
+            requests_per_second: total.rate("http.request_rate").map_or(0, round),
             response_time_milliseconds: times.map(|_| Percentiles {
                 p50: percentile(0.5),
                 p95: percentile(0.95),
@@ -371,7 +378,13 @@ fn whole(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Milliseconds and rates in the status are whole numbers, never less than what was measured.
+/// Rates in the status are whole numbers, as Artillery rounds them.
+#[allow(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
+pub fn round(number: f64) -> i64 {
+    number.round() as i64
+}
+
+/// Milliseconds in the status are whole numbers, never less than what was measured.
 #[allow(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
 pub fn ceil(number: f64) -> i64 {
     number.ceil() as i64

@@ -7,7 +7,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +174,7 @@ impl Session {
             concluded: head.concluded,
             opening: Some(Arc::clone(first)),
             ready,
+            gone: BTreeSet::new(),
             recent: BTreeMap::new(),
             opened: now,
             stopping: false,

@@ -50,6 +50,8 @@ pub struct Waiting {
     pub workers: u32,
     /// How many wait for the start, or have ended already.
     pub ready: u32,
+    /// How many can never join, for their pods have ended.
+    pub gone: u32,
     /// When the first worker joined.
     pub first_join: Option<Moment>,
     /// Since when this collector has known of the load test.
@@ -87,8 +89,10 @@ impl Waiting {
         if self.ready >= self.workers && self.ready > 0 {
             return Start::Decided { at };
         }
+        // for nobody else is there anything to wait
+        let is_vain = self.ready > 0 && self.ready + self.gone >= self.workers;
         match (self.deadline(), self.policy.on_timeout) {
-            (Some(deadline), _) if now < deadline => Start::Waiting,
+            (Some(deadline), _) if now < deadline && !is_vain => Start::Waiting,
             (None, _) => Start::Waiting,
             (Some(_), OnTimeout::Run) => Start::Decided { at },
             (Some(_), OnTimeout::Fail) => Start::Expired { at: now },
@@ -134,7 +138,7 @@ mod tests {
     fn waiting(workers: u32, ready: u32, on_timeout: OnTimeout) -> Waiting {
         let policy = StartPolicy { timeout: Duration::from_secs(600), on_timeout };
         let first_join = (ready > 0).then_some(BEGAN);
-        Waiting { workers, ready, first_join, opened: BEGAN, policy }
+        Waiting { workers, ready, gone: 0, first_join, opened: BEGAN, policy }
     }
 
     #[test]
@@ -154,6 +158,16 @@ mod tests {
     fn after_the_timeout_those_who_joined_start_or_nobody_does() {
         assert_eq!(waiting(4, 3, OnTimeout::Run).decide(at(600_000)), Start::Decided { at: at(600_750) });
         assert_eq!(waiting(4, 3, OnTimeout::Fail).decide(at(600_000)), Start::Expired { at: at(600_000) });
+    }
+
+    #[test]
+    fn those_whose_pods_have_ended_are_not_waited_for() {
+        let without = |gone, on_timeout| Waiting { gone, ..waiting(4, 2, on_timeout) }.decide(at(5000));
+        assert_eq!(without(1, OnTimeout::Run), Start::Waiting);
+        assert_eq!(without(2, OnTimeout::Run), Start::Decided { at: at(5750) });
+        assert_eq!(without(2, OnTimeout::Fail), Start::Expired { at: at(5000) });
+        let nobody = Waiting { gone: 4, ..waiting(4, 0, OnTimeout::Run) };
+        assert_eq!(nobody.decide(at(5000)), Start::Waiting);
     }
 
     #[test]

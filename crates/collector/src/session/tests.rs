@@ -101,12 +101,22 @@ fn a_worker_that_joined_and_whose_pod_ended_without_a_word_is_not_waited_for() {
     let mut session = session(3, OnTimeout::Run);
     joined(&mut session, 0..2, at(0));
     ready(&mut session, [0], at(1));
-    session.ended([1, 2], at(2));
+    session.ended([1], at(2));
     assert!(matches!(polled(&mut session, 0, at(3)), StartAnswer::Wait { ready: 2, .. }), "2 may still join");
     ready(&mut session, [2], at(4));
     assert!(matches!(polled(&mut session, 0, at(5)), StartAnswer::Wait { ready: 3, .. }));
     saved(&mut session, at(6));
     assert!(matches!(polled(&mut session, 0, at(7)), StartAnswer::Go { .. }));
+}
+
+#[test]
+fn a_worker_whose_pod_ended_before_it_joined_is_not_waited_for() {
+    let mut session = session(3, OnTimeout::Run);
+    ready(&mut session, [0, 1], at(0));
+    session.ended([2], at(1));
+    saved(&mut session, at(2));
+    assert!(matches!(polled(&mut session, 0, at(3)), StartAnswer::Go { .. }));
+    assert_eq!(session.facts(at(3)).start, StartFacts::Released { at: at(751), workers: 2 });
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn waits_for(decision: &Decision) -> &'static str {
 
 #[test]
 fn a_new_test_gets_its_job() {
-    assert_eq!(decision(test(), None, &[]), Decision::CreateJob(plan()));
+    assert_eq!(decision(test(), None, &[]), Decision::CreateJob(Box::new(plan())));
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_test_without_its_job_is_over_only_when_its_workers_have_ended() {
 fn workers_of_an_earlier_test_of_that_name_are_waited_for_so_that_loads_do_not_add_up() {
     let before = [pod("t", 0).running(3)];
     assert_eq!(waits_for(&decision(test(), None, &before)), "WaitingForEarlierJob");
-    assert_eq!(decision(test(), None, &[pod("t", 0).exited(0, 9)]), Decision::CreateJob(plan()));
+    assert_eq!(decision(test(), None, &[pod("t", 0).exited(0, 9)]), Decision::CreateJob(Box::new(plan())));
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn a_suspended_test_is_checked_and_waits() {
     assert_eq!(decide(&asked, None), Decision::MakePlan);
     assert_eq!(waits_for(&decision(suspended.clone(), None, &[])), "Suspended");
     suspended.spec.suspend = Some(false);
-    assert_eq!(decision(suspended, None, &[]), Decision::CreateJob(plan()));
+    assert_eq!(decision(suspended, None, &[]), Decision::CreateJob(Box::new(plan())));
 }
 
 fn stopped(stop: Stop) -> LoadTest {

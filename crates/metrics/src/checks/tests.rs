@@ -167,7 +167,7 @@ fn what_the_plugin_would_pass_over_in_silence_is_an_error_that_names_the_field()
         ),
         (
             json!({"conditions": ["vusers.failed == 0"]}),
-            "ensure.conditions[0].expression: an expression in quotes is expected, such as \"http.response_time.p95 < 250 and vusers.failed == 0\", not nothing",
+            "ensure.conditions[0]: give `expression: \"vusers.failed == 0\"`, not the expression alone",
         ),
         (
             json!({"conditions": [{"expression": "1 == 1"}, {"expression": " "}]}),

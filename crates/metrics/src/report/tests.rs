@@ -118,7 +118,7 @@ Load:      1 of 2 workers had their CPU throttled (worker 0: in 11 % of its
 Refused:   1 values, such as mine: -1 is no count: a whole number from 0 to
            2^53 is expected
 
-All VUs finished. Total time: 1 hour, 2 minutes, 4 seconds
+All VUs finished. Total time: 1 hour, 2 minutes, 5 seconds
 
 --------------------------------
 Summary report @ 23:15:25(+0000)

@@ -20,9 +20,12 @@ pub(super) fn write(report: &Report<'_>, mut to: impl Write, hidden: &[&str]) ->
     if let (Some(times), Some(end)) = (times, end) {
         let what = match report.verdict.reason {
             Reason::Stopped | Reason::DeadlineExceeded => "Stopped.",
+            _ if report.workers.lost > 0 => "What became of all VUs is not known.",
             _ => "All VUs finished.",
         };
-        writeln!(to, "{what} Total time: {}\n", duration(end.saturating_sub(times.first)))?;
+        // what is measured is dated by periods of 10 s
+        let began = report.started_at.unwrap_or(times.first);
+        writeln!(to, "{what} Total time: {}\n", duration(end.saturating_sub(began)))?;
     }
     let title = format!("Summary report @ {}", end.map_or_else(|| "unknown time".to_owned(), time_of_day));
     let line = "-".repeat(title.len());

@@ -22,7 +22,7 @@ use super::identify::{Identifier, test_ref};
 use crate::collect::Collecting;
 use crate::collect::store::ConfigMaps;
 use crate::metrics::Metrics;
-use crate::report::{self, ceil};
+use crate::report::{self, ceil, round};
 
 /// A report that cannot be stored for so long (a quota, a ConfigMap that somebody has taken) is given up, and the test told over
 /// without: nothing waits for ever.
@@ -190,7 +190,7 @@ fn metrics(facts: &Facts) -> MetricsStatus {
         errors: whole(facts.errors),
         http: (facts.requests > 0).then(|| HttpStatus {
             requests: whole(facts.requests),
-            requests_per_second: facts.requests_per_second.map_or(0, ceil),
+            requests_per_second: facts.requests_per_second.map_or(0, round),
             response_time_milliseconds: facts.response_time.map(|times| Percentiles {
                 p50: ceil(times.p50),
                 p95: ceil(times.p95),
