@@ -32,9 +32,11 @@ help: ## Show this help
 
 generate: manifests ## Generate what comes from the API types: that is the CRD, as with manifests
 
-manifests: ## Write the CRD from the API types (config/crd/bases)
+manifests: ## Write the CRD and docs/reference.md from the API types
 	@cargo run -q --locked -p operator --bin manager -- crd > $(CRD).new || { rm -f $(CRD).new; exit 1; }
 	@mv $(CRD).new $(CRD)
+	@cargo run -q --locked -p loadtest --example reference > docs/reference.md.new || { rm -f docs/reference.md.new; exit 1; }
+	@mv docs/reference.md.new docs/reference.md
 
 fmt: ## Format the code
 	cargo fmt --all

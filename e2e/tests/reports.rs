@@ -74,7 +74,7 @@ async fn each_kind_of_end_has_its_verdict() {
     start(&bed, "none", 2, &script(5, 1, &json!({}), &get));
     start(&bed, "checks", 2, &script(5, 2, &checks, &found_and_not()));
     start(&bed, "expectations", 2, &script(5, 1, &json!({ "plugins": { "expect": {} } }), &no_teapot));
-    start(&bed, "crash", 2, &script(5, 1, &json!({ "processor": "./none.js" }), &get));
+    start(&bed, "crash", 2, &script(5, 1, &json!({ "processor": "/none.js" }), &get));
     for (name, expected, says) in [
         ("none", ["Passed", "True", "NoChecks"], ""),
         ("checks", ["Failed", "False", "ChecksFailed"], "http.codes.404 < 5"),

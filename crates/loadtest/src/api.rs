@@ -144,7 +144,7 @@ pub struct LoadTestSpec {
     pub ttl_seconds_after_finished: Option<i32>,
 }
 
-/// How a load test is ended before its time.
+/// Ends the load test. Graceful: workers end by themselves, and report what they measured. Immediate: their pods are ended.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The workers are told, end by themselves, and report; what has not ended within its grace period is deleted.
@@ -182,7 +182,7 @@ pub struct Start {
     pub on_timeout: Option<OnTimeout>,
 }
 
-/// What happens when not all workers are there in time.
+/// What happens when not all workers are there in time: Run starts those that are, Fail starts none; default Run.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTimeout {
     /// Those that are there start.

@@ -15,6 +15,7 @@ pub mod labels;
 pub mod lifecycle;
 pub mod observed;
 pub mod plan;
+pub mod reference;
 pub mod reporter;
 pub mod script;
 pub mod status;

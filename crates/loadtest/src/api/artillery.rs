@@ -45,7 +45,7 @@ pub struct Artillery {
     pub dotenv: Option<String>,
 }
 
-/// How the load is shared out among the workers.
+/// Replicate: each worker runs the whole test script. Split: the workers together run it once. Default Replicate.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distribution {
     /// Each worker runs the whole test script.

@@ -41,7 +41,7 @@ pub struct Worker {
     pub pod_template: Option<Value>,
 }
 
-/// When an image is pulled.
+/// When the image is pulled: Always, IfNotPresent or Never; default Always.
 #[derive(schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImagePullPolicy {
     /// At each start.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, SOON, message_of, reason_of};
+use crate::bed::{API, Bed, SOON, message_of, reason_of};
 use testbed::eventually::eventually;
 
 /// A spec with one part of it given.
@@ -229,4 +229,25 @@ async fn what_only_a_look_can_tell_is_told_before_anything_starts_and_mended() {
         .await
         .expect("mended");
     bed.until("pods", "started", |status| reason_of(status, "Progressing") == "WorkersStarting").await;
+}
+
+#[tokio::test]
+async fn every_example_is_taken_by_the_api_server() {
+    let bed = Bed::without_controller().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    let folders =
+        std::fs::read_dir(folder).expect("the examples").map(|entry| entry.expect("an entry").path());
+    let mut checked = 0;
+    for example in folders.filter(|path| path.join("kustomization.yaml").is_file()) {
+        let path = example.to_str().expect("a path");
+        let apply =
+            ["apply", "--namespace", &bed.namespace, "--dry-run=server", "--validate=strict", "-k", path];
+        API.kubectl(&apply).expect(path);
+        checked += 1;
+    }
+    assert_eq!(checked, 12);
+    let nightly = format!("{folder}/nightly/loadtest.yaml");
+    let create =
+        ["create", "--namespace", &bed.namespace, "--dry-run=server", "--validate=strict", "-f", &nightly];
+    API.kubectl(&create).expect("what runs each night");
 }

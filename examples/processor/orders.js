@@ -1,0 +1,3 @@
+let last = 0;
+
+module.exports = { orderNumber: () => `order-${(last += 1)}` };
