@@ -1,5 +1,5 @@
 //! Tests that are ended before their time, that have side-cars, and whose Jobs are removed, on real pods: what was measured until the
-//! end is reported, and is what the target counted.
+//! end is reported, and is what the target counted, but for requests under way.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
@@ -59,7 +59,12 @@ async fn a_test_that_is_ended_before_its_time_reports_what_the_target_counted() 
         assert_eq!(bed.of_test(name, "{.status.workers.lost}"), "0", "{name}: {verdict:?}");
         let requests = bed.report(name).counter("http.requests");
         assert!((20..2400).contains(&requests), "{name}: {requests}");
-        assert_eq!(requests, seen(&bed, name), "{name}");
+        // what was under way when a worker ended may have been counted by one side only
+        let (answered, seen) = (bed.report(name).counter("http.responses"), seen(&bed, name));
+        assert!(
+            answered <= seen && seen <= requests && requests - answered <= 8,
+            "{name}: {answered} {seen} {requests}"
+        );
     }
 }
 

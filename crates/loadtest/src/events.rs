@@ -10,6 +10,7 @@ use crate::job::{Start, start};
 use crate::lifecycle::{Outcome, SUSPENDED};
 use crate::observed::Observed;
 use crate::plan::JOB_REFUSED;
+use crate::queue::QUEUED;
 
 /// The component that reports, as the first operator's users know it.
 pub const REPORTING_CONTROLLER: &str = "loadtest-controller";
@@ -73,11 +74,11 @@ fn problem(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement>
     let (reason, message) = (progressing.reason.clone()?, progressing.message.clone()?);
     // admission's words may differ each time it refuses
     let detail = match reason.as_str() {
-        JOB_REFUSED => observed.load_test.metadata.generation.unwrap_or(0).to_string(),
+        JOB_REFUSED | QUEUED => observed.load_test.metadata.generation.unwrap_or(0).to_string(),
         _ => short_hash(&message),
     };
     let key = format!("{}.{detail}", reason.to_lowercase());
-    Some(announcement(observed, &key, reason != SUSPENDED, &reason, message))
+    Some(announcement(observed, &key, ![SUSPENDED, QUEUED].contains(&reason.as_str()), &reason, message))
 }
 
 fn created(observed: &Observed) -> Announcement {

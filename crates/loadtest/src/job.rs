@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
-    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
-    ResourceRequirements, SeccompProfile, SecretProjection, SecurityContext, TopologySpreadConstraint,
-    Volume, VolumeMount, VolumeProjection,
+    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, SeccompProfile,
+    SecretProjection, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
 use serde_json::{Map, Value, json};
@@ -20,8 +18,6 @@ use crate::reporter::{COLLECTOR, Reporter};
 use crate::template::COPY;
 use crate::{LoadTest, Timestamp, labels};
 
-/// The image that workers run.
-pub const WORKER_IMAGE: &str = "artilleryio/artillery:latest";
 /// The annotation that says when the Job was started, RFC 3339: empty from its creation, and filled by the very patch that
 /// unsuspends it, so that it can be started once only, whoever may suspend it later.
 pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
@@ -40,13 +36,6 @@ const COPY_FILES: &str = "const fs = require('node:fs'); const { basename } = re
 const GRACE_PERIOD_SECONDS: i64 = 60;
 /// A user that owns nothing, as distroless images have it.
 const NOBODY: i64 = 65_532;
-
-/// What a worker needs to live: one running Artillery takes 360 MiB (`docs/architecture.md` has the measurement).
-const MEMORY_REQUEST: &str = "512Mi";
-/// Room for the scripts' own data; what takes more is killed rather than its node's neighbours.
-const MEMORY_LIMIT: &str = "1Gi";
-/// Enough that a worker is not starved from the start; no limit, for throttling distorts what is measured.
-const CPU_REQUEST: &str = "100m";
 
 /// Artillery starts a load-generating thread per CPU *of the node* but one, whatever the container's share. A worker is
 /// one thread, so that N workers are N on every node: this module, preloaded by Node (18.18 or newer), shows Artillery
@@ -165,9 +154,8 @@ fn template(load_test: &LoadTest, plan: &Plan) -> PodTemplateSpec {
     plan.template.merge_into(&mut template);
     if let (Some(spec), true) = (template.spec.as_mut(), plan.files.are_copied()) {
         // in the worker's own image, which has Node
-        let image = spec.containers.first().and_then(|worker| worker.image.clone());
-        let policy = spec.containers.first().and_then(|worker| worker.image_pull_policy.clone());
-        spec.init_containers.get_or_insert_default().insert(0, copy(image, policy));
+        let copy = spec.containers.first().map(copy);
+        spec.init_containers.get_or_insert_default().splice(..0, copy);
     }
     template
 }
@@ -255,15 +243,15 @@ fn projection(source: &Source) -> VolumeProjection {
     }
 }
 
-/// The container that copies the files.
-fn copy(image: Option<String>, image_pull_policy: Option<String>) -> Container {
+/// The container that copies the files, before the worker and as large as it.
+fn copy(worker: &Container) -> Container {
     Container {
         name: COPY.to_owned(),
-        image,
-        image_pull_policy,
+        image: worker.image.clone(),
+        image_pull_policy: worker.image_pull_policy.clone(),
         command: Some(["node", "-e", COPY_FILES].map(str::to_owned).into()),
         security_context: Some(confined()),
-        resources: Some(resources()),
+        resources: worker.resources.clone(),
         volume_mounts: Some(vec![mount(SCRIPT_VOLUME, SOURCE, true), mount(FILES_VOLUME, DATA, false)]),
         ..Container::default()
     }
@@ -275,14 +263,6 @@ fn confined() -> SecurityContext {
         read_only_root_filesystem: Some(true),
         capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
         ..SecurityContext::default()
-    }
-}
-
-fn resources() -> ResourceRequirements {
-    ResourceRequirements {
-        requests: Some(quantities([("cpu", CPU_REQUEST), ("memory", MEMORY_REQUEST)])),
-        limits: Some(quantities([("memory", MEMORY_LIMIT)])),
-        ..ResourceRequirements::default()
     }
 }
 
@@ -298,11 +278,11 @@ fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
     }
     Container {
         name: name.to_owned(),
-        image: Some(WORKER_IMAGE.to_owned()),
+        image: Some(plan.defaults.image.clone()),
         image_pull_policy: Some("Always".to_owned()),
         args: Some(args(plan)),
         env: Some(environment(uid, plan)),
-        resources: Some(resources()),
+        resources: Some(plan.defaults.resources()),
         security_context: Some(confined()),
         volume_mounts: Some(volume_mounts),
         ..Container::default()
@@ -393,10 +373,6 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
 
 fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
-}
-
-fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
-    pairs.map(|(key, value)| (key.to_owned(), Quantity(value.to_owned()))).into()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::api::COMPLETED;
 use crate::collected::{Collected, Conclusion};
+use crate::settings::WorkerDefaults;
 use crate::stopping::Stopping;
 use crate::workers::{self, Workers};
 use crate::{LoadTest, Timestamp};
@@ -31,6 +32,8 @@ pub struct Observed {
     pub stopping: Option<Stopping>,
     /// Whether it has been over for so long that what still runs of it is no worker.
     pub is_long_over: bool,
+    /// The image of workers whose LoadTest does not say.
+    pub default_image: String,
     /// Why the Job gets no pods, in admission's words, if it was refused one.
     pub refusal: Option<String>,
     /// What its workers have sent so far.
@@ -82,10 +85,17 @@ impl Observed {
             lingering,
             stopping,
             is_long_over,
+            default_image: WorkerDefaults::default().image,
             refusal: None,
             collected: Collected::default(),
             conclusion: None,
         }
+    }
+
+    /// With the administrator's default.
+    pub fn with_default_image(mut self, image: &str) -> Self {
+        image.clone_into(&mut self.default_image);
+        self
     }
 
     /// Adds what its workers have sent so far.

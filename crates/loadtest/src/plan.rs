@@ -10,6 +10,7 @@ use crate::api::{
     Artillery, Distribution, FileSource, LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG, NAME_WITH_DOT, Named,
 };
 use crate::reporter::{Kit, Reporter, report_name};
+use crate::settings::{Settings, WorkerDefaults};
 use crate::template::Template;
 
 mod files;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub artillery: Artillery,
     /// Whether each worker runs the whole script.
     pub distribution: Distribution,
+    /// What the workers are where the user does not say.
+    pub defaults: WorkerDefaults,
     /// What the user wants of the workers' pods.
     pub template: Template,
     /// How the workers report; `None` if they do not.
@@ -144,8 +147,19 @@ fn is_subdomain(name: &str) -> bool {
 ///
 /// # Errors
 /// The first problem that its user has to mend.
-pub fn validate(load_test: &LoadTest, facts: &[ConfigMapFact], kit: Option<&Kit>) -> Result<Plan, Problem> {
+pub fn validate(
+    load_test: &LoadTest,
+    facts: &[ConfigMapFact],
+    kit: Option<&Kit>,
+    settings: &Settings,
+) -> Result<Plan, Problem> {
     config_maps(load_test)?;
+    if load_test.spec.count > settings.max_count {
+        return Err(Problem::invalid_spec(format!(
+            ".spec.count is {}: this operator runs at most {} workers for a load test (max-count of its ConfigMap manager-config)",
+            load_test.spec.count, settings.max_count
+        )));
+    }
     let spec = &load_test.spec;
     let named = spec.test_script.named();
     let environment = spec.environment.clone().filter(|e| !e.is_empty());
@@ -159,6 +173,7 @@ pub fn validate(load_test: &LoadTest, facts: &[ConfigMapFact], kit: Option<&Kit>
         files,
         artillery,
         distribution: spec.distribution.unwrap_or_default(),
+        defaults: settings.worker.clone(),
         template,
         reporter: kit.map(|kit| Reporter::new(load_test, kit)),
         ensure: script.ensure,

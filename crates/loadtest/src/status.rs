@@ -4,15 +4,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::ToSpan;
 
+use crate::Timestamp;
 use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PASSED, PROGRESSING, Verdict, WorkersStatus};
 use crate::collected::{Collected, CommonStart, Conclusion};
 use crate::human_duration::human_duration;
-use crate::job::{Start, WORKER_IMAGE, start};
+use crate::job::{Start, start};
 use crate::lifecycle::{Decision, Outcome};
 use crate::observed::{JobFact, Observed};
 use crate::plan::{JOB_REFUSED, Problem};
 use crate::workers::Workers;
-use crate::{LoadTest, Timestamp};
 
 /// While a test runs its status is written at most once in this many seconds.
 pub const WRITE_INTERVAL_SECONDS: i64 = 10;
@@ -96,7 +96,7 @@ fn only_starts(old: &LoadTestStatus, new: &LoadTestStatus) -> bool {
 }
 
 fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestStatus {
-    let mut status = begun(&observed.load_test);
+    let mut status = begun(observed);
     let Problem { reason, message } = problem;
     // admission's words may differ each time it refuses: the first ones stand until the spec changes
     let stored =
@@ -111,7 +111,7 @@ fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestSt
 }
 
 fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
-    let mut status = begun(&observed.load_test);
+    let mut status = begun(observed);
     status.job_uid = Some(uid.to_owned());
     let message = format!("the Job of {} is created", workers_in_words(observed.load_test.spec.count));
     set(&mut status, PROGRESSING, "True", JOB_CREATED, &message, now);
@@ -120,7 +120,7 @@ fn recorded(observed: &Observed, uid: &str, now: Timestamp) -> LoadTestStatus {
 }
 
 fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
-    let mut status = begun(&observed.load_test);
+    let mut status = begun(observed);
     count(&mut status, observed, now);
     tell_collected(&mut status, observed);
     let workers = &observed.workers;
@@ -222,7 +222,7 @@ fn in_parentheses(said: &[String]) -> String {
 
 /// A test whose Job is gone or suspended, while workers still run.
 fn ending(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
-    let mut status = begun(&observed.load_test);
+    let mut status = begun(observed);
     count(&mut status, observed, now);
     let running = observed.lingering + observed.workers.running();
     status.active = i32::try_from(running).unwrap_or(i32::MAX);
@@ -236,7 +236,7 @@ fn ending(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStat
 }
 
 fn over(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
-    let mut status = begun(&observed.load_test);
+    let mut status = begun(observed);
     let ended = observed.workers.ended_at().map_or(now, |at| whole_seconds(at).min(now));
     count(&mut status, observed, ended);
     status.active = 0;
@@ -275,17 +275,14 @@ fn conclude(status: &mut LoadTestStatus, conclusion: &Conclusion, now: Timestamp
     set(status, PASSED, passed, &reason, &message, now);
 }
 
-/// The image that the workers run.
-fn image(load_test: &LoadTest) -> &str {
-    load_test.spec.worker.as_ref().and_then(|worker| worker.image.as_deref()).unwrap_or(WORKER_IMAGE)
-}
-
 /// The stored status, brought to this generation.
-fn begun(load_test: &LoadTest) -> LoadTestStatus {
+fn begun(observed: &Observed) -> LoadTestStatus {
+    let load_test = &observed.load_test;
     let mut status = load_test.status.clone().unwrap_or_default();
     status.observed_generation = load_test.metadata.generation;
     if status.image.is_none() || status.job_uid.is_none() {
-        status.image = Some(image(load_test).to_owned());
+        let image = load_test.spec.worker.as_ref().and_then(|worker| worker.image.as_ref());
+        status.image = Some(image.unwrap_or(&observed.default_image).clone());
     }
     if status.job_uid.is_none() {
         status.completions = Some(format!("0/{}", load_test.spec.count));

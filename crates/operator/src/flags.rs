@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use loadtest::api::MAX_COUNT;
+use loadtest::settings::{Settings, WorkerDefaults};
 
 /// Runs Artillery load tests as native Kubernetes resources.
 #[derive(Parser, Clone, Debug)]
@@ -52,6 +54,10 @@ pub struct Flags {
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     pub leader_election_namespace: Option<String>,
 
+    #[command(flatten)]
+    /// What the administrator allows.
+    pub settings: SettingsFlags,
+
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -67,6 +73,74 @@ pub struct Flags {
     /// What to do instead of running the manager.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What the administrator allows: in the ConfigMap `manager-config` of the operator, or on the command line.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Guard rails")]
+pub struct SettingsFlags {
+    /// The most workers of one load test: 1 to 10000.
+    #[arg(long, env = "MAX_COUNT", default_value_t = MAX_COUNT, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub max_count: i32,
+
+    /// The most load tests that run at a time; the others wait in the order of their creation. 0: any number.
+    #[arg(long, env = "MAX_TESTS", default_value_t = 0)]
+    pub max_tests: u32,
+
+    /// The most load tests that run at a time in one namespace. 0: any number.
+    #[arg(long, env = "MAX_TESTS_PER_NAMESPACE", default_value_t = 0)]
+    pub max_tests_per_namespace: u32,
+
+    /// The image of workers whose LoadTest does not say.
+    #[arg(long, env = "WORKER_IMAGE", default_value_t = WorkerDefaults::default().image, value_parser = image)]
+    pub worker_image: String,
+
+    /// The CPU that such workers request.
+    #[arg(long, env = "WORKER_CPU_REQUEST", default_value_t = WorkerDefaults::default().cpu_request, value_parser = quantity)]
+    pub worker_cpu_request: String,
+
+    /// The memory that such workers request.
+    #[arg(long, env = "WORKER_MEMORY_REQUEST", default_value_t = WorkerDefaults::default().memory_request, value_parser = quantity)]
+    pub worker_memory_request: String,
+
+    /// The memory that such workers are killed beyond.
+    #[arg(long, env = "WORKER_MEMORY_LIMIT", default_value_t = WorkerDefaults::default().memory_limit, value_parser = quantity)]
+    pub worker_memory_limit: String,
+}
+
+impl From<SettingsFlags> for Settings {
+    fn from(flags: SettingsFlags) -> Self {
+        Self {
+            max_count: flags.max_count,
+            max_tests: flags.max_tests,
+            max_tests_per_namespace: flags.max_tests_per_namespace,
+            worker: WorkerDefaults {
+                image: flags.worker_image,
+                cpu_request: flags.worker_cpu_request,
+                memory_request: flags.worker_memory_request,
+                memory_limit: flags.worker_memory_limit,
+            },
+        }
+    }
+}
+
+/// Reads the reference of an image, as far as a mistyped one can be told.
+fn image(text: &str) -> Result<String, String> {
+    let is_one = !text.is_empty() && !text.contains(char::is_whitespace);
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("\"{text}\" is no image: give one such as artilleryio/artillery:2.0.34"))
+}
+
+/// Reads a quantity above 0, as Kubernetes writes CPU and memory.
+fn quantity(text: &str) -> Result<String, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let is_unit = ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"].contains(&unit);
+    if is_unit && number.parse::<f64>().is_ok_and(|number| number > 0.0) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("\"{text}\" is no quantity: give one such as 100m for CPU, or 512Mi for memory"))
 }
 
 /// The first operator's logging flags, taken with the nearest meaning.
@@ -268,6 +342,30 @@ mod tests {
                 (directives, warnings),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn guard_rails_that_cannot_be_are_refused_by_their_flag() {
+        let settings = |line: &str| parse(line).map(|flags| Settings::from(flags.settings));
+        assert_eq!(settings("").expect("flags"), Settings::default());
+        let limited =
+            settings("--max-count=50 --max-tests=3 --worker-image=a/b:1 --worker-memory-limit=2.5Gi");
+        let limited = limited.expect("flags");
+        assert_eq!((limited.max_count, limited.max_tests, limited.worker.image.as_str()), (50, 3, "a/b:1"));
+        for (line, says) in [
+            ("--max-count=0", "1..=10000"),
+            ("--max-count=10001", "1..=10000"),
+            ("--max-tests=-1", "invalid"),
+            ("--max-tests-per-namespace=many", "invalid digit"),
+            ("--worker-image=", "is no image"),
+            ("--worker-cpu-request=fast", "is no quantity"),
+            ("--worker-memory-limit=0", "is no quantity"),
+            ("--worker-memory-request=1GiB", "512Mi for memory"),
+        ] {
+            let error = settings(line).expect_err(line).to_string();
+            let flag = line.split('=').next().unwrap_or_default();
+            assert!(error.contains(flag) && error.contains(says), "{error}");
         }
     }
 

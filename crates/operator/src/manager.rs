@@ -81,7 +81,11 @@ async fn run(flags: &Flags) -> Result<()> {
     let control = |client: Client| {
         readiness.acts.cancel();
         counters.leads(true);
-        let namespaces = flags.namespace.clone().unwrap_or_default();
+        let setup = controller::Setup {
+            namespaces: flags.namespace.clone().unwrap_or_default(),
+            instance: instance(),
+            settings: flags.settings.clone().into(),
+        };
         let synced = readiness.synced.clone();
         let (counters, stop, home) = (Arc::clone(&counters), stop.clone(), home.clone());
         async move {
@@ -93,7 +97,7 @@ async fn run(flags: &Flags) -> Result<()> {
                 () = stop.cancelled() => return Ok(()),
                 ready = ready => ready?,
             };
-            controller::run(client, &namespaces, instance(), counters, collecting, synced, stop).await;
+            controller::run(client, setup, counters, collecting, synced, stop).await;
             anyhow::Ok(())
         }
     };

@@ -27,7 +27,7 @@ fn plan(load_test: &LoadTest, maps: &[ConfigMapFact]) -> Result<Plan, Problem> {
         let keys = maps.iter().find(|map| map.name == name).and_then(|map| map.keys.clone());
         ConfigMapFact { field, name, keys }
     };
-    validate(load_test, &named.map(fact).collect::<Vec<_>>(), None)
+    validate(load_test, &named.map(fact).collect::<Vec<_>>(), None, &Settings::default())
 }
 
 /// With these as ConfigMaps with payloads.
@@ -50,7 +50,7 @@ fn mounted(config_maps: &[&str]) -> Files {
 }
 
 fn refusal(load_test: &LoadTest, files: &[ConfigMapFact]) -> (&'static str, String) {
-    let problem = validate(load_test, files, None).expect_err("a problem");
+    let problem = validate(load_test, files, None, &Settings::default()).expect_err("a problem");
     (problem.reason, problem.message)
 }
 
@@ -76,8 +76,12 @@ fn a_config_map_of_the_reports_name_is_never_written_over() {
 
 #[test]
 fn a_load_test_with_its_script_is_planned() {
-    let plan =
-        validate(&load_test("basic-test").with_count(4).with_environment("dev"), &[good_script()], None);
+    let plan = validate(
+        &load_test("basic-test").with_count(4).with_environment("dev"),
+        &[good_script()],
+        None,
+        &Settings::default(),
+    );
     let expected = Plan {
         workers: 4,
         environment: Some("dev".into()),
@@ -89,7 +93,8 @@ fn a_load_test_with_its_script_is_planned() {
 
 #[test]
 fn an_empty_environment_is_none() {
-    let plan = validate(&load_test("t").with_environment(""), &[good_script()], None).expect("a plan");
+    let plan = validate(&load_test("t").with_environment(""), &[good_script()], None, &Settings::default())
+        .expect("a plan");
     assert_eq!(plan.environment, None);
 }
 
@@ -341,5 +346,8 @@ fn what_the_first_operators_schema_let_pass_is_refused_by_name() {
         assert_eq!(reason, "InvalidSpec", "{name} {count}");
         assert!(message.contains(part), "{part} in {message}");
     }
-    assert!(validate(&load_test(&long[..61]).with_count(10), &[good_script()], None).is_ok());
+    assert!(
+        validate(&load_test(&long[..61]).with_count(10), &[good_script()], None, &Settings::default())
+            .is_ok()
+    );
 }

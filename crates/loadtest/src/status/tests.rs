@@ -4,6 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::*;
+use crate::LoadTest;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
 
 fn test() -> LoadTest {
@@ -103,7 +104,10 @@ fn a_running_test_counts_its_workers_and_its_time() {
     assert_eq!(message, "2 workers: 1 waiting (1 ErrImagePull), 1 running, 0 succeeded, 0 failed");
     let s = status(&running);
     assert_eq!((s.active, s.succeeded, s.failed, s.duration.as_deref()), (2, 0, 0, Some("30s")));
-    assert_eq!((s.completions.as_deref(), s.image.as_deref()), (Some("0/2"), Some(WORKER_IMAGE)));
+    assert_eq!(
+        (s.completions.as_deref(), s.image.as_deref()),
+        (Some("0/2"), Some("artilleryio/artillery:latest"))
+    );
     assert_eq!(s.start_time, Some(Time(at(1))), "the time of the patch that let the workers go");
 }
 

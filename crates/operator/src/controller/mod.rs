@@ -12,8 +12,8 @@ mod reconcile;
 mod refusals;
 mod worker_pod;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
@@ -24,6 +24,7 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
+use loadtest::settings::Settings;
 use loadtest::tally::State;
 use loadtest::{LoadTest, labels};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,21 @@ struct Context {
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
     collection: Arc<Collection>,
+    settings: Settings,
+    load_tests: Store<LoadTest>,
+    /// UIDs of the load tests that were let go, which the cache may not show yet.
+    admitted: Mutex<HashSet<String>>,
+}
+
+/// Who runs the controller, over what, and with what its administrator allows.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Whose LoadTests are run.
+    pub namespaces: Namespaces,
+    /// Who reports events: the manager's pod, or its host.
+    pub instance: String,
+    /// The administrator's.
+    pub settings: Settings,
 }
 
 /// Why a reconcile failed; it is tried again, later and later.
@@ -107,13 +123,14 @@ impl Error {
 /// cancelled once it knows all there is. What workers measure is collected if there is a `collecting`.
 pub async fn run(
     client: kube::Client,
-    namespaces: &Namespaces,
-    instance: String,
+    setup: Setup,
     metrics: Arc<Metrics>,
     collecting: Option<Collecting>,
     synced: CancellationToken,
     stop: CancellationToken,
 ) {
+    let Setup { namespaces, instance, settings } = setup;
+    let namespaces = &namespaces;
     let (load_tests, load_test_writer) = reflector::store();
     let (jobs, job_writer) = reflector::store();
     let pods = Arc::new(Pods::default());
@@ -204,6 +221,9 @@ pub async fn run(
         memory,
         metrics,
         collection,
+        settings,
+        load_tests: load_tests.clone(),
+        admitted: Mutex::default(),
     });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))

@@ -56,7 +56,7 @@ fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod],
     let refusal = uid.and_then(|uid| context.refusals.of(uid));
     let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now).with_refusal(refusal);
     let collected = context.collection.collected(&observed, now);
-    observed.with_collected(collected)
+    observed.with_default_image(&context.settings.worker.image).with_collected(collected)
 }
 
 /// The Job of a LoadTest's name as the API server has it now.

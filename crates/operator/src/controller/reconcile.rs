@@ -1,11 +1,14 @@
 //! The reconcile: observe · validate · decide · apply · record, until there is nothing more to do now.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use loadtest::lifecycle::{Decision, SUSPENDED, decide};
 use loadtest::observed::{CLOSING_SECONDS, Observed};
 use loadtest::plan::{Plan, Problem, validate};
+use loadtest::queue;
+use loadtest::settings::Settings;
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp, events, stopping};
 use metrics::checks::{Ensure, EnsureError, reads_templates};
@@ -76,7 +79,11 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             Decision::MakePlan => {
                 let files = observe::config_maps(context, &load_test).await?;
                 let kit = context.collection.kit();
-                plan = Some(files.and_then(|files| validate(&load_test, &files, kit)).and_then(checked));
+                plan = Some(
+                    files
+                        .and_then(|files| validate(&load_test, &files, kit, &context.settings))
+                        .and_then(checked),
+                );
                 continue;
             }
             Decision::Conclude(outcome) => {
@@ -88,13 +95,21 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 tracing::info!(uid, "recorded the Job");
                 continue;
             }
-            Decision::CreateJob(plan) => {
-                let doubtful = events::doubtful_checks(&observed, &doubts(plan));
+            Decision::CreateJob(new) => {
+                if let Err(problem) = admit(context, &load_test) {
+                    plan = Some(Err(problem));
+                    continue;
+                }
+                let doubtful = events::doubtful_checks(&observed, &doubts(new));
                 // advice only: whatever keeps it from being given does not keep the test from its start
                 if let Err(error) = announce_all(context, &load_test, doubtful, now).await {
                     tracing::warn!("cannot tell of a doubtful check: {error}");
                 }
-                apply::create_job(context, &load_test, plan).await?
+                let created = apply::create_job(context, &load_test, new).await?;
+                if created.is_err() {
+                    lock(&context.admitted).remove(load_test.uid());
+                }
+                created
             }
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
             Decision::EndJob(uid) => Ok(apply::end_job(context, &load_test, uid).await?),
@@ -109,6 +124,24 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         }
     }
     Err(Error::Unsettled)
+}
+
+/// Lets a load test go if there is room for it; one at a time, so that there are never too many.
+fn admit(context: &Context, load_test: &LoadTest) -> Result<(), Problem> {
+    let Settings { max_tests, max_tests_per_namespace, .. } = context.settings;
+    if max_tests == 0 && max_tests_per_namespace == 0 {
+        return Ok(());
+    }
+    let mut admitted = lock(&context.admitted);
+    let all: Vec<_> = context.load_tests.state().iter().map(|test| context.memory.freshest(test)).collect();
+    admitted.retain(|uid| all.iter().any(|test| test.uid() == uid && !test.is_settled()));
+    queue::admit(load_test, all.iter(), &admitted, &context.settings)?;
+    admitted.insert(load_test.uid().to_owned());
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The checks as they are written, where Artillery has nothing to resolve in them.

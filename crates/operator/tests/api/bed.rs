@@ -11,8 +11,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use loadtest::settings::Settings;
 use loadtest::{LoadTest, LoadTestStatus};
 use operator::collect::Collecting;
+use operator::controller::Setup;
 use operator::flags::{Flags, Namespaces};
 use serde_json::{Value, json};
 use testbed::api_server::{ApiServer, As, Call};
@@ -78,16 +80,9 @@ static CONTROLLER: LazyLock<()> = LazyLock::new(|| {
             let collecting = Collecting::prepare(&client, &flags, SYSTEM, "test", listener).await;
             let collecting = collecting.expect("ready to collect");
             let metrics = Arc::default();
-            operator::controller::run(
-                client,
-                &Namespaces::All,
-                "test".into(),
-                metrics,
-                collecting,
-                synced,
-                stop,
-            )
-            .await;
+            let setup =
+                Setup { namespaces: Namespaces::All, instance: "test".into(), settings: Settings::default() };
+            operator::controller::run(client, setup, metrics, collecting, synced, stop).await;
         });
     });
 });

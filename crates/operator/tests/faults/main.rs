@@ -20,6 +20,7 @@ mod killed;
 mod leadership;
 mod lives;
 mod outages;
+mod queued;
 mod rivals;
 mod taken;
 mod tally;
