@@ -54,3 +54,29 @@ impl Plans {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::delivery::{Delivered, Shortfall, shortfalls};
+
+    #[test]
+    fn of_a_load_that_is_shared_the_whole_is_planned_once_and_each_worker_is_judged_by_its_share() {
+        let phases = json!([{"duration": 10, "arrivalRate": 1}]);
+        let of = |distribution| Plans::new(distribution, &phases, 3).expect("plans");
+        let (replicate, split) = (of(Distribution::Replicate), of(Distribution::Split));
+        assert_eq!((replicate.vusers(), split.vusers()), (Some(30), Some(10)));
+        let created = |created| Delivered { created, ..Delivered::default() };
+        assert_eq!(shortfalls(&split.of(0), &created(4), true), []);
+        assert_eq!(shortfalls(&split.of(2), &created(3), true), []);
+        let short = |planned| [Shortfall::Vusers { planned, arrived: 3 }];
+        assert_eq!(shortfalls(&split.of(0), &created(3), true), short(4));
+        assert_eq!(shortfalls(&replicate.of(0), &created(3), true), short(10));
+        let unknown = Plans::new(Distribution::Split, &json!([{"durations": 10}]), 3);
+        assert!(
+            unknown.expect_err("no plans").to_string().starts_with("phases[0]: it is {\"durations\":10}")
+        );
+    }
+}
