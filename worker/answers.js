@@ -8,7 +8,7 @@ const LONGEST_PAUSE = 5_000;
 /**
  * @param kind `join`, `start`, `batches` or `finish`
  * @param outcome `{error}`, or `{status, body, retryAfter}` as they came
- * @returns `{is: 'joined', index, workers}`, `{is: 'wait', milliseconds, isComplete}`, `{is: 'go', inMilliseconds}`,
+ * @returns `{is: 'joined', index, workers, share}`, `{is: 'wait', milliseconds, isComplete}`, `{is: 'go', inMilliseconds}`,
  *   `{is: 'taken', received, durable, finished, stop}`; `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
  *   `{is: 'rejected', why}`: never with this request; `{is: 'later', why, milliseconds}`: try again, not before those
  */
@@ -25,7 +25,10 @@ function understand(kind, { error, status, body, retryAfter }) {
 }
 
 const SUCCESS = {
-  join: ({ index, workers }) => (isCount(index) && isCount(workers) ? { is: 'joined', index, workers } : undefined),
+  join({ index, workers, share }) {
+    if (!isCount(index) || !isCount(workers)) return undefined;
+    return { is: 'joined', index, workers, ...(Array.isArray(share?.phases) && { share: { index, workers, phases: share.phases } }) };
+  },
   start({ wait, go }) {
     if (isWait(wait?.milliseconds)) {
       return { is: 'wait', milliseconds: wait.milliseconds, isComplete: isCount(wait.ready) && wait.ready === wait.workers };

@@ -6,7 +6,7 @@ const http = require('node:http');
 const https = require('node:https');
 const { now } = require('./shared.js');
 
-const LARGEST_ANSWER = 64 * 1024;
+const LARGEST_ANSWER = 512 * 1024; // a share of a thousand phases
 
 /**
  * @param settings as `settings.read` gives them

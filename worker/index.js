@@ -10,7 +10,9 @@ class Plugin {
    * @param events Artillery's events: `stats`, `done`, `phaseStarted`, `phaseCompleted`
    */
   constructor(script, events) {
-    if (process.env.LOADTEST_COLLECTOR === undefined) return;
+    // whoever runs but a share of the script must be told which
+    const isSplit = ![undefined, 'Replicate'].includes(process.env.LOADTEST_DISTRIBUTION);
+    if (process.env.LOADTEST_COLLECTOR === undefined && !isSplit) return;
     try {
       if (isMainThread) {
         const launcher = require('./launcher.js').begin(script, events);
@@ -23,6 +25,7 @@ class Plugin {
       }
     } catch (error) {
       process.stderr.write(`loadtest: this run is not reported as it should: ${error.message}\n`);
+      if (isSplit && isMainThread) process.exit(77);
     }
   }
 }

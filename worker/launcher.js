@@ -9,6 +9,7 @@ const { BroadcastChannel, MessageChannel, Worker, receiveMessageOnPort, setEnvir
 const { bodies, rest } = require('./batch.js');
 const { cgroup, utilization } = require('./health.js');
 const settings = require('./settings.js');
+const share = require('./share.js');
 const { ENDED, GO, JOINED, START, create, now, release, wait } = require('./shared.js');
 const { INHERITANCE } = require('./thread.js');
 const { version } = require('./package.json');
@@ -31,21 +32,28 @@ function say(line) {
 
 /** Begins to report; `undefined`: this run is not reported. Ends the process if it is turned away. */
 function begin(script, events) {
+  const isWhole = [undefined, 'Replicate'].includes(process.env.LOADTEST_DISTRIBUTION);
   oneThread();
   try {
     const launcher = new Launcher(settings.read(process.env), script);
     const answer = launcher.join();
-    if (answer.is === 'joined') return launcher.attend(events);
+    if (answer.is === 'joined' && (isWhole || answer.share)) return launcher.attend(events, answer.share);
     launcher.isOver = true;
     launcher.courier.terminate(); // it must not join any more
     if (answer.is === 'refused') {
       say(`turned away: ${answer.reason}: ${answer.message}`);
       process.exit(TURNED_AWAY_CODE);
     }
-    say(`this run is not reported: ${answer.why}`);
+    withoutAnswer(isWhole, answer.why ?? 'the collector gave it no share: it belongs to another version');
   } catch (error) {
-    say(`this run is not reported: ${error.message}`);
+    withoutAnswer(isWhole, error.message);
   }
+}
+
+/** The whole script may run unreported; a share of it may not run, for nobody knows which. */
+function withoutAnswer(isWhole, why) {
+  say(isWhole ? `this run is not reported: ${why}` : `turned away: its share of the load is not known: ${why}`);
+  if (!isWhole) process.exit(TURNED_AWAY_CODE);
 }
 
 /**
@@ -96,21 +104,22 @@ class Launcher {
 
   introduction() {
     const { config = {} } = this.script;
-    const payloads = [config.payload ?? []].flat();
-    const rows = payloads.map((payload) => payload?.data?.length);
+    const rows = share.rows(config.payload);
     return {
-      protocol: 1,
+      // all that is new is the share: a collector of before need not know of it
+      protocol: this.settings.isSplit ? 2 : 1,
       reporter: version,
       artillery: globalThis.artillery?.version ?? 'unknown',
       node: process.versions.node,
       phases: config.phases ?? [],
       ensure: checks(config),
-      ...(rows.every(Number.isInteger) && { rows }),
+      ...(rows.every((count) => count === null || Number.isInteger(count)) && { rows }),
     };
   }
 
-  /** Takes part, after the join. */
-  attend(events) {
+  /** Takes part, after the join; with that share, if there is one, of the script. */
+  attend(events, share) {
+    this.share = share;
     this.isEnsureOurs = process.env.ARTILLERY_DISABLE_ENSURE === undefined;
     process.env.ARTILLERY_DISABLE_ENSURE = 'true'; // read by its plugin at the end
     setEnvironmentData(INHERITANCE, { shared: this.shared, channel: this.process });
@@ -136,11 +145,31 @@ class Launcher {
     const prepared = new WeakSet(); // Artillery's own, not those of a hook
     Worker.prototype.postMessage = function (message, ...more) {
       const order = () => postMessage.call(this, message, ...more);
-      if (message?.command === 'prepare') prepared.add(this);
+      if (message?.command === 'prepare') {
+        launcher.takeShare(this, message);
+        prepared.add(this);
+      }
       if (message?.command !== 'run' || !prepared.has(this) || launcher.isReleased()) return order();
       launcher.order = order;
       launcher.tell('start');
     };
+  }
+
+  /** Has Artillery's thread run this worker's share instead of the whole: one thread, once. */
+  takeShare(thread, { opts }) {
+    if (!this.share) return;
+    try {
+      if (this.hasShare) throw new Error('it makes more than one thread');
+      share.apply(opts, this.share);
+      this.hasShare = true;
+      const { emit } = thread;
+      const isHidden = share.hidden(this.share.phases);
+      thread.emit = function (event, message, ...more) {
+        return event === 'message' && isHidden(message) ? true : emit.call(this, event, message, ...more);
+      };
+    } catch (error) {
+      this.turnAway(`this Artillery cannot be made to run a share of the load: ${error.message}`);
+    }
   }
 
   isReleased() {
@@ -172,10 +201,10 @@ class Launcher {
     else if (tell === 'turned away') this.turnAway(why);
   }
 
-  turnAway(why) {
+  turnAway(why, isAtOnce = false) {
     say(`turned away: ${why}`);
     this.isOver = true;
-    if (!this.isReleased()) process.exit(TURNED_AWAY_CODE);
+    if (isAtOnce || !this.isReleased()) process.exit(TURNED_AWAY_CODE);
   }
 
   goUnreported(why) {
@@ -211,6 +240,7 @@ class Launcher {
 
   phaseStarted({ index }) {
     if (!this.isReleased()) return this.turnAway('this Artillery cannot be made to wait for the start');
+    if (this.share && !this.hasShare) return this.turnAway('this Artillery cannot be made to run a share of the load', true);
     const started = now() - this.shared.moment[0];
     this.phases.set(index, started);
     this.news.push({ index, started, length: 0 });

@@ -23,11 +23,21 @@ function read(env) {
     tokenFile: env.LOADTEST_TOKEN_FILE || null,
     token: env.LOADTEST_TOKEN || null,
     caFile: env.LOADTEST_CA_FILE || null,
+    isSplit: isSplit(env),
     join: milliseconds('LOADTEST_JOIN_SECONDS', 120),
     start: milliseconds('LOADTEST_START_SECONDS', 660),
     flush: milliseconds('LOADTEST_FLUSH_SECONDS', 300),
     grace: milliseconds('LOADTEST_GRACE_SECONDS', 60),
   };
+}
+
+/**
+ * Whether this worker runs only its share of the script: then it must not run without having been told which.
+ * @throws Error that names the variable, its value, and what would be right
+ */
+function isSplit({ LOADTEST_DISTRIBUTION: value = 'Replicate' }) {
+  if (value !== 'Replicate' && value !== 'Split') throw new Error(`LOADTEST_DISTRIBUTION is "${value}": give Replicate or Split`);
+  return value === 'Split';
 }
 
 function url(value) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use collector::{
-    Collector, Identify, IdentifyError, Identity, Limits, OnTimeout, SaveError, Snapshot, StartPolicy, Store,
-    TestRef, Transport, Unavailable, Version, serve,
+    Collector, Distribution, Identify, IdentifyError, Identity, Limits, OnTimeout, SaveError, Snapshot,
+    StartPolicy, Store, TestRef, Transport, Unavailable, Version, serve,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -61,7 +61,7 @@ impl Identify for Believer {
         let workers = word()?.parse().map_err(|_| IdentifyError::Invalid)?;
         let pod_uid = format!("00000000-0000-4000-8000-{index:012x}");
         let start = StartPolicy { timeout: Duration::from_secs(600), on_timeout: OnTimeout::Fail };
-        Ok(Identity { test, index, pod_uid, workers, start })
+        Ok(Identity { test, index, pod_uid, workers, start, distribution: Distribution::Replicate })
     }
 }
 

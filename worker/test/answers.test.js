@@ -8,6 +8,9 @@ const said = (kind, status, answer, retryAfter) => understand(kind, { status, re
 
 test('what a collector grants is understood', () => {
   assert.deepEqual(said('join', 200, { index: 2, workers: 4 }), { is: 'joined', index: 2, workers: 4 });
+  const phases = [{ pause: 5, index: 0 }];
+  assert.deepEqual(said('join', 200, { index: 2, workers: 4, share: { phases } }), { is: 'joined', index: 2, workers: 4, share: { index: 2, workers: 4, phases } });
+  assert.equal(said('join', 200, { index: 2, workers: 4, share: {} }).share, undefined);
   assert.deepEqual(said('start', 200, { wait: { milliseconds: 500, ready: 3, workers: 4 } }), { is: 'wait', milliseconds: 500, isComplete: false });
   assert.equal(said('start', 200, { wait: { milliseconds: 500, ready: 4, workers: 4 } }).isComplete, true);
   assert.deepEqual(said('start', 200, { go: { inMilliseconds: -12.5 } }), { is: 'go', inMilliseconds: -12.5 });

@@ -5,6 +5,7 @@ const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { script, start, until } = require('./artillery.js');
 const { Collector, total } = require('./collector.js');
+const SHARES = require('./shares.json');
 const { startTarget } = require('./target.js');
 
 /** What Artillery itself does in a version. */
@@ -300,6 +301,74 @@ const CASES = {
   },
 };
 
+/** What workers that share a load do, who take the rows of a file one by one, and what one process does of the same script. */
+async function together(t, version, { phases, workers, shares }, rows) {
+  const files = { 'rows.csv': Array.from({ length: rows }, (_, row) => `row${row}\n`).join('') };
+  const run = ({ run, target }, env) => {
+    const test = script(target.url, { phases, payload: { path: 'rows.csv', fields: ['id'], order: 'sequence' } });
+    test.scenarios[0].flow = [{ get: { url: '/{{ id }}' } }];
+    return run(test, { files, env }).ended;
+  };
+  const [alone, shared] = [await stage(t, version), await stage(t, version, { workers, shares })];
+  const ended = await Promise.all([run(alone), ...shares.map(() => run(shared, { LOADTEST_DISTRIBUTION: 'Split' }))]);
+  for (const { code, stderr } of ended) assert.deepEqual([code, stderr], [0, '']);
+  const claims = [...shared.collector.claims.values()];
+  assert.deepEqual(claims.map(({ introduction }) => [introduction.phases, introduction.rows]), claims.map(() => [phases, [rows]]));
+  return { alone: alone.target, shared: shared.target, claims, consoles: ended.map(({ stdout }) => stdout) };
+}
+
+Object.assign(CASES, {
+  async 'shares a load: three workers do what one process does, each row once'(t, version) {
+    const { alone, shared } = await together(t, version, SHARES['evenly spaced'], 18);
+    assert.deepEqual([alone.requests, Object.keys(alone.paths).length], [18, 18]);
+    assert.deepEqual(shared.paths, alone.paths);
+  },
+
+  async 'shares a load of phases of all kinds, which the console and the report show as they are'(t, version) {
+    const { alone, shared, claims, consoles } = await together(t, version, SHARES['all kinds'], 40);
+    assert.deepEqual([alone.requests, shared.requests, Object.keys(shared.paths).length], [28, 28, 28]);
+    const since = ({ moments }) => moments.map((moment) => moment - moments[0]);
+    const apart = since(shared).map((moment, index) => Math.abs(moment - since(alone)[index]));
+    t.diagnostic(`arrivals are up to ${Math.max(...apart)} ms from those of one process`);
+    assert.ok(Math.max(...apart) < 2000, `${apart}`); // a second of a ramp, and as much for a machine that does much else
+    const phases = consoles.map((text) => text.match(/Phase (started|completed): .*(?= \d\d:)/g));
+    assert.equal(phases[0].length, 8);
+    for (const others of phases) assert.deepEqual(others, phases[0]);
+    for (const { batches } of claims) {
+      const told = batches.flatMap(({ phases = [] }) => phases).map(({ index = 0, length = 0 }) => [index, Math.round(length / 3000)]);
+      assert.deepEqual(told, [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1], [3, 0], [3, 0]]);
+    }
+  },
+
+  async 'shares a load of fewer arrivals than workers: one has none'(t, version) {
+    const { shared, claims } = await together(t, version, SHARES['fewer arrivals than workers'], 3);
+    assert.deepEqual(shared.paths, { '/row0': 1, '/row1': 1 });
+    assert.deepEqual(claims.map(({ batches }) => total(batches).counters['vusers.created'] ?? 0), [1, 1, 0]);
+  },
+
+  async 'makes no load where it is to share one and is not told its share'(t, version) {
+    const env = { LOADTEST_DISTRIBUTION: 'Split', LOADTEST_JOIN_SECONDS: '1' };
+    const { collector, target, run } = await stage(t, version);
+    const test = { ...script(target.url), before: { flow: [{ get: { url: '/before' } }] } };
+    collector.answerInstead = () => [200, { index: 0, workers: 1 }];
+    const [unanswered, without] = await Promise.all([run(test, { env, collector: 'http://127.0.0.1:1' }).ended, run(test, { env }).ended]);
+    assert.deepEqual([unanswered.code, without.code, target.requests], [77, 77, 0]);
+    assert.match(unanswered.stderr, /^loadtest: turned away: its share of the load is not known: no answer from .*\n$/);
+    assert.match(without.stderr, /^loadtest: turned away: its share of the load is not known: the collector gave it no share.*\n$/);
+  },
+
+  async 'makes no load where it cannot take its share'(t, version) {
+    const { phases, shares } = SHARES['evenly spaced'];
+    const { target, run } = await stage(t, version, { shares: [shares[0]] });
+    const threads = `const os = require('node:os'); const [cpu] = os.cpus();
+      Object.defineProperty(os, 'cpus', { get: () => () => [cpu, cpu, cpu, cpu], set() {} });`;
+    const env = { LOADTEST_DISTRIBUTION: 'Split', NODE_OPTIONS: '--require ./threads.js', WORKERS: '3' };
+    const { code, stderr } = await run(script(target.url, { phases }), { files: { 'threads.js': threads }, env }).ended;
+    assert.deepEqual([code, target.requests], [77, 0]);
+    assert.equal(stderr, 'loadtest: turned away: this Artillery cannot be made to run a share of the load: it makes more than one thread\n');
+  },
+});
+
 const CORE = [
   'reports exactly what it did, and takes no notice of a slow collector',
   'reports exactly what it did until SIGTERM',
@@ -308,6 +377,9 @@ const CORE = [
   'delivers the exit code of a crash',
   'makes no load and runs no hook when it is turned away at the join',
   'makes no load when it is turned away at the start',
+  'shares a load: three workers do what one process does, each row once',
+  'shares a load of phases of all kinds, which the console and the report show as they are',
+  'makes no load where it is to share one and is not told its share',
   'leaves the checks to the collector once it has joined',
   'runs as without the reporter, its own checks included, where there is no collector',
 ];

@@ -7,8 +7,12 @@ const { decode } = require('./decode.js');
 const TOKEN = 'a-token';
 
 class Collector {
-  /** @param workers how many must join before the start */
-  constructor({ workers = 1, poll = 100, storesAfter = 0 } = {}) {
+  /**
+   * @param workers how many must join before the start
+   * @param shares the phases of each of them, where they share a load
+   */
+  constructor({ workers = 1, poll = 100, storesAfter = 0, shares } = {}) {
+    this.shares = shares;
     this.workers = workers;
     this.poll = poll; // milliseconds between the polls of a worker that waits
     this.storesAfter = storesAfter; // milliseconds until a batch is durable; Infinity: only at the finish
@@ -88,13 +92,15 @@ class Collector {
   }
 
   join(id, claim, introduction) {
-    if (introduction.protocol !== 1) return [400, { error: `protocol ${introduction.protocol}: 1 is expected` }];
+    const protocol = this.shares ? 2 : 1;
+    if (introduction.protocol !== protocol) return [400, { error: `protocol ${introduction.protocol}: ${protocol} is expected` }];
     if (!claim) {
       const index = this.claims.size;
       this.claims.set(id, { index, introduction, batches: [], durable: 0, finish: undefined, stop: null, repeated: 0, joins: 0 });
     }
     this.claims.get(id).joins += 1;
-    return [200, { index: this.claims.get(id).index, workers: this.workers }];
+    const { index } = this.claims.get(id);
+    return [200, { index, workers: this.workers, ...(this.shares && { share: { phases: this.shares[index] } }) }];
   }
 
   release(claim) {

@@ -76,7 +76,7 @@ test('an answer that never ends is none', async (t) => {
     const more = () => response.write('x'.repeat(10_000), more);
     more();
   });
-  assert.match((await post('/v1/join', '{}', 30_000)).error, /more than 65536 bytes/);
+  assert.match((await post('/v1/join', '{}', 30_000)).error, /more than 524288 bytes/);
 });
 
 test('an answer that breaks off is none', async (t) => {

@@ -167,6 +167,31 @@ test('the order is given once, whatever fails before it and after it', async (t)
   }
 });
 
+test('who is to share a load and has no usable setting, collector or share makes none', async (t) => {
+  const there = await collector(t);
+  for (const [url, env, why] of [
+    [there.url, { LOADTEST_DISTRIBUTION: 'split' }, 'LOADTEST_DISTRIBUTION is "split": give Replicate or Split'],
+    ['http://example.com', { LOADTEST_DISTRIBUTION: 'Split' }, 'LOADTEST_COLLECTOR is "http://example.com": give .*'],
+    [there.url, { LOADTEST_DISTRIBUTION: 'Split' }, 'protocol 2: 1 is expected'],
+  ]) {
+    const { code, stdout, stderr } = await run(t, url, 'clearInterval(forever);', env).ended;
+    assert.deepEqual([code, stdout], [77, '']);
+    assert.match(stderr, new RegExp(`^loadtest: turned away: its share of the load is not known: ${why}\n$`));
+  }
+});
+
+test('an Artillery that begins without having taken the share is ended', async (t) => {
+  const there = await collector(t);
+  there.shares = [[{ pause: 1, index: 0 }]];
+  const { code, stderr } = await run(t, there.url, `
+    const { Worker } = require('node:worker_threads');
+    const thread = new Worker("require('node:worker_threads').parentPort.on('message', () => {})", { eval: true });
+    thread.postMessage({ command: 'prepare', opts: { script: { config: {} } } });
+  `, { LOADTEST_DISTRIBUTION: 'Split' }).ended;
+  assert.equal(code, 77);
+  assert.equal(stderr, 'loadtest: turned away: this Artillery cannot be made to run a share of the load: there is no list of phases in its order to prepare\n');
+});
+
 test('a wrong setting is one line, and the run goes on', async (t) => {
   const { code, stdout, stderr } = await run(t, 'http://example.com', 'clearInterval(forever);').ended;
   assert.deepEqual([code, stdout], [0, 'not joined\n']);

@@ -3,12 +3,14 @@
 
 const http = require('node:http');
 
-/** Starts it on 127.0.0.1. `requests`, `first` (Unix milliseconds) and `paths` tell what came, `close` stops it. */
+/** Starts it on 127.0.0.1. `requests`, `firsts`, `moments` (Unix milliseconds) and `paths` (how often) tell what came, `close` stops it. */
 async function startTarget() {
-  const target = { requests: 0, firsts: {} };
+  const target = { requests: 0, firsts: {}, paths: {}, moments: [] };
   const server = http.createServer((request, response) => {
     target.requests += 1;
     target.firsts[request.url] ??= Date.now();
+    target.moments.push(Date.now());
+    target.paths[request.url] = (target.paths[request.url] ?? 0) + 1;
     request.resume();
     const answer = () => response.end('ok');
     if (request.url.startsWith('/slow')) setTimeout(answer, 300);

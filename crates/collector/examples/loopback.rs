@@ -1,4 +1,5 @@
-//! A collector on this machine, for workers on this machine: `cargo run -p collector --example loopback -- PORT WORKERS FOLDER`.
+//! A collector on this machine, for workers on this machine: `cargo run -p collector --example loopback -- PORT WORKERS FOLDER [split]`.
+//! With `split` the workers share the load; without, each makes all of it.
 //!
 //! The token of the worker 2 is `worker-2`, and the store is a file in the folder: it may be killed and started again. When all workers are
 //! over it prints what they measured, and ends. Nothing here is secret or fast: it is for trying out a reporter.
@@ -10,15 +11,15 @@ use std::time::Duration;
 
 use collector::session::StartFacts;
 use collector::{
-    Collector, Conclusion, Identify, IdentifyError, Identity, Limits, OnTimeout, SaveError, Snapshot,
-    StartPolicy, Store, TestRef, Transport, Unavailable, Version, serve,
+    Collector, Conclusion, Distribution, Identify, IdentifyError, Identity, Limits, OnTimeout, SaveError,
+    Snapshot, StartPolicy, Store, TestRef, Transport, Unavailable, Version, serve,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-struct Tokens(u32);
+struct Tokens(u32, Distribution);
 
 impl Identify for Tokens {
     async fn identify(&self, token: &str) -> Result<Identity, IdentifyError> {
@@ -30,6 +31,7 @@ impl Identify for Tokens {
             pod_uid: format!("process-{index}"),
             workers: self.0,
             start: StartPolicy { timeout: Duration::from_secs(120), on_timeout: OnTimeout::Run },
+            distribution: self.1,
         })
     }
 }
@@ -103,11 +105,16 @@ impl Store for File {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, port, workers, folder] = arguments.as_slice() else {
+    let (arguments, distribution) = match arguments.split_last() {
+        Some((last, rest)) if last == "split" => (rest, Distribution::Split),
+        _ => (arguments.as_slice(), Distribution::Replicate),
+    };
+    let [_, port, workers, folder] = arguments else {
         return Err("give PORT WORKERS FOLDER".into());
     };
     let (port, workers): (u16, u32) = (port.parse()?, workers.parse()?);
-    let collector = Collector::new(Tokens(workers), File(Path::new(folder).join("loopback.snapshot")));
+    let collector =
+        Collector::new(Tokens(workers, distribution), File(Path::new(folder).join("loopback.snapshot")));
     collector.set_leading(true);
     let stop = CancellationToken::new();
     let (saver, saver_stop) = (collector.clone(), stop.clone());

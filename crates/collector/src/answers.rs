@@ -45,8 +45,12 @@ impl Answer {
 }
 
 impl From<Joined> for Answer {
-    fn from(Joined { index, workers }: Joined) -> Self {
-        Self { is_pause: true, ..Self::new(StatusCode::OK, json!({"index": index, "workers": workers})) }
+    fn from(Joined { index, workers, share }: Joined) -> Self {
+        let mut body = json!({"index": index, "workers": workers});
+        if let Some(phases) = share {
+            body["share"] = json!({ "phases": phases });
+        }
+        Self { is_pause: true, ..Self::new(StatusCode::OK, body) }
     }
 }
 

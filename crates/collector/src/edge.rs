@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use metrics::delivery::Distribution;
+
 /// A load test, as its workers' tokens lead to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TestRef {
@@ -33,6 +35,8 @@ pub struct Identity {
     pub workers: u32,
     /// How its start is awaited.
     pub start: StartPolicy,
+    /// Whether this worker is given a share of the load, or runs all of it.
+    pub distribution: Distribution,
 }
 
 /// How long the first worker waits for the others, and what then.
@@ -64,14 +68,22 @@ pub enum Reason {
     AlreadyReleased,
     /// Not all were ready in time, and the load test wants all or none.
     StartTimedOut,
+    /// The load cannot be shared out among the workers, or this one could not take its share.
+    CannotSplit,
     /// The load test was deleted, or is over.
     Gone,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::NotAWorker, Self::AlreadyClaimed, Self::AlreadyReleased, Self::StartTimedOut, Self::Gone];
+    pub const ALL: [Self; 6] = [
+        Self::NotAWorker,
+        Self::AlreadyClaimed,
+        Self::AlreadyReleased,
+        Self::StartTimedOut,
+        Self::CannotSplit,
+        Self::Gone,
+    ];
 
     /// As the protocol spells it.
     pub const fn name(self) -> &'static str {
@@ -80,6 +92,7 @@ impl Reason {
             Self::AlreadyClaimed => "AlreadyClaimed",
             Self::AlreadyReleased => "AlreadyReleased",
             Self::StartTimedOut => "StartTimedOut",
+            Self::CannotSplit => "CannotSplit",
             Self::Gone => "Gone",
         }
     }
@@ -90,6 +103,7 @@ impl Reason {
             Self::NotAWorker => 403,
             Self::AlreadyClaimed => 409,
             Self::AlreadyReleased | Self::StartTimedOut | Self::Gone => 410,
+            Self::CannotSplit => 422,
         }
     }
 }

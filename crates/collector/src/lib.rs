@@ -29,8 +29,8 @@ mod tokens;
 pub use collector::{Collector, ConcludeError, Conclusion, Tally};
 pub use counters::{Count, Counters, Endpoint};
 pub use edge::{
-    Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, SaveError, Snapshot, StartPolicy, Store,
-    TestRef, Unavailable, Version,
+    Distribution, Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, SaveError, Snapshot,
+    StartPolicy, Store, TestRef, Unavailable, Version,
 };
 pub use moment::{Clock, Moment};
 pub use server::{Limits, Transport, serve};

@@ -132,9 +132,10 @@ impl<I: Identify, S: Store> Collector<I, S> {
 
     async fn join(&self, known: &Known, process: &Process, body: &[u8]) -> Result<Answer, Answer> {
         let hello = Hello::read(body).map_err(|error| Answer::error(StatusCode::BAD_REQUEST, error))?;
-        let index = known.identity.index;
-        let joined =
-            self.with(&known.identity, |session, now| session.join(index, process, hello, now)).await?;
+        let (index, distribution) = (known.identity.index, known.identity.distribution);
+        let joined = self
+            .with(&known.identity, |session, now| session.join_as(distribution, index, process, hello, now))
+            .await?;
         Ok(joined.into())
     }
 

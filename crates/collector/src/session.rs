@@ -9,6 +9,7 @@ mod health;
 mod hello;
 mod phases;
 mod saving;
+mod share;
 mod snapshot;
 mod start;
 mod worker;
@@ -23,7 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::aggregate::{Aggregate, PERIOD};
+use metrics::delivery::Split;
 use metrics::wire::Batch;
+use serde_json::Value;
 
 use crate::checkpoint::{Unsaved, Urgency};
 use crate::edge::{Reason, Refused, StartPolicy};
@@ -53,6 +56,8 @@ pub struct Session {
     members: BTreeMap<u32, Worker>,
     hello: Option<Hello>,
     differing: Differing,
+    /// Once a worker asked for its share; it follows from the first worker's phases.
+    split: Option<Arc<Split>>,
     aggregate: Aggregate,
     concluded: bool,
     /// Claims and hellos as they are stored: they do not change after the release.
@@ -84,12 +89,14 @@ pub enum Denied {
 }
 
 /// The answer to a join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
     /// The completion index.
     pub index: u32,
     /// How many workers there are to be.
     pub workers: u32,
+    /// The phases that it runs instead of the script's; `None`: all of them.
+    pub share: Option<Vec<Value>>,
 }
 
 /// The answer to a worker that waits for the start.
@@ -135,6 +142,7 @@ impl Session {
             members: BTreeMap::new(),
             hello: None,
             differing: Differing::default(),
+            split: None,
             aggregate: Aggregate::default(),
             concluded: false,
             opening: None,
@@ -169,7 +177,7 @@ impl Session {
             Err(Denied::Unknown) => self.admit(index, process, hello, now),
             Err(denied) => return Err(denied),
         }
-        Ok(Joined { index, workers: self.workers })
+        Ok(Joined { index, workers: self.workers, share: None })
     }
 
     fn admit(&mut self, index: u32, process: &Process, hello: Hello, now: Moment) {

@@ -250,7 +250,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::edge::{OnTimeout, StartPolicy, TestRef};
+    use crate::edge::{Distribution, OnTimeout, StartPolicy, TestRef};
 
     /// Tokens that begin with `good` are of a worker; others of nobody. It counts how often it is asked.
     #[derive(Default)]
@@ -264,7 +264,14 @@ mod tests {
             }
             let test = TestRef { uid: "uid".into(), namespace: "default".into(), name: "t".into() };
             let start = StartPolicy { timeout: Duration::from_secs(1), on_timeout: OnTimeout::Run };
-            Ok(Identity { test, index: 0, pod_uid: token.to_owned(), workers: 1, start })
+            Ok(Identity {
+                test,
+                index: 0,
+                pod_uid: token.to_owned(),
+                workers: 1,
+                start,
+                distribution: Distribution::Replicate,
+            })
         }
     }
 

@@ -166,13 +166,19 @@ pub fn validate(
     let artillery = spec.artillery.clone().unwrap_or_default();
     validate_options(&artillery)?;
     let (files, script) = files::find(&spec.test_script, &named, facts, &artillery, environment.as_deref())?;
+    let distribution = spec.distribution.unwrap_or_default();
+    if distribution == Distribution::Split && kit.is_none() {
+        return Err(Problem::invalid_spec(
+            ".spec.distribution is Split, and this operator has no collector to give the workers their shares: use Replicate, or an operator with --collector-bind-address",
+        ));
+    }
     let template = Template::of(spec.worker.as_ref(), load_test.name())?;
     Ok(Plan {
         workers: spec.count,
         environment,
         files,
         artillery,
-        distribution: spec.distribution.unwrap_or_default(),
+        distribution,
         defaults: settings.worker.clone(),
         template,
         reporter: kit.map(|kit| Reporter::new(load_test, kit)),

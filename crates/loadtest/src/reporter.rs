@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde_json::{Map, Value, json};
 
-use crate::api::Start;
+use crate::api::{Distribution, Start};
 use crate::events::short_hash;
 use crate::template::Template;
 use crate::{LoadTest, labels};
@@ -52,6 +52,8 @@ pub struct Reporter {
     pub files: Vec<String>,
     /// How long the workers wait for each other, in seconds.
     pub start_timeout_seconds: i32,
+    /// Whether a worker may run without a share of the load.
+    pub distribution: Distribution,
 }
 
 /// Everything of the operator's that every worker gets.
@@ -73,6 +75,7 @@ impl Reporter {
             config_map: config_map_name(load_test, kit),
             files: kit.files.keys().cloned().collect(),
             start_timeout_seconds: start_timeout_seconds(load_test.spec.start.as_ref()),
+            distribution: load_test.spec.distribution.unwrap_or_default(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Reporter {
                 self.start_timeout_seconds.saturating_add(START_MARGIN_SECONDS).to_string(),
             ),
             ("LOADTEST_GRACE_SECONDS", grace_period_seconds.to_string()),
+            ("LOADTEST_DISTRIBUTION", format!("{:?}", self.distribution)),
         ]
         .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), value_from: None })
         .into()

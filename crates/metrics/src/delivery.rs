@@ -3,13 +3,18 @@
 //!
 //! That all virtual users were created is not enough: a worker without time creates all of them, late.
 
+mod load;
 mod plan;
+mod plans;
+mod share;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::plan::{Arrivals, PhasePlan, PlanError, plan, vusers};
+pub use self::plans::{Distribution, Plans};
+pub use self::share::{ShareError, Split, check_rows};
 use crate::wire::{Batch, Health, MAX_PHASES, PhaseTimes};
 
 /// A worker that ended by itself may have created so many virtual users less than planned: 1 %, for the last ones of a ramp come

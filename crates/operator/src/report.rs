@@ -14,7 +14,7 @@ use loadtest::observed::Observed;
 use loadtest::{LoadTest, Timestamp};
 use metrics::aggregate::{Aggregate, Measured};
 use metrics::checks::{CheckResult, Ensure};
-use metrics::delivery::{self, Cpu, Delivered, PhasePlan, Shortfall};
+use metrics::delivery::{self, Cpu, Delivered, Distribution, Plans, Shortfall};
 use metrics::report::{HIDDEN, Identity, Report, Workers};
 use metrics::verdict::{self, EXPECTATIONS_FAILED, End, Facts, Gaps, WorkerEnd, WorkerFacts, verdict};
 use metrics::wire::PhaseTimes;
@@ -51,6 +51,7 @@ pub fn none(observed: &Observed, why: &str) -> collected::Conclusion {
 /// sent; `None` if nothing was.
 pub fn make(
     observed: &Observed,
+    distribution: Distribution,
     outcome: Outcome,
     heard: Option<&Conclusion>,
     now: Timestamp,
@@ -58,12 +59,12 @@ pub fn make(
     let nothing = Aggregate::default();
     let aggregate = heard.map_or(&nothing, |heard| &heard.aggregate);
     let planned = planned(observed);
-    let plan = heard.and_then(|heard| delivery::plan(&heard.hello.as_ref()?.phases).ok());
+    let plans = heard.and_then(|heard| Plans::new(distribution, &heard.hello.as_ref()?.phases, planned).ok());
     let workers = workers(observed, heard);
     let facts = Facts {
         planned,
         may_be_missing: may_be_missing(&observed.load_test, planned),
-        undelivered: heard.map(|heard| doubtful(heard, plan.as_deref(), &workers)).unwrap_or_default(),
+        undelivered: heard.map(|heard| doubtful(heard, plans.as_ref(), &workers)).unwrap_or_default(),
         checks: checks(heard, aggregate.total()),
         end: match outcome {
             Outcome::Stopped | Outcome::JobDeleted | Outcome::JobSuspended => End::Stopped,
@@ -78,7 +79,6 @@ pub fn make(
     }
     let counted = counted(&facts, heard);
     let skew = heard.and_then(|heard| heard.facts.start_skew);
-    let vusers = plan.as_deref().and_then(delivery::vusers);
     let started_at = heard.and_then(|heard| match heard.facts.start {
         StartFacts::Released { at, .. } => Some(at.millis()),
         StartFacts::Waiting | StartFacts::TimedOut { .. } => None,
@@ -89,7 +89,7 @@ pub fn make(
         started_at,
         ended_at: u64::try_from(ended_at(observed, now).as_millisecond()).ok().max(started_at),
         start_skew_milliseconds: skew,
-        planned_vusers: vusers.map(|vusers| vusers.saturating_mul(planned.into())),
+        planned_vusers: plans.as_ref().and_then(Plans::vusers),
         missing: facts.missing().into_iter().take(MAX_MISSING).collect(),
         undelivered: facts.undelivered.clone(),
         checks: facts.checks.clone(),
@@ -176,8 +176,8 @@ fn why_nothing(observed: &Observed, heard: Option<&Conclusion>) -> Option<String
 }
 
 /// Why what was measured may not be what the script asks for, in words.
-fn doubtful(heard: &Conclusion, plan: Option<&[PhasePlan]>, workers: &[WorkerFacts]) -> Vec<String> {
-    let mut words = undelivered(heard, plan, workers);
+fn doubtful(heard: &Conclusion, plans: Option<&Plans>, workers: &[WorkerFacts]) -> Vec<String> {
+    let mut words = undelivered(heard, plans, workers);
     let others = |what: &str, others: &collector::session::Others| {
         (others.count > 0).then(|| {
             format!(
@@ -198,13 +198,14 @@ fn doubtful(heard: &Conclusion, plan: Option<&[PhasePlan]>, workers: &[WorkerFac
     words
 }
 
-/// What was wrong with the load, in words.
-fn undelivered(heard: &Conclusion, plan: Option<&[PhasePlan]>, workers: &[WorkerFacts]) -> Vec<String> {
+/// What was wrong with the load, in words. Each worker is judged by its own share.
+fn undelivered(heard: &Conclusion, plans: Option<&Plans>, workers: &[WorkerFacts]) -> Vec<String> {
     let mut shortfalls: Vec<(u32, Shortfall)> = Vec::new();
     for ((index, worker), WorkerFacts { end, .. }) in heard.workers.iter().zip(workers) {
         // one that crashed or was stopped has failed, and created what it could
         let has_ended = matches!(end, WorkerEnd::Exited(0 | EXPECTATIONS_FAILED));
-        let found = delivery::shortfalls(plan.unwrap_or_default(), &delivered(worker), has_ended);
+        let plan = plans.map(|plans| plans.of(*index)).unwrap_or_default();
+        let found = delivery::shortfalls(&plan, &delivered(worker), has_ended);
         shortfalls.extend(found.into_iter().map(|shortfall| (*index, shortfall)));
     }
     delivery::in_words(heard.facts.planned, &shortfalls)

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::collector::Turned;
-use crate::edge::{IdentifyError, Identity, OnTimeout, StartPolicy, TestRef, Unavailable};
+use crate::edge::{Distribution, IdentifyError, Identity, OnTimeout, StartPolicy, TestRef, Unavailable};
 use crate::session::{Finish, Hello, Nonce, Process};
 
 /// Nobody asks here.
@@ -140,6 +140,7 @@ fn identity(test: &str, index: u32, workers: u32) -> Identity {
         pod_uid: process(index).pod_uid,
         workers,
         start: StartPolicy { timeout: Duration::from_secs(600), on_timeout: OnTimeout::Run },
+        distribution: Distribution::Replicate,
     }
 }
 

@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The protocol's version that is spoken here.
-pub const PROTOCOL: u64 = 1;
-/// The one before, which is still understood. There is none yet.
+pub const PROTOCOL: u64 = 2;
+/// The one before, which is still understood.
 pub const OLDEST_PROTOCOL: u64 = 1;
+/// Since this version a worker takes a share of the load.
+pub const SHARING_PROTOCOL: u64 = 2;
 /// No version has more characters.
 const MAX_VERSION: usize = 64;
 /// No script has more payloads than are worth counting.
@@ -18,6 +20,9 @@ pub const MAX_DIFFERING: usize = 20;
 /// The body of `POST /v1/join`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
+    /// The protocol's version that it speaks.
+    #[serde(default)]
+    pub protocol: u64,
     /// The reporter's version.
     #[serde(default)]
     pub reporter: String,
@@ -33,7 +38,7 @@ pub struct Hello {
     /// The checks as Artillery resolved them, or nothing.
     #[serde(default)]
     pub ensure: Value,
-    /// The number of rows of each payload, where it is known.
+    /// The number of rows of each payload, where it is known; of one that every worker has as a whole it is not told.
     #[serde(default)]
     pub rows: Vec<Option<u64>>,
 }
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn a_join_that_is_not_understood_gets_an_error_that_names_the_field() {
         assert!(why("{").starts_with("the join is not understood: EOF"));
-        assert!(why(r#"{"protocol": 2}"#).starts_with("`protocol` is 2: this collector speaks version 1"));
+        assert!(why(r#"{"protocol": 3}"#).starts_with("`protocol` is 3: this collector speaks version 2"));
         assert!(why("{}").starts_with("`protocol` is null"));
         assert!(
             why(r#"{"protocol": 1, "phases": {}}"#).starts_with("`phases` is an object: a list of objects")

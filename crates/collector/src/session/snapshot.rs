@@ -170,6 +170,7 @@ impl Session {
             members,
             hello,
             differing: Differing { phases, ensure, versions, rows },
+            split: None,
             aggregate,
             concluded: head.concluded,
             opening: Some(Arc::clone(first)),

@@ -28,7 +28,7 @@ pub(super) fn process_of(index: u32, nonce: u8) -> Process {
 fn joined(session: &mut Session, indexes: impl IntoIterator<Item = u32>, now: Moment) {
     for index in indexes {
         let joined = session.join(index, &process(index), Hello::default(), now);
-        assert_eq!(joined, Ok(Joined { index, workers: session.workers }));
+        assert_eq!(joined, Ok(Joined { index, workers: session.workers, share: None }));
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use collector::{
-    Collector, Counters, Identify, IdentifyError, Identity, Limits, OnTimeout, Reason, Refused, SaveError,
-    Snapshot, StartPolicy, Store, TestRef, Transport, Unavailable, Version, serve,
+    Collector, Counters, Distribution, Identify, IdentifyError, Identity, Limits, OnTimeout, Reason, Refused,
+    SaveError, Snapshot, StartPolicy, Store, TestRef, Transport, Unavailable, Version, serve,
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 /// Nothing takes longer here.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// Tokens are `TEST INDEX POD`; of a test `many-N` there are N workers, of any other 1.
+/// Tokens are `TEST INDEX POD`; of a test `many-N` there are N workers, and of `split-N`, who share the load; of any other 1.
 #[derive(Clone, Default)]
 pub struct Tokens(Arc<TokensInner>);
 
@@ -65,13 +65,19 @@ impl Identify for Tokens {
             let message = "the pod belongs to no load test".to_owned();
             return Err(Refused { reason: Reason::NotAWorker, message }.into());
         }
-        let workers = test.strip_prefix("many-").map_or(1, |workers| workers.parse().expect("a number"));
+        let many = test.strip_prefix("many-").or_else(|| test.strip_prefix("split-"));
+        let workers = many.map_or(1, |workers| workers.parse().expect("a number"));
         Ok(Identity {
             test: reference(test),
             index: index.parse().map_err(|_| IdentifyError::Invalid)?,
             pod_uid: pod.to_owned(),
             workers,
             start: StartPolicy { timeout: Duration::from_secs(600), on_timeout: OnTimeout::Run },
+            distribution: if test.starts_with("split") {
+                Distribution::Split
+            } else {
+                Distribution::Replicate
+            },
         })
     }
 }

@@ -6,4 +6,5 @@ mod bed;
 mod hostile;
 mod life;
 mod refusals;
+mod split;
 mod trouble;

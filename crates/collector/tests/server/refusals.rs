@@ -169,7 +169,7 @@ async fn joins_and_ends_that_are_not_understood_name_the_field() {
     let bed = Bed::new().await;
     let mut worker = bed.worker("one", 0).await;
     for (body, why) in [
-        (r#"{"protocol": 3}"#, "`protocol` is 3: this collector speaks version 1"),
+        (r#"{"protocol": 3}"#, "`protocol` is 3: this collector speaks version 2"),
         (r#"{"protocol": 1, "phases": 7}"#, "`phases` is a number"),
         ("no JSON", "expected"),
     ] {

@@ -5,7 +5,8 @@
 
 use serde_json::Value as Json;
 
-use crate::javascript::{number, round, string};
+use super::load::{Load, Ramp};
+use crate::javascript::{number, string};
 
 /// The seconds of a ramp are counted one by one: no longer one is planned, 10 days.
 const MAX_RAMP_SECONDS: f64 = 864_000.0;
@@ -46,6 +47,16 @@ pub struct PlanError {
 /// # Errors
 /// Artillery would break on a phase, or never end it.
 pub fn plan(phases: &Json) -> Result<Vec<PhasePlan>, PlanError> {
+    let plan = |(phase, load): (Phase<'_>, Load)| PhasePlan {
+        name: phase.name(),
+        arrivals: load.arrivals(),
+        length_milliseconds: load.milliseconds(),
+    };
+    Ok(loads(phases)?.into_iter().map(plan).collect())
+}
+
+/// The phases that are not passed over, and what each comes to.
+pub(super) fn loads(phases: &Json) -> Result<Vec<(Phase<'_>, Load)>, PlanError> {
     let error = |phase, message: &str| PlanError { phase, message: message.to_owned() };
     let phases = phases.as_array().ok_or_else(|| error(0, "a list of phases is expected"))?;
     let mut kept = Vec::new();
@@ -56,12 +67,7 @@ pub fn plan(phases: &Json) -> Result<Vec<PhasePlan>, PlanError> {
     if kept.iter().all(|(phase, _)| phase.is_idle()) {
         return Ok(Vec::new());
     }
-    let plan = |(phase, kind): (Phase<'_>, Kind)| {
-        let name = phase.phase["name"].as_str().map(str::to_owned);
-        let (arrivals, length_milliseconds) = phase.plan(kind)?;
-        Ok(PhasePlan { name, arrivals, length_milliseconds })
-    };
-    kept.into_iter().map(plan).collect()
+    kept.into_iter().map(|(phase, kind)| Ok((phase, phase.load(kind)?))).collect()
 }
 
 /// How many virtual users all phases ask for; `None` where that is left to chance.
@@ -72,7 +78,8 @@ pub fn vusers(phases: &[PhasePlan]) -> Option<u64> {
     })
 }
 
-struct Phase<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct Phase<'a> {
     index: usize,
     phase: &'a Json,
 }
@@ -85,16 +92,25 @@ enum Kind {
 }
 
 impl Phase<'_> {
-    fn error(&self, message: String) -> PlanError {
+    pub(super) fn error(&self, message: String) -> PlanError {
         PlanError { phase: self.index, message }
     }
 
-    fn has(&self, field: &str) -> bool {
+    pub(super) fn name(&self) -> Option<String> {
+        self.phase.get("name")?.as_str().map(str::to_owned)
+    }
+
+    /// The value of a field, for an error.
+    pub(super) fn shown(&self, field: &str) -> String {
+        self.phase.get(field).map_or("missing".to_owned(), Json::to_string)
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
         self.phase.get(field).is_some()
     }
 
     /// What JavaScript makes a number of; NaN where there is nothing.
-    fn number(&self, field: &str) -> f64 {
+    pub(super) fn number(&self, field: &str) -> f64 {
         match self.phase.get(field) {
             Some(Json::Number(number)) => number.as_f64().unwrap_or(f64::NAN),
             Some(Json::String(text)) => number(text),
@@ -105,7 +121,7 @@ impl Phase<'_> {
     }
 
     /// Whether JavaScript takes the field for true: it is neither missing nor 0.
-    fn is_true(&self, field: &str) -> bool {
+    pub(super) fn is_true(&self, field: &str) -> bool {
         match self.phase.get(field) {
             None | Some(Json::Null | Json::Bool(false)) => false,
             Some(Json::Number(number)) => number.as_f64().is_some_and(|number| number != 0.0),
@@ -159,29 +175,30 @@ impl Phase<'_> {
         if seconds > 0.0 && seconds.is_finite() {
             Ok(seconds)
         } else {
-            let is = self.phase.get(field).map_or("missing".to_owned(), |value| value.to_string());
+            let is = self.shown(field);
             Err(self.error(format!("its {field} is {is}: whole seconds, or a text as \"2m\" are expected")))
         }
     }
 
-    fn plan(&self, kind: Kind) -> Result<(Arrivals, f64), PlanError> {
+    /// What a phase comes to, so that it can be planned, and shared out.
+    fn load(&self, kind: Kind) -> Result<Load, PlanError> {
         match kind {
-            Kind::Pause => Ok((Arrivals::Exactly(0), self.seconds("pause")? * 1000.0)),
+            Kind::Pause => Ok(Load::Pause { milliseconds: self.seconds("pause")? * 1000.0 }),
             Kind::Count => {
                 let count = self.number("arrivalCount");
                 if count > 0.0 {
                     let duration = self.seconds("duration")? * 1000.0;
                     self.uniform(duration / count, duration)
                 } else {
-                    Ok((Arrivals::Exactly(0), 0.0)) // it is over at once
+                    Ok(Load::Nothing)
                 }
             }
             Kind::Rate => self.rate(),
-            Kind::Ramp => self.ramp(),
+            Kind::Ramp => self.ramp().map(Load::Ramp),
         }
     }
 
-    fn rate(&self) -> Result<(Arrivals, f64), PlanError> {
+    fn rate(&self) -> Result<Load, PlanError> {
         let rate = self.number("arrivalRate");
         // a share that one of several workers got may be anything; of the whole, Artillery takes whole ones
         if !self.has("totalWorkers") && rate.fract() != 0.0 {
@@ -189,10 +206,10 @@ impl Phase<'_> {
                 self.error(format!("its arrivalRate is {}: a whole number is expected", string(rate)))
             );
         }
-        let duration = self.seconds("duration")? * 1000.0;
+        let milliseconds = self.seconds("duration")? * 1000.0;
         match self.phase.get("mode").and_then(Json::as_str) {
-            None | Some("uniform" | "") => self.uniform(1000.0 / rate, duration),
-            Some("poisson") => Ok((Arrivals::ByChance, duration)),
+            None | Some("uniform" | "") => self.uniform(1000.0 / rate, milliseconds),
+            Some("poisson") => Ok(Load::Poisson { rate, milliseconds }),
             Some(mode) => {
                 Err(self.error(format!("its mode is {mode:?}: \"uniform\" or \"poisson\" are expected")))
             }
@@ -201,7 +218,7 @@ impl Phase<'_> {
 
     /// One arrival every so many milliseconds; the last one ends the phase.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked")]
-    fn uniform(&self, interval: f64, duration: f64) -> Result<(Arrivals, f64), PlanError> {
+    fn uniform(&self, interval: f64, duration: f64) -> Result<Load, PlanError> {
         let microseconds = (interval * 1000.0).floor();
         let arrivals = (duration * 1000.0 / microseconds).floor();
         if !(1.0..=1e15).contains(&arrivals) {
@@ -210,11 +227,10 @@ impl Phase<'_> {
                     .to_owned(),
             ));
         }
-        Ok((Arrivals::Exactly(arrivals as u64), arrivals * microseconds / 1000.0))
+        Ok(Load::Uniform { arrivals: arrivals as u64, microseconds })
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is checked")]
-    fn ramp(&self) -> Result<(Arrivals, f64), PlanError> {
+    fn ramp(&self) -> Result<Ramp, PlanError> {
         let (from, to) = (
             if self.is_true("arrivalRate") { self.number("arrivalRate") } else { 0.0 },
             self.number("rampTo"),
@@ -226,26 +242,11 @@ impl Phase<'_> {
             );
         }
         let or_one = |field| if self.has(field) { self.number(field) } else { 1.0 };
-        let (worker, workers) = (or_one("worker"), or_one("totalWorkers"));
-        // of what cannot be shared evenly, some workers start one more
-        let share = |rate: f64| {
-            let share = rate.floor() + f64::from(u8::from(round(rate % 1.0 * workers) >= worker));
-            share.max(0.0) // the last second of a ramp may be beyond its end
-        };
-        let mut arrivals = 0.0;
-        if seconds == 1.0 {
-            arrivals = share(f64::midpoint(to, from));
-        } else {
-            let mut second = 0.0;
-            while second < seconds {
-                arrivals += share((to - from) / (seconds - 1.0) * second + from);
-                second += 1.0;
-            }
-        }
-        if arrivals > 1e15 {
+        let ramp = Ramp { from, to, seconds, worker: or_one("worker"), workers: or_one("totalWorkers") };
+        if ramp.arrivals() > 1e15 {
             return Err(self.error(format!("it would ramp to {}: fewer are expected", string(to))));
         }
-        Ok((Arrivals::Exactly(arrivals as u64), seconds.ceil() * 1000.0))
+        Ok(ramp)
     }
 }
 

@@ -109,14 +109,14 @@ const answers = {
     return { emitted, aggregate, intermediate, text: printed(aggregate) };
   },
 
-  // What the phases of one worker come to: of each the arrivals, and its length in ms.
-  async phases({ phases }) {
+  // What the phases of one worker come to: of each the arrivals, and its length in ms. Those of a share are not divided once more.
+  async phases({ phases, isShare }) {
     const { log } = console;
     const { setTimeout } = globalThis;
     try {
       console.log = () => {};
       globalThis.setTimeout = passTime;
-      const [script] = divideWork({ config: { phases } }, 1);
+      const [script] = isShare ? [{ config: { phases } }] : divideWork({ config: { phases } }, 1);
       const counted = [];
       const running = phaser(script?.config.phases ?? []);
       running.on('phaseStarted', (phase) => { waited = 0; counted.push({ index: phase.index, arrivals: 0, length: 0 }); });

@@ -1,6 +1,6 @@
 //! Planned load: what Artillery makes of phases is what this crate plans.
 
-use metrics::delivery::{Arrivals, plan};
+use metrics::delivery::{Arrivals, PhasePlan, Split, plan, vusers};
 use serde_json::{Value, json};
 
 use crate::artillery::{ask, random};
@@ -71,4 +71,41 @@ fn phases_come_to_what_is_planned() {
         }
     }
     assert!(planned > 100 && refused > 20, "{planned} {refused}");
+}
+
+#[test]
+fn shares_come_to_what_is_planned_for_each_worker_and_to_the_whole_together() {
+    let mut random = random("shares");
+    let mut shared = 0;
+    for _ in 0..120 {
+        let phases: Vec<_> = (0..1 + random.below(4)).map(|_| phase(&mut random)).collect();
+        let phases = json!(phases);
+        let workers = 1 + u32::try_from(random.below(9)).expect("a number");
+        let Ok(split) = Split::new(&phases, workers) else { continue };
+        if split.vusers().is_none_or(|vusers| vusers > 20_000) {
+            continue; // to be counted one by one
+        }
+        for worker in 0..workers {
+            let share = split.phases(worker);
+            let theirs = ask("phases", json!({"phases": share, "isShare": true}));
+            let mut counted = vec![(0, 0.0); split.plan(worker).len()];
+            for part in theirs.as_array().unwrap_or_else(|| panic!("{share:?}: {theirs}")) {
+                let index = usize::try_from(part["index"].as_u64().expect("an index")).expect("a number");
+                counted[index].0 += part["arrivals"].as_u64().expect("a count");
+                counted[index].1 += part["length"].as_f64().expect("ms");
+            }
+            let is_planned = |plan: &PhasePlan, (arrivals, length): &(u64, f64)| {
+                plan.arrivals == Arrivals::Exactly(*arrivals)
+                    && (plan.length_milliseconds - length).abs() < 0.01
+            };
+            let ours = split.plan(worker);
+            assert!(
+                ours.iter().zip(&counted).all(|(plan, counted)| is_planned(plan, counted)),
+                "{phases}, {worker} of {workers}: planned {ours:?}, Artillery {counted:?}"
+            );
+        }
+        assert_eq!(split.vusers(), vusers(&plan(&phases).expect("a plan")), "{phases} of {workers}");
+        shared += 1;
+    }
+    assert!(shared > 40, "{shared}");
 }

@@ -21,7 +21,7 @@ use authority::Authority;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// The reporter, as it is mounted into workers.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("answers.js", include_str!("../../../../worker/answers.js")),
     ("batch.js", include_str!("../../../../worker/batch.js")),
     ("courier.js", include_str!("../../../../worker/courier.js")),
@@ -32,6 +32,7 @@ const FILES: [(&str, &str); 12] = [
     ("package.json", include_str!("../../../../worker/package.json")),
     ("queue.js", include_str!("../../../../worker/queue.js")),
     ("settings.js", include_str!("../../../../worker/settings.js")),
+    ("share.js", include_str!("../../../../worker/share.js")),
     ("shared.js", include_str!("../../../../worker/shared.js")),
     ("thread.js", include_str!("../../../../worker/thread.js")),
 ];

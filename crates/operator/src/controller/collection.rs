@@ -18,7 +18,7 @@ use loadtest::{LoadTest, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::identify::{Identifier, test_ref};
+use super::identify::{Identifier, distribution, test_ref};
 use crate::collect::Collecting;
 use crate::collect::store::ConfigMaps;
 use crate::metrics::Metrics;
@@ -145,7 +145,8 @@ impl On {
     ) -> Result<collected::Conclusion, String> {
         let test = test_ref(&observed.load_test);
         let concluded = self.collector.conclude(&test).await.map_err(|error| error.to_string())?;
-        let (rendered, conclusion) = report::make(observed, outcome, concluded.as_ref(), now);
+        let (rendered, conclusion) =
+            report::make(observed, distribution(&observed.load_test), outcome, concluded.as_ref(), now);
         let names = self.store.add_report(&test, &rendered).await;
         let config_maps = names.map_err(|error| error.to_string())?;
         tracing::info!(verdict = ?conclusion.verdict, reason = conclusion.reason, "stored the report");

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::{Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, StartPolicy, TestRef};
+use collector::{
+    Distribution, Identify, IdentifyError, Identity, OnTimeout, Reason, Refused, StartPolicy, TestRef,
+};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -57,6 +59,7 @@ impl Identify for Identifier {
                 pod_uid: bound.uid,
                 workers: load_test.spec.count.unsigned_abs(),
                 start: start_policy(&load_test),
+                distribution: distribution(&load_test),
             }),
             (Claim::NotAWorker(why), _) => Err(refused(Reason::NotAWorker, why)),
             (Claim::Gone(why), _) => Err(refused(Reason::Gone, why)),
@@ -128,6 +131,14 @@ pub fn start_policy(load_test: &LoadTest) -> StartPolicy {
         api::OnTimeout::Fail => OnTimeout::Fail,
     };
     StartPolicy { timeout: Duration::from_secs(seconds.into()), on_timeout }
+}
+
+/// Whether each of its workers runs the whole script, or all together run it once.
+pub fn distribution(load_test: &LoadTest) -> Distribution {
+    match load_test.spec.distribution.unwrap_or_default() {
+        api::Distribution::Replicate => Distribution::Replicate,
+        api::Distribution::Split => Distribution::Split,
+    }
 }
 
 /// Why the API server gave no answer.

@@ -1,0 +1,52 @@
+//! Which part of the load a worker has, where all together run the script once: it is told with the answer to its join.
+
+use std::sync::Arc;
+
+use metrics::delivery::{Distribution, Split, check_rows};
+
+use super::hello::{Hello, SHARING_PROTOCOL};
+use super::{Denied, Joined, Process, Session, refused};
+use crate::edge::Reason;
+use crate::moment::Moment;
+
+impl Session {
+    /// A process claims an index, and is given its share where the load is shared out. All shares are of what the first worker said.
+    ///
+    /// # Errors
+    /// It may not take part, or has no share: then nobody has one.
+    pub fn join_as(
+        &mut self,
+        distribution: Distribution,
+        index: u32,
+        process: &Process,
+        hello: Hello,
+        now: Moment,
+    ) -> Result<Joined, Denied> {
+        let split = match distribution {
+            Distribution::Replicate => None,
+            Distribution::Split => Some(self.split(&hello)?),
+        };
+        let joined = self.join(index, process, hello, now)?;
+        self.split.clone_from(&split);
+        Ok(Joined { share: split.map(|split| split.phases(index)), ..joined })
+    }
+
+    fn split(&self, hello: &Hello) -> Result<Arc<Split>, Denied> {
+        if hello.protocol < SHARING_PROTOCOL {
+            let why = format!(
+                "`protocol` is {}: a worker takes a share of the load from version {SHARING_PROTOCOL} on; use the reporter that belongs to this collector",
+                hello.protocol
+            );
+            return refused(Reason::CannotSplit, why);
+        }
+        if let Some(split) = &self.split {
+            return Ok(Arc::clone(split));
+        }
+        let first = self.hello.as_ref().unwrap_or(hello);
+        let split =
+            check_rows(&first.rows, self.workers).and_then(|()| Split::new(&first.phases, self.workers));
+        split
+            .map(Arc::new)
+            .or_else(|why| refused(Reason::CannotSplit, format!("the load cannot be shared out: {why}")))
+    }
+}
