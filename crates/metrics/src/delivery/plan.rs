@@ -9,7 +9,7 @@ use super::load::{Load, Ramp};
 use crate::javascript::{number, string};
 
 /// The seconds of a ramp are counted one by one: no longer one is planned, 10 days.
-const MAX_RAMP_SECONDS: f64 = 864_000.0;
+pub(super) const MAX_RAMP_SECONDS: f64 = 864_000.0;
 
 /// What a phase asks for.
 #[derive(Clone, Debug, PartialEq)]

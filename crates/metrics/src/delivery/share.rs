@@ -11,7 +11,7 @@ mod tests;
 use serde_json::{Value as Json, json};
 
 use super::load::{Load, Ramp};
-use super::plan::{Arrivals, Phase, PhasePlan, PlanError, loads};
+use super::plan::{Arrivals, MAX_RAMP_SECONDS, Phase, PhasePlan, PlanError, loads};
 
 /// No script with more phases is shared out: the answer to a join stays small.
 const MAX_PHASES: usize = 1000;
@@ -113,8 +113,18 @@ impl Split {
             return Err(ShareError::TooMany(loads.len()));
         }
         let mut turn = 0;
+        let mut ramp_seconds = 0.0;
         let mut parts = Vec::with_capacity(loads.len());
         for (phase, load) in loads {
+            if let Load::Ramp(ramp) = load {
+                ramp_seconds += ramp.seconds;
+            }
+            if ramp_seconds > MAX_RAMP_SECONDS {
+                let message = format!(
+                    "with it the ramps take {ramp_seconds} s together: at most {MAX_RAMP_SECONDS} can be shared out"
+                );
+                return Err(phase.error(message).into());
+            }
             let part = Part::new(&phase, load, turn, workers)?;
             turn = part.next(workers);
             parts.push(part);

@@ -150,6 +150,11 @@ fn what_cannot_be_shared_out_is_named_with_its_value() {
         why(json!([{"duration": 5, "arrivalRate": 2.5}]), 2),
         "phases[0]: its arrivalRate is 2.5: a whole number is expected"
     );
+    let ramp = json!({"duration": 500_000, "arrivalRate": 1, "rampTo": 2});
+    assert_eq!(
+        why(json!([ramp, ramp]), 2),
+        "phases[1]: with it the ramps take 1000000 s together: at most 864000 can be shared out"
+    );
     let many: Vec<_> = (0..=MAX_PHASES).map(|_| json!({"duration": 1, "arrivalRate": 1})).collect();
     assert_eq!(why(json!(many), 2), "`phases` has 1001 entries: at most 1000 can be shared out");
 }
@@ -315,5 +320,17 @@ fn the_shares_that_the_reporter_is_tested_with_are_these() {
         std::fs::write(path, format!("{text}\n")).expect("written");
     } else {
         assert_eq!(now, cases, "run this test with UPDATE=1");
+    }
+}
+
+#[test]
+fn the_shares_of_as_many_phases_as_there_may_be_fit_an_answer() {
+    for phase in [
+        json!({"duration": "599.9995s", "arrivalRate": 99_999, "rampTo": 77_777, "maxVusers": 1_000_000_000}),
+        json!({"duration": 86_401, "arrivalRate": 699, "maxVusers": 1_000_000_000}),
+    ] {
+        let split = Split::new(&Json::from(vec![phase; MAX_PHASES]), 9_973).expect("shares");
+        let longest = (0..20).map(|worker| Json::from(split.phases(worker)).to_string().len()).max();
+        assert!(longest.is_some_and(|bytes| bytes < 400 * 1024), "{longest:?}");
     }
 }
