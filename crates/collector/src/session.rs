@@ -66,6 +66,8 @@ pub struct Session {
     ready: BTreeSet<u32>,
     /// Those who can never join; as little stored.
     gone: BTreeSet<u32>,
+    /// Why workers were given no share, as the first was told; not stored.
+    unshared: Option<String>,
     /// Requests by period; only of what came to this process.
     recent: BTreeMap<u64, u64>,
     opened: Moment,
@@ -148,6 +150,7 @@ impl Session {
             opening: None,
             ready: BTreeSet::new(),
             gone: BTreeSet::new(),
+            unshared: None,
             recent: BTreeMap::new(),
             opened: now,
             stopping: false,

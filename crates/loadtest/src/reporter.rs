@@ -130,10 +130,14 @@ impl Reporter {
                 self.start_timeout_seconds.saturating_add(START_MARGIN_SECONDS).to_string(),
             ),
             ("LOADTEST_GRACE_SECONDS", grace_period_seconds.to_string()),
-            ("LOADTEST_DISTRIBUTION", format!("{:?}", self.distribution)),
         ]
+        .into_iter()
+        // without it a worker that gets no share runs the whole script
+        .chain(
+            (self.distribution == Distribution::Split).then(|| ("LOADTEST_DISTRIBUTION", "Split".to_owned())),
+        )
         .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), value_from: None })
-        .into()
+        .collect()
     }
 }
 
@@ -246,6 +250,19 @@ mod tests {
             change(&mut theirs);
             assert!(!is_config_map(&theirs, &test, &kit()), "{theirs:?}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_is_to_have_a_share_is_told_to_do_nothing_without_one() {
+        let distribution = |distribution| {
+            let mut test = load_test("t");
+            test.spec.distribution = distribution;
+            let environment = Reporter::new(&test, &kit()).environment(60, &Template::default());
+            environment.into_iter().find(|e| e.name == "LOADTEST_DISTRIBUTION").and_then(|e| e.value)
+        };
+        assert_eq!(distribution(Some(Distribution::Split)).as_deref(), Some("Split"));
+        assert_eq!(distribution(Some(Distribution::Replicate)), None);
+        assert_eq!(distribution(None), None);
     }
 
     #[test]

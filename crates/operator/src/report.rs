@@ -160,6 +160,9 @@ fn workers(observed: &Observed, heard: Option<&Conclusion>) -> Vec<WorkerFacts> 
 
 /// Why there is nothing to report, where that is known.
 fn why_nothing(observed: &Observed, heard: Option<&Conclusion>) -> Option<String> {
+    if let Some(why) = heard.and_then(|heard| heard.facts.unshared.as_ref()) {
+        return Some(why.clone());
+    }
     match (heard.map(|heard| heard.facts.start), observed.job.ours()) {
         (Some(StartFacts::TimedOut { .. }), _) => {
             Some("none was started, for not all were ready in time".to_owned())

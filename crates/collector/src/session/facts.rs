@@ -24,6 +24,8 @@ pub struct Facts {
     pub start: StartFacts,
     /// When the last phase is to be over; `None` where that is not known, or they have not started.
     pub planned_end: Option<Moment>,
+    /// Why workers were given no share of the load, in words, where that is so.
+    pub unshared: Option<String>,
     /// Whether it takes in nothing more.
     pub concluded: bool,
     /// Those who joined, by completion index.
@@ -110,6 +112,7 @@ impl Session {
             first_join: self.first_join,
             start,
             planned_end: self.planned_end(),
+            unshared: self.unshared.clone(),
             concluded: self.concluded,
             workers: self.members.iter().map(|(index, worker)| worker.facts(*index)).collect(),
             start_skew: self.start_skew(),

@@ -24,7 +24,15 @@ impl Session {
     ) -> Result<Joined, Denied> {
         let split = match distribution {
             Distribution::Replicate => None,
-            Distribution::Split => Some(self.split(&hello)?),
+            Distribution::Split => match self.split(&hello) {
+                Ok(split) => Some(split),
+                Err(denied) => {
+                    if let Denied::Refused(refused) = &denied {
+                        self.unshared.get_or_insert_with(|| refused.message.clone());
+                    }
+                    return Err(denied);
+                }
+            },
         };
         let joined = self.join(index, process, hello, now)?;
         self.split.clone_from(&split);

@@ -176,6 +176,7 @@ impl Session {
             opening: Some(Arc::clone(first)),
             ready,
             gone: BTreeSet::new(),
+            unshared: None,
             recent: BTreeMap::new(),
             opened: now,
             stopping: false,
