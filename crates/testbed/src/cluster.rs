@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde::de::DeserializeOwned;
 
 use crate::process;
-use crate::target::Counts;
+use crate::target::{Arrivals, Counts};
 
 /// A cluster with nodes.
 pub struct Cluster {
@@ -81,9 +82,21 @@ impl Cluster {
     /// # Errors
     /// It does not run, or answers something else.
     pub fn target_counts(&self, namespace: &str) -> Result<Counts> {
-        let path = format!("/api/v1/namespaces/{namespace}/services/loadtest-target:admin/proxy/counts");
+        self.ask_target(namespace, "counts")
+    }
+
+    /// When it was reached, second by second.
+    ///
+    /// # Errors
+    /// As [`Self::target_counts`].
+    pub fn target_arrivals(&self, namespace: &str) -> Result<Vec<Arrivals>> {
+        self.ask_target(namespace, "arrivals")
+    }
+
+    fn ask_target<T: DeserializeOwned>(&self, namespace: &str, what: &str) -> Result<T> {
+        let path = format!("/api/v1/namespaces/{namespace}/services/loadtest-target:admin/proxy/{what}");
         let text = self.kubectl(&["get", "--raw", &path])?;
-        serde_json::from_str(&text).with_context(|| format!("not the target's counts: {text}"))
+        serde_json::from_str(&text).with_context(|| format!("not the target's {what}: {text}"))
     }
 
     /// How many writes the API server has answered for that resource (`loadtests`), by its own metrics; subresources
