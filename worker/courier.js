@@ -10,6 +10,7 @@ const { ENDED, JOINED, START, TURNED_AWAY, now, release, set } = require('./shar
 const REQUEST = 10_000; // milliseconds for one
 const SILENCE = 10_000; // after which the collector is asked whether to stop, where there is no batch
 const POLL = 250; // while the last batches are being stored
+const POLL_PER_WORKER = 0.35; // milliseconds: all of them may end together
 const NOTHING = Buffer.alloc(0); // as a batch: a question only
 const UNTAKEN = 5_000; // after a batch that was ignored though it was asked for
 
@@ -20,6 +21,7 @@ const ending = { counters: undefined, exitCode: undefined, wanted: 0, answered: 
 let isStartWanted = false;
 let isClaimed = false; // whether the collector knows this process, as far as is known here
 let isOver = false; // no more is sent
+let poll = POLL;
 let failures = 0;
 let lastWord = now(); // when the collector was last asked
 let sent; // when the last request that was answered was on its way
@@ -132,7 +134,7 @@ async function deliver() {
       if (answer.is === 'rejected' && counters !== undefined) ending.counters = undefined;
       else await heed(answer, 0);
     } else if (ending.wanted > 0 && !(queue.isDurable && ending.isStored)) {
-      await sleep(POLL, (tell) => tell === 'exit');
+      await sleep(poll, (tell) => tell === 'exit');
       // a collector that was killed knows nothing of a finish that it had not stored
       ending.answered = 0;
     } else if (ending.wanted > 0) {
@@ -190,6 +192,7 @@ process.on('exit', () => {
   port.postMessage({ tell: 'join', answer });
   set(shared.cells, JOINED);
   if (answer.is !== 'joined') return port.close();
+  poll = Math.max(POLL, answer.workers * POLL_PER_WORKER);
   await started();
   await deliver();
   set(shared.cells, ENDED);

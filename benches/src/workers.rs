@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use collector::session::poll_interval;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,6 +60,8 @@ pub async fn work(orders: &Path) -> Result<()> {
     let Orders { url, ca, batches, tokens } = serde_json::from_slice(&std::fs::read(orders)?)?;
     let collectors = Collectors::at(&url, &ca)?;
     let joining = Semaphore::new(JOINING);
+    // of one that ends
+    let poll = poll_interval(u32::try_from(tokens.len())?);
     let began = Instant::now();
     let lives = tokens.iter().zip(1..).map(|(token, process)| {
         // 250 of them on each of many nodes
@@ -86,7 +89,7 @@ pub async fn work(orders: &Path) -> Result<()> {
                 sleep(Duration::from_secs_f64(pause / 1000.0)).await;
             };
             sleep_until(released).await;
-            let requests = report(&mut worker, process, batches, released, &mut retries).await?;
+            let requests = report(&mut worker, process, batches, (released, poll), &mut retries).await?;
             anyhow::Ok((joined, released, requests, retries))
         }
     });
@@ -112,7 +115,7 @@ async fn report(
     worker: &mut Worker,
     process: u128,
     batches: u64,
-    released: Instant,
+    (released, poll): (Instant, Duration),
     retries: &mut u64,
 ) -> Result<u64> {
     let mut random = Random::of_seed(u64::try_from(process)? * 2 + 1);
@@ -132,7 +135,7 @@ async fn report(
     let deadline = Instant::now() + PATIENCE;
     while answer["durable"] != batches {
         anyhow::ensure!(Instant::now() < deadline, "not durable in time: {answer}");
-        sleep(Duration::from_secs(1)).await; // poll interval, bounded above
+        sleep(poll).await; // as the reporter does, bounded above
         answer = ask(worker, "/v1/batches", b"", retries).await?;
     }
     Ok(requests)

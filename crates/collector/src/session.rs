@@ -66,8 +66,10 @@ pub struct Session {
     ready: BTreeSet<u32>,
     /// Those who can never join; as little stored.
     gone: BTreeSet<u32>,
+    /// How long all phases of the first worker take, where that can be told.
+    planned_length: Option<Duration>,
     /// Why workers were given no share, as the first was told; not stored.
-    unshared: Option<String>,
+    unshared: Option<share::Unshared>,
     /// Requests by period; only of what came to this process.
     recent: BTreeMap<u64, u64>,
     opened: Moment,
@@ -150,6 +152,7 @@ impl Session {
             opening: None,
             ready: BTreeSet::new(),
             gone: BTreeSet::new(),
+            planned_length: None,
             unshared: None,
             recent: BTreeMap::new(),
             opened: now,
@@ -186,7 +189,10 @@ impl Session {
     fn admit(&mut self, index: u32, process: &Process, hello: Hello, now: Moment) {
         match &self.hello {
             Some(first) => self.differing.add(index, first, &hello),
-            None => self.hello = Some(hello),
+            None => {
+                self.planned_length = Self::length_of(&hello.phases);
+                self.hello = Some(hello);
+            }
         }
         self.first_join.get_or_insert(now);
         self.members.insert(index, Worker::new(process.clone(), now));

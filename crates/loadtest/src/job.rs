@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::api::{Artillery, FileSource};
 use crate::plan::{Files, Plan, Source};
 use crate::reporter::{COLLECTOR, Reporter};
-use crate::template::COPY;
+use crate::template::{COPY, GRACE};
 use crate::{LoadTest, Timestamp, labels};
 
 /// The annotation that says when the Job was started, RFC 3339: empty from its creation, and filled by the very patch that
@@ -104,7 +104,7 @@ pub fn expire_patch(uid: &str, seconds: i32) -> Value {
 pub fn grace_period_seconds(load_test: &LoadTest) -> i64 {
     let template = load_test.spec.worker.as_ref().and_then(|worker| worker.pod_template.as_ref());
     let said = template.and_then(|template| template["spec"]["terminationGracePeriodSeconds"].as_i64());
-    said.unwrap_or(GRACE_PERIOD_SECONDS)
+    said.map_or(GRACE_PERIOD_SECONDS, |seconds| seconds.clamp(*GRACE.start(), *GRACE.end()))
 }
 
 /// Whether no worker may run: before the start, and after somebody suspended it.

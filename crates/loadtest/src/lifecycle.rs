@@ -118,8 +118,10 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         };
     }
     match (recorded(load_test), job) {
+        (None, JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) if load_test.spec.stop.is_some() => {
+            Decision::Finish(Outcome::Stopped)
+        }
         (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
-        (None, JobFact::Absent) if load_test.spec.stop.is_some() => Decision::Finish(Outcome::Stopped),
         (None, JobFact::Absent) if observed.lingering > 0 => Decision::Wait(lingering(load_test)),
         (None, JobFact::Absent) => match plan {
             None => Decision::MakePlan,
@@ -139,6 +141,10 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
                 // also on an old view of a Job that runs already: then the patch's tests fail, and the Job is read anew
                 _ => Decision::StartJob(uid(job)),
             },
+            // before Kubernetes 1.31 a Job has failed while its pods still have their grace period, in which they report
+            _ if workers.all_ended() && is_ending(job) && workers.running() > 0 => {
+                Decision::WaitForWorkers(outcome(observed))
+            }
             _ if workers.all_ended() => end(observed, outcome(observed)),
             (true, Start::At(_) | Start::Unknown) if workers.running() > 0 => {
                 Decision::WaitForWorkers(Outcome::JobSuspended)
@@ -175,7 +181,10 @@ pub fn wants_fresh_job(load_test: &LoadTest, cached: Option<&Job>) -> bool {
         return false;
     }
     match (recorded(load_test), cached) {
-        (Some(recorded), Some(job)) => uid(job) != recorded,
+        // of a test that is stopped, one that runs must not be taken for one that was never started
+        (Some(recorded), Some(job)) => {
+            uid(job) != recorded || (load_test.spec.stop.is_some() && start(job) == Start::Never)
+        }
         (Some(_), None) => true,
         // to create one where there is one does no harm, and tells
         (None, None) => is_the_first_operators(load_test),
@@ -199,7 +208,7 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
 fn left_over(observed: &Observed) -> Option<String> {
     let Observed { load_test, job, workers, .. } = observed;
     let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
-    let is_open = workers.job_end.is_none() && matches!(start(job), Start::At(_));
+    let is_open = workers.job_end.is_none() && matches!(start(job), Start::At(_) | Start::Never);
     let is_waiting = workers.presumed > 0 || workers.succeeded + workers.failed < workers.planned;
     (is_open
         && (is_waiting || observed.is_long_over)

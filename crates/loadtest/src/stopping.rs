@@ -61,12 +61,13 @@ pub fn next_look(load_test: &LoadTest, job: Option<&Job>, now: Timestamp) -> Opt
 fn deadline(load_test: &LoadTest, job: Option<&Job>) -> Option<Timestamp> {
     let seconds = load_test.spec.active_deadline_seconds?;
     match job.map(job::start)? {
-        Start::At(Some(start)) => Some(start + i64::from(seconds).seconds()),
+        // whoever may write to Jobs may write any time there
+        Start::At(Some(start)) => start.checked_add(i64::from(seconds).seconds()).ok(),
         Start::At(None) | Start::Never | Start::Unknown => None,
     }
 }
 
 fn forced(load_test: &LoadTest) -> Option<Timestamp> {
     let stopped = load_test.status.as_ref()?.stop_time.as_ref()?.0;
-    Some(stopped + (job::grace_period_seconds(load_test) + MARGIN_SECONDS).seconds())
+    stopped.checked_add((job::grace_period_seconds(load_test) + MARGIN_SECONDS).seconds()).ok()
 }

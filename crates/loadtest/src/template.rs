@@ -34,7 +34,7 @@ const OUR_VARIABLES: [(&str, &str); 3] = [
 /// Variables that the operator adds to: these can only be given as a value.
 pub const SHARED_VARIABLES: [&str; 3] = ["ARTILLERY_PLUGINS", "ARTILLERY_PLUGIN_PATH", "NODE_OPTIONS"];
 /// How long a worker that is asked to stop may take, in seconds; the reporter needs some of it.
-const GRACE: std::ops::RangeInclusive<i64> = 10..=3600;
+pub const GRACE: std::ops::RangeInclusive<i64> = 10..=3600;
 
 /// What a user wants of the workers' pods.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -243,6 +243,9 @@ fn check_pod(spec: Option<&PodSpec>, load_test: &str) -> Result<(), Problem> {
 fn check_worker(container: &Container, field: impl Fn(&str) -> String) -> Result<(), Problem> {
     if container.args.is_some() {
         return refused(&field("args"), "use .spec.artillery, whose fields become Artillery's options");
+    }
+    if container.restart_policy.is_some() {
+        return refused(&field("restartPolicy"), "a worker is started once");
     }
     let elsewhere = [
         ("image", container.image.is_some()),

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use metrics::aggregate::PERIOD;
 use metrics::delivery;
+use serde_json::Value;
 
 use super::hello::{Differing, Hello};
 use super::start::Start;
 use super::worker::{Finish, Vusers, Worker};
 use super::{Aggregate, Session};
 use crate::moment::Moment;
+
+/// No load test takes longer, a year: what says so is not believed.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// A load test now.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +26,6 @@ pub struct Facts {
     pub first_join: Option<Moment>,
     /// Where the start stands.
     pub start: StartFacts,
-    /// When the last phase is to be over; `None` where that is not known, or they have not started.
-    pub planned_end: Option<Moment>,
     /// Why workers were given no share of the load, in words, where that is so.
     pub unshared: Option<String>,
     /// Whether it takes in nothing more.
@@ -70,6 +72,8 @@ pub struct WorkerFacts {
     pub index: u32,
     /// When it was last heard of.
     pub heard: Moment,
+    /// For how long nothing has been heard of it since its planned end; zero where it says that it ends.
+    pub silent: Duration,
     /// How many batches were taken in.
     pub received: u64,
     /// How many of them are stored.
@@ -111,10 +115,13 @@ impl Session {
             joined: self.joined(),
             first_join: self.first_join,
             start,
-            planned_end: self.planned_end(),
-            unshared: self.unshared.clone(),
+            unshared: self.unshared.as_ref().map(|unshared| unshared.why.clone()),
             concluded: self.concluded,
-            workers: self.members.iter().map(|(index, worker)| worker.facts(*index)).collect(),
+            workers: self
+                .members
+                .iter()
+                .map(|(index, worker)| self.worker_facts(*index, worker, now))
+                .collect(),
             start_skew: self.start_skew(),
             vusers: Vusers {
                 created: counter("vusers.created"),
@@ -152,11 +159,24 @@ impl Session {
         &self.differing
     }
 
+    fn worker_facts(&self, index: u32, worker: &Worker, now: Moment) -> WorkerFacts {
+        // whoever could not reach anybody before this process knew of the load test has had no chance yet
+        let since = self.planned_end().map(|end| end.max(worker.heard).max(self.opened));
+        let silent =
+            since.filter(|_| worker.finish.is_none()).map_or(Duration::ZERO, |since| now.since(since));
+        WorkerFacts { silent, ..worker.facts(index) }
+    }
+
     fn planned_end(&self) -> Option<Moment> {
         let Start::Released { at } = self.start else { return None };
-        let plan = delivery::plan(&self.hello.as_ref()?.phases).ok()?;
+        self.planned_length.map(|length| at + length)
+    }
+
+    /// How long all phases take, where that can be told.
+    pub(super) fn length_of(phases: &Value) -> Option<Duration> {
+        let plan = delivery::plan(phases).ok()?;
         let milliseconds: f64 = plan.iter().map(|phase| phase.length_milliseconds).sum();
-        Duration::try_from_secs_f64(milliseconds / 1000.0).ok().map(|length| at + length)
+        Duration::try_from_secs_f64(milliseconds / 1000.0).ok().filter(|length| *length < LONGEST)
     }
 
     fn start_skew(&self) -> Option<f64> {
@@ -181,6 +201,7 @@ impl Worker {
         WorkerFacts {
             index,
             heard: self.heard,
+            silent: Duration::ZERO,
             received: self.received,
             durable: self.durable(),
             finish: self.finish.clone(),

@@ -2,12 +2,22 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use metrics::delivery::{Distribution, Split, check_rows};
 
 use super::hello::{Hello, SHARING_PROTOCOL};
 use super::{Denied, Joined, Process, Session, refused};
 use crate::edge::Reason;
 use crate::moment::Moment;
+
+/// A load that could not be shared out, and why, in words.
+#[derive(Clone, Debug)]
+pub(super) struct Unshared {
+    phases: Value,
+    rows: Vec<Option<u64>>,
+    pub(super) why: String,
+}
 
 impl Session {
     /// A process claims an index, and is given its share where the load is shared out. All shares are of what the first worker said.
@@ -22,13 +32,19 @@ impl Session {
         hello: Hello,
         now: Moment,
     ) -> Result<Joined, Denied> {
+        match self.access(index, process, now) {
+            Ok(()) | Err(Denied::Unknown) => {}
+            Err(denied) => return Err(denied),
+        }
         let split = match distribution {
             Distribution::Replicate => None,
             Distribution::Split => match self.split(&hello) {
                 Ok(split) => Some(split),
                 Err(denied) => {
-                    if let Denied::Refused(refused) = &denied {
-                        self.unshared.get_or_insert_with(|| refused.message.clone());
+                    // one of an older protocol that comes later says nothing of the others
+                    if let (Denied::Refused(refused), true) = (&denied, self.members.is_empty()) {
+                        let why = refused.message.clone();
+                        self.unshared = Some(Unshared { phases: hello.phases, rows: hello.rows, why });
                     }
                     return Err(denied);
                 }
@@ -49,6 +65,12 @@ impl Session {
         }
         if let Some(split) = &self.split {
             return Ok(Arc::clone(split));
+        }
+        // all have the same script, and it takes a while to find out
+        if let Some(Unshared { phases, rows, why }) = &self.unshared
+            && (phases, rows) == (&hello.phases, &hello.rows)
+        {
+            return refused(Reason::CannotSplit, why.clone());
         }
         let first = self.hello.as_ref().unwrap_or(hello);
         let split =

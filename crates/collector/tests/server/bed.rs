@@ -334,10 +334,19 @@ impl Worker {
 
     /// Asks until that batch is durable.
     pub async fn until_durable(&mut self, sequence: u64) {
+        self.until(|body| body["durable"].as_u64().is_some_and(|durable| durable >= sequence)).await;
+    }
+
+    /// Asks until its end is stored.
+    pub async fn until_finished(&mut self) {
+        self.until(|body| body["finished"] == true).await;
+    }
+
+    async fn until(&mut self, is_met: impl Fn(&Value) -> bool) {
         let began = Instant::now();
         loop {
             let answer = self.progress().await;
-            if answer.body["durable"].as_u64().is_some_and(|durable| durable >= sequence) {
+            if is_met(&answer.body) {
                 return;
             }
             assert!(began.elapsed() < SOON, "{answer:?}");

@@ -71,10 +71,10 @@ async fn a_load_test_that_another_collector_stored_is_let_go_of_and_opened_anew_
     worker.until_go().await;
     worker.send(&batch(1, 5)).await;
     worker.finish(0).await;
-    worker.until_durable(1).await;
+    worker.until_finished().await;
     bed.store.interfere(&reference("one"));
+    // after its end it is stored at once
     worker.send(&batch(2, 5)).await;
-    worker.finish(0).await;
     eventually("it conflicts", || bed.counters.saves_conflicting.get() == 1).await;
     let answer = worker.progress().await;
     assert_eq!(

@@ -29,7 +29,7 @@ pub fn env(_: &mut SchemaGenerator) -> Schema {
 /// `envFrom` of a container.
 pub fn env_from(_: &mut SchemaGenerator) -> Schema {
     list::<EnvFromSource>(
-        "ConfigMaps and Secrets whose keys become environment variables of the worker container.",
+        "ConfigMaps and Secrets whose keys become environment variables of the worker container, but for those that env or the operator sets.",
         64,
     )
 }

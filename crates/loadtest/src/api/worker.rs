@@ -30,7 +30,7 @@ pub struct Worker {
     #[schemars(schema_with = "schema::env")]
     pub env: Vec<Value>,
 
-    /// ConfigMaps and Secrets whose keys become environment variables of the worker container.
+    /// ConfigMaps and Secrets whose keys become environment variables of the worker container, but for those that env or the operator sets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::env_from")]
     pub env_from: Vec<Value>,

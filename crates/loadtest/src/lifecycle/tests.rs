@@ -368,8 +368,13 @@ fn told(mut test: LoadTest, seconds: i64) -> LoadTest {
 fn a_test_that_is_stopped_before_its_start_never_starts() {
     let over = Decision::Finish(Outcome::Stopped);
     assert_eq!(decision(stopped(Stop::Graceful), None, &[]), over);
-    let created = Some(job_of(&test()));
-    assert_eq!(decision(stopped(Stop::Graceful).recorded("job-1"), created, &[]), over);
+    let created = || Some(job_of(&test()));
+    assert_eq!(decision(stopped(Stop::Graceful).recorded("job-1"), created(), &[]), over);
+    let told = stopped(Stop::Graceful).recorded("job-1").with_condition("Completed", "True");
+    let left = decision(told, created(), &[]);
+    assert_eq!(left, Decision::EndJob("job-1".into()), "nobody shall let it go now");
+    let foreign = Some(job_of(&load_test("another")));
+    assert_eq!(decision(stopped(Stop::Graceful), foreign, &[]), over, "there is nothing to wait for");
 }
 
 #[test]

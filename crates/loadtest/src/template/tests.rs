@@ -209,6 +209,7 @@ fn what_only_the_operator_may_say_is_refused_by_name() {
             "a side-car needs one",
         ),
         (worker("args", json!(["run"])), "spec.containers[0].args", ".spec.artillery"),
+        (worker("restartPolicy", json!("Always")), "spec.containers[0].restartPolicy", "started once"),
         (worker("image", json!("x")), "spec.containers[0].image", ".spec.worker.image"),
         (worker("env", json!([])), "spec.containers[0].env", ".spec.worker.env"),
         (

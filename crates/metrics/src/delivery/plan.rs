@@ -8,8 +8,10 @@ use serde_json::Value as Json;
 use super::load::{Load, Ramp};
 use crate::javascript::{number, string};
 
-/// The seconds of a ramp are counted one by one: no longer one is planned, 10 days.
-pub(super) const MAX_RAMP_SECONDS: f64 = 864_000.0;
+/// No script that is planned has more phases; a worker cannot tell of more either.
+pub(super) const MAX_PHASES: usize = 1000;
+/// The seconds of ramps are counted one by one: all ramps of a script together take at most 10 days.
+const MAX_RAMP_SECONDS: f64 = 864_000.0;
 
 /// What a phase asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,9 @@ pub fn plan(phases: &Json) -> Result<Vec<PhasePlan>, PlanError> {
 pub(super) fn loads(phases: &Json) -> Result<Vec<(Phase<'_>, Load)>, PlanError> {
     let error = |phase, message: &str| PlanError { phase, message: message.to_owned() };
     let phases = phases.as_array().ok_or_else(|| error(0, "a list of phases is expected"))?;
+    if phases.len() > MAX_PHASES {
+        return Err(error(MAX_PHASES, "there are more than 1000 phases"));
+    }
     let mut kept = Vec::new();
     for (index, phase) in phases.iter().enumerate() {
         let phase = Phase { index, phase };
@@ -66,6 +71,17 @@ pub(super) fn loads(phases: &Json) -> Result<Vec<(Phase<'_>, Load)>, PlanError> 
     }
     if kept.iter().all(|(phase, _)| phase.is_idle()) {
         return Ok(Vec::new());
+    }
+    // nothing is counted before it is known how much there is to count
+    let mut ramp_seconds = 0.0;
+    for (phase, _) in kept.iter().filter(|(_, kind)| matches!(kind, Kind::Ramp)) {
+        ramp_seconds += phase.ramp_seconds()?.max(0.0);
+        if ramp_seconds > MAX_RAMP_SECONDS {
+            let message = format!(
+                "with it the ramps take {ramp_seconds} s together: at most {MAX_RAMP_SECONDS} are planned"
+            );
+            return Err(phase.error(message));
+        }
     }
     kept.into_iter().map(|(phase, kind)| Ok((phase, phase.load(kind)?))).collect()
 }
@@ -230,17 +246,16 @@ impl Phase<'_> {
         Ok(Load::Uniform { arrivals: arrivals as u64, microseconds })
     }
 
+    fn ramp_seconds(&self) -> Result<f64, PlanError> {
+        if self.has("duration") { self.seconds("duration") } else { Ok(1.0) }
+    }
+
     fn ramp(&self) -> Result<Ramp, PlanError> {
         let (from, to) = (
             if self.is_true("arrivalRate") { self.number("arrivalRate") } else { 0.0 },
             self.number("rampTo"),
         );
-        let seconds = if self.has("duration") { self.seconds("duration")? } else { 1.0 };
-        if seconds > MAX_RAMP_SECONDS {
-            return Err(
-                self.error(format!("its ramp takes {seconds} s: at most {MAX_RAMP_SECONDS} are planned"))
-            );
-        }
+        let seconds = self.ramp_seconds()?;
         let or_one = |field| if self.has(field) { self.number(field) } else { 1.0 };
         let ramp = Ramp { from, to, seconds, worker: or_one("worker"), workers: or_one("totalWorkers") };
         if ramp.arrivals() > 1e15 {
@@ -350,7 +365,7 @@ mod tests {
             ),
             (
                 json!({"duration": "1y", "arrivalRate": 1, "rampTo": 2}),
-                "phases[1]: its ramp takes 31557600 s: at most 864000 are planned",
+                "phases[1]: with it the ramps take 31557600 s together: at most 864000 are planned",
             ),
             (
                 json!({"duration": 5, "arrivalRate": 1, "rampTo": 1e300}),

@@ -11,10 +11,8 @@ mod tests;
 use serde_json::{Value as Json, json};
 
 use super::load::{Load, Ramp};
-use super::plan::{Arrivals, MAX_RAMP_SECONDS, Phase, PhasePlan, PlanError, loads};
+use super::plan::{Arrivals, Phase, PhasePlan, PlanError, loads};
 
-/// No script with more phases is shared out: the answer to a join stays small.
-const MAX_PHASES: usize = 1000;
 /// What a phase may say, of which there is one at least in any that Artillery knows.
 const FORMS: [&str; 4] = ["arrivalRate", "rampTo", "arrivalCount", "pause"];
 /// An error shows so many characters of a phase.
@@ -24,7 +22,7 @@ const NUDGES: [f64; 19] = [
     0.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 4.0, 3.0, 2.0, 1.0, -1.0, -2.0, -3.0, -4.0, -16.0, -64.0, -256.0,
     -1024.0, -4096.0,
 ];
-/// In a ramp of no more seconds its two ends are moved apart from each other as well.
+/// In the first so many seconds of ramps their two ends are moved apart from each other as well.
 const MAX_SEARCHED_SECONDS: f64 = 3600.0;
 
 /// Why a load cannot be shared out.
@@ -33,9 +31,6 @@ pub enum ShareError {
     /// A phase is nothing that Artillery would run, or that is known here.
     #[error(transparent)]
     Phase(#[from] PlanError),
-    /// There are too many.
-    #[error("`phases` has {0} entries: at most {MAX_PHASES} can be shared out")]
-    TooMany(usize),
     /// A CSV file has too few rows.
     #[error(
         "`rows[{payload}]` is {rows}: at least one row for each of {workers} workers is expected; use fewer workers, or more rows"
@@ -108,24 +103,16 @@ impl Split {
                 return Err(PlanError { phase, message }.into());
             }
         }
-        let loads = loads(phases)?;
-        if loads.len() > MAX_PHASES {
-            return Err(ShareError::TooMany(loads.len()));
-        }
         let mut turn = 0;
         let mut ramp_seconds = 0.0;
+        let loads = loads(phases)?;
         let mut parts = Vec::with_capacity(loads.len());
         for (phase, load) in loads {
             if let Load::Ramp(ramp) = load {
                 ramp_seconds += ramp.seconds;
             }
-            if ramp_seconds > MAX_RAMP_SECONDS {
-                let message = format!(
-                    "with it the ramps take {ramp_seconds} s together: at most {MAX_RAMP_SECONDS} can be shared out"
-                );
-                return Err(phase.error(message).into());
-            }
-            let part = Part::new(&phase, load, turn, workers)?;
+            let is_searched = ramp_seconds <= MAX_SEARCHED_SECONDS;
+            let part = Part::new(&phase, load, (turn, workers), is_searched)?;
             turn = part.next(workers);
             parts.push(part);
         }
@@ -162,7 +149,12 @@ impl Split {
 }
 
 impl Part {
-    fn new(phase: &Phase<'_>, load: Load, first: u32, workers: u32) -> Result<Self, PlanError> {
+    fn new(
+        phase: &Phase<'_>,
+        load: Load,
+        (first, workers): (u32, u32),
+        is_searched: bool,
+    ) -> Result<Self, PlanError> {
         let cap = cap(phase)?;
         // whoever may have no virtual user takes no part, lest its arrivals be lost
         let active = match cap {
@@ -171,7 +163,7 @@ impl Part {
         };
         let (load, seconds) = match load {
             Load::Ramp(ramp) => {
-                let shared = shared(&ramp, active.into());
+                let shared = shared(&ramp, active.into(), is_searched);
                 (Load::Ramp(shared), Seconds::of(&shared))
             }
             load => (load, Seconds::default()),
@@ -321,7 +313,7 @@ fn cap(phase: &Phase<'_>) -> Result<Option<u64>, PlanError> {
 
 /// The ramp as each of `workers` runs it. Where a second of the whole lies half-way between two numbers, digits that floats do not have
 /// decide how it is rounded: the ends are moved a little until the shares are rounded alike.
-fn shared(ramp: &Ramp, workers: f64) -> Ramp {
+fn shared(ramp: &Ramp, workers: f64, is_searched: bool) -> Ramp {
     let wanted: Vec<f64> =
         ramp.rates().map(|rate| (rate.floor() + ramp.more(rate).clamp(0.0, 1.0)).max(0.0)).collect();
     let least = ramp.from.abs().max(ramp.to.abs()) / workers * f64::EPSILON;
@@ -337,7 +329,7 @@ fn shared(ramp: &Ramp, workers: f64) -> Ramp {
     };
     let alike = NUDGES.iter().map(|nudge| (*nudge, *nudge));
     let apart = NUDGES.iter().flat_map(|from| NUDGES.iter().map(move |to| (*from, *to)));
-    let apart = apart.take(if ramp.seconds <= MAX_SEARCHED_SECONDS { usize::MAX } else { 0 });
+    let apart = apart.take(if is_searched { usize::MAX } else { 0 });
     let mut best = (f64::INFINITY, nudged(0.0, 0.0));
     for (from, to) in alike.chain(apart) {
         let ramp = nudged(from, to);

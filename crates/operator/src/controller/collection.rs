@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use collector::session::{Facts, StartFacts};
 
-use collector::{Collector, Limits, Moment, Transport, serve};
+use collector::{Collector, Limits, Transport, serve};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use kube::runtime::reflector::ObjectRef;
 use loadtest::api::{HttpStatus, MetricsStatus, Percentiles, ReportStatus, VusersStatus};
@@ -79,14 +79,14 @@ impl Collection {
     }
 
     /// What the workers of a load test have sent so far.
-    pub fn collected(&self, observed: &Observed, now: Timestamp) -> Collected {
+    pub fn collected(&self, observed: &Observed) -> Collected {
         let Some(on) = &self.0 else { return Collected::default() };
         let test = test_ref(&observed.load_test);
         let workers = &observed.workers;
         if workers.failed > 0 {
             on.collector.ended(&test, workers.failures.keys().chain(workers.exit_codes.keys()).copied());
         }
-        let collected = on.collector.facts(&test).map(|facts| collected(&facts, now)).unwrap_or_default();
+        let collected = on.collector.facts(&test).map(|facts| collected(&facts)).unwrap_or_default();
         Collected { trouble: on.collector.trouble(&test), ..collected }
     }
 
@@ -154,7 +154,7 @@ impl On {
     }
 }
 
-fn collected(facts: &Facts, now: Timestamp) -> Collected {
+fn collected(facts: &Facts) -> Collected {
     Collected {
         joined: facts.joined,
         reporting: count(facts.workers.iter().filter(|worker| worker.received > 0).count()),
@@ -163,7 +163,7 @@ fn collected(facts: &Facts, now: Timestamp) -> Collected {
             StartFacts::Released { workers, .. } => CommonStart::Released(workers),
             StartFacts::TimedOut { .. } => CommonStart::TimedOut,
         },
-        silent: silent(facts, now),
+        silent: silent(facts),
         trouble: None,
         start_skew_milliseconds: facts.start_skew.map(ceil),
         metrics: facts.workers.iter().any(|worker| worker.received > 0).then(|| metrics(facts)),
@@ -171,12 +171,10 @@ fn collected(facts: &Facts, now: Timestamp) -> Collected {
 }
 
 /// Those who have not said that they end, though they were to.
-fn silent(facts: &Facts, now: Timestamp) -> BTreeMap<u32, i64> {
-    let Some(end) = facts.planned_end else { return BTreeMap::new() };
-    let since =
-        |heard: Moment| now.as_second() - i64::try_from(heard.max(end).millis() / 1000).unwrap_or(i64::MAX);
-    let unfinished = facts.workers.iter().filter(|worker| worker.finish.is_none());
-    unfinished.map(|worker| (worker.index, since(worker.heard))).filter(|(_, since)| *since > 0).collect()
+fn silent(facts: &Facts) -> BTreeMap<u32, i64> {
+    let seconds = |silent: Duration| i64::try_from(silent.as_secs()).unwrap_or(i64::MAX);
+    let silent = facts.workers.iter().map(|worker| (worker.index, seconds(worker.silent)));
+    silent.filter(|(_, seconds)| *seconds > 0).collect()
 }
 
 fn metrics(facts: &Facts) -> MetricsStatus {

@@ -55,7 +55,7 @@ fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod],
     let uid = job.as_ref().and_then(|job| job.metadata.uid.as_deref());
     let refusal = uid.and_then(|uid| context.refusals.of(uid));
     let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now).with_refusal(refusal);
-    let collected = context.collection.collected(&observed, now);
+    let collected = context.collection.collected(&observed);
     observed.with_default_image(&context.settings.worker.image).with_collected(collected)
 }
 

@@ -59,9 +59,12 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         let load_test = observed.load_test.clone();
         let job = match &decision {
             Decision::Leave => return Ok(Action::await_change()),
-            // its user lets it go
-            Decision::Wait(problem) if problem.reason == SUSPENDED => return Ok(Action::await_change()),
-            Decision::Wait(_) => return Ok(Action::requeue(WAIT)),
+            Decision::Wait(problem) => {
+                // it takes no room from others while it cannot start
+                lock(&context.admitted).remove(load_test.uid());
+                let is_suspended = problem.reason == SUSPENDED;
+                return Ok(if is_suspended { Action::await_change() } else { Action::requeue(WAIT) });
+            }
             Decision::Stop(_) => {
                 context.collection.stop(&load_test);
                 if let Decision::EndJob(_) = decide(&observed, None) {
@@ -105,10 +108,9 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 if let Err(error) = announce_all(context, &load_test, doubtful, now).await {
                     tracing::warn!("cannot tell of a doubtful check: {error}");
                 }
+                let held = Held { context, uid: load_test.uid() };
                 let created = apply::create_job(context, &load_test, new).await?;
-                if created.is_err() {
-                    lock(&context.admitted).remove(load_test.uid());
-                }
+                std::mem::forget(held);
                 created
             }
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
@@ -138,6 +140,18 @@ fn admit(context: &Context, load_test: &LoadTest) -> Result<(), Problem> {
     queue::admit(load_test, all.iter(), &admitted, &context.settings)?;
     admitted.insert(load_test.uid().to_owned());
     Ok(())
+}
+
+/// Gives room back where creating a Job fails, or is given up.
+struct Held<'a> {
+    context: &'a Context,
+    uid: &'a str,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        lock(&self.context.admitted).remove(self.uid);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::delivery::plan::MAX_PHASES;
 use crate::delivery::{plan, vusers};
 
 /// The moments of all arrivals of phases as one thread of Artillery would have them, in microseconds, by their phase in the script;
@@ -153,10 +154,10 @@ fn what_cannot_be_shared_out_is_named_with_its_value() {
     let ramp = json!({"duration": 500_000, "arrivalRate": 1, "rampTo": 2});
     assert_eq!(
         why(json!([ramp, ramp]), 2),
-        "phases[1]: with it the ramps take 1000000 s together: at most 864000 can be shared out"
+        "phases[1]: with it the ramps take 1000000 s together: at most 864000 are planned"
     );
     let many: Vec<_> = (0..=MAX_PHASES).map(|_| json!({"duration": 1, "arrivalRate": 1})).collect();
-    assert_eq!(why(json!(many), 2), "`phases` has 1001 entries: at most 1000 can be shared out");
+    assert_eq!(why(json!(many), 2), "phases[1000]: there are more than 1000 phases");
 }
 
 #[test]
