@@ -99,8 +99,14 @@ pub async fn config_maps(
         Ok(named) => named,
         Err(problem) => return Ok(Err(problem)),
     };
-    let mut facts = Vec::new();
+    let mut facts: Vec<ConfigMapFact> = Vec::new();
     for (field, name) in named {
+        // each is read once, however often it is named
+        if let Some(known) = facts.iter().find(|fact| fact.name == name) {
+            let keys = known.keys.clone();
+            facts.push(ConfigMapFact { field, name, keys });
+            continue;
+        }
         let script = facts.is_empty().then(|| load_test.spec.test_script.key());
         let keys = match api.get_opt(&name).await {
             Ok(config_map) => config_map.map(|config_map| keys(config_map, script)),
