@@ -54,8 +54,6 @@ pub struct Plan {
     pub files: Files,
     /// How Artillery runs the script.
     pub artillery: Artillery,
-    /// Whether each worker runs the whole script.
-    pub distribution: Distribution,
     /// What the workers are where the user does not say.
     pub defaults: WorkerDefaults,
     /// What the user wants of the workers' pods.
@@ -166,8 +164,7 @@ pub fn validate(
     let artillery = spec.artillery.clone().unwrap_or_default();
     validate_options(&artillery)?;
     let (files, script) = files::find(&spec.test_script, &named, facts, &artillery, environment.as_deref())?;
-    let distribution = spec.distribution.unwrap_or_default();
-    if distribution == Distribution::Split && kit.is_none() {
+    if spec.distribution == Some(Distribution::Split) && kit.is_none() {
         return Err(Problem::invalid_spec(
             ".spec.distribution is Split, and this operator has no collector to give the workers their shares: use Replicate, or an operator with --collector-bind-address",
         ));
@@ -178,7 +175,6 @@ pub fn validate(
         environment,
         files,
         artillery,
-        distribution,
         defaults: settings.worker.clone(),
         template,
         reporter: kit.map(|kit| Reporter::new(load_test, kit)),

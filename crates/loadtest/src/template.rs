@@ -17,7 +17,7 @@ use crate::plan::Problem;
 /// The container of `podTemplate` that stands for the worker's own, whatever that is called.
 pub const WORKER: &str = "worker";
 /// Names of volumes that are the operator's.
-pub const OUR_VOLUMES: [&str; 4] = ["test-script", "files", "tmp", "artillery-operator"];
+const OUR_VOLUMES: [&str; 4] = ["test-script", "files", "tmp", "artillery-operator"];
 /// The name of the operator's own init container.
 pub const COPY: &str = "artillery-operator-files";
 /// Folders of a worker that are the operator's.
@@ -26,11 +26,8 @@ const OUR_FOLDERS: [&str; 3] = ["/data", "/artillery-operator", "/source"];
 const OUR_PREFIXES: [&str; 4] =
     ["artillery.io/", "loadtest.artillery.io/", "batch.kubernetes.io/", "job-name"];
 /// A variable that a plan cannot do without is the operator's.
-const OUR_VARIABLES: [(&str, &str); 3] = [
-    ("WORKERS", "a worker is one thread"),
-    ("ARTILLERY_WORKERS", "a worker is one thread"),
-    ("WORKER_ID", "it is the pod's name"),
-];
+const OUR_VARIABLES: [(&str, &str); 2] =
+    [("WORKERS", "a worker is one thread"), ("WORKER_ID", "it is the pod's name")];
 /// Variables that the operator adds to: these can only be given as a value.
 pub const SHARED_VARIABLES: [&str; 3] = ["ARTILLERY_PLUGINS", "ARTILLERY_PLUGIN_PATH", "NODE_OPTIONS"];
 /// How long a worker that is asked to stop may take, in seconds; the reporter needs some of it.

@@ -9,21 +9,15 @@ use testbed::eventually::eventually;
 use testbed::worker::Worker;
 
 use crate::bed::{Bed, SOON, is, message_of, reason_of, spec};
-use crate::reports::{batch, phases};
+use crate::reports::batch;
+use crate::storing::running_with;
 
 /// The LoadTest `t` of one worker that has started, with these in its spec.
 async fn running(bed: &Bed, more: Value) -> (Pod, Worker) {
-    bed.script().await;
     let mut whole = spec(1);
     let more = more.as_object().expect("fields").clone();
     whole.as_object_mut().expect("an object").extend(more);
-    bed.create("t", whole).await.expect("a LoadTest");
-    let pod = bed.pods("t", 1).await.remove(0);
-    bed.run(&pod).await;
-    let mut worker = bed.worker(&pod, 1).await;
-    assert_eq!(worker.join(&phases(), &Value::Null).await.expect("an answer").status, 200);
-    worker.until_released(SOON).await.expect("released");
-    (pod, worker)
+    running_with(bed, whole).await
 }
 
 async fn patch(bed: &Bed, spec: Value) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::Resource as _;
 use kube::api::{Api, DeleteParams, PostParams};
 use loadtest::LoadTestStatus;
@@ -12,16 +12,21 @@ use serde_json::{Value, json};
 use testbed::eventually::eventually;
 use testbed::worker::Worker;
 
-use crate::bed::{Bed, SOON, message_of};
+use crate::bed::{Bed, SOON, message_of, spec};
 use crate::reports::{batch, period, phases};
 
 /// As long as the operator tries to store a report, and a little more.
 const GIVEN_UP: Duration = Duration::from_secs(180);
 
 /// A load test of one worker that runs, whose start is stored.
-async fn running(bed: &Bed) -> (k8s_openapi::api::core::v1::Pod, Worker) {
+async fn running(bed: &Bed) -> (Pod, Worker) {
+    running_with(bed, spec(1)).await
+}
+
+/// As [`running`], with that spec, whose script is made first.
+pub async fn running_with(bed: &Bed, spec: Value) -> (Pod, Worker) {
     bed.script().await;
-    bed.load_test("t", 1).await;
+    bed.create("t", spec).await.expect("a LoadTest");
     let pod = bed.pods("t", 1).await.remove(0);
     bed.run(&pod).await;
     let mut worker = bed.worker(&pod, 1).await;
