@@ -20,6 +20,7 @@ mod edge;
 mod limits;
 mod load_test;
 mod moment;
+mod report;
 mod routes;
 mod save;
 mod server;
@@ -33,4 +34,5 @@ pub use edge::{
     StartPolicy, Store, TestRef, Unavailable, Version,
 };
 pub use moment::{Clock, Moment};
+pub use report::{Ended, report};
 pub use server::{Limits, Transport, serve};

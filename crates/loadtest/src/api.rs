@@ -208,4 +208,16 @@ impl LoadTest {
         self.metadata.deletion_timestamp.is_some()
             || self.status.as_ref().is_some_and(LoadTestStatus::is_over)
     }
+
+    /// How many of so many planned workers may be missing: a percentage is rounded down.
+    pub fn may_be_missing(&self, planned: u32) -> u32 {
+        match &self.spec.max_missing_workers {
+            None => 0,
+            Some(IntOrString::Int(workers)) => workers.max(&0).unsigned_abs(),
+            Some(IntOrString::String(share)) => {
+                let percent: u64 = share.trim_end_matches('%').parse().unwrap_or(0);
+                u32::try_from(u64::from(planned) * percent.min(100) / 100).unwrap_or(u32::MAX)
+            }
+        }
+    }
 }
