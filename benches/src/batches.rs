@@ -85,10 +85,16 @@ pub fn measure() -> Result<()> {
     report::table(
         columns,
         &[
-            ["metrics".to_owned(), spread(&per_second), our_bytes.to_string(), spread(&ratios), aim],
+            [
+                "metrics".to_owned(),
+                report::spread(&per_second),
+                our_bytes.to_string(),
+                report::spread(&ratios),
+                aim,
+            ],
             [
                 "Artillery 2.0.34 in Node".to_owned(),
-                spread(&their_per_second),
+                report::spread(&their_per_second),
                 (size.bytes / size.batches).to_string(),
                 "1".to_owned(),
                 String::new(),
@@ -185,10 +191,4 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The median, and the least and the most.
-fn spread(values: &Sample) -> String {
-    let [median, least, most] = [values.median(), values.least(), values.worst()].map(report::number);
-    format!("{median} ({least} to {most})")
 }

@@ -19,6 +19,7 @@ mod memory;
 mod report;
 mod reporter;
 mod sample;
+mod shares;
 mod stand;
 mod start;
 mod witness;
@@ -87,6 +88,8 @@ enum Section {
     Collect,
     /// How many batches are decoded and merged in a second, and by Artillery's own code.
     Batches,
+    /// How long it takes to share a script out among ten thousand workers.
+    Shares,
     /// How many requests a collector takes in over HTTPS.
     Intake,
     /// What the reporter costs a worker.
@@ -143,6 +146,7 @@ async fn measure(flags: &Flags) -> Result<()> {
         (Section::Memory, "memory"),
         (Section::Collect, "collecting"),
         (Section::Batches, "merging"),
+        (Section::Shares, "sharing"),
         (Section::Intake, "taking in"),
         (Section::Reporter, "the reporter"),
         (Section::Start, "the start"),
@@ -158,6 +162,7 @@ async fn measure(flags: &Flags) -> Result<()> {
             Section::Memory => memory::measure(&builds()?).await,
             Section::Collect => collect::measure(&builds()?).await,
             Section::Batches => batches::measure(),
+            Section::Shares => shares::measure(),
             Section::Intake => intake::measure().await,
             Section::Reporter => reporter::measure().await,
             Section::Start => start::measure().await,

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use crate::sample::Sample;
+
 /// A paragraph of the report.
 pub fn line(text: &str) {
     println!("{text}\n");
@@ -26,6 +28,12 @@ pub fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) {
 /// A measurement with as many digits as mean something.
 pub fn number(value: f64) -> String {
     if value.abs() < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+/// The median, and the least and the most.
+pub fn spread(values: &Sample) -> String {
+    let [median, least, most] = [values.median(), values.least(), values.worst()].map(number);
+    format!("{median} ({least} to {most})")
 }
 
 fn markdown<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {

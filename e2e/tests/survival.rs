@@ -6,7 +6,8 @@
 use std::time::{Duration, Instant};
 
 use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
-use serde_json::json;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
 use testbed::eventually::eventually;
 use testbed::random::Random;
 use tokio::sync::Mutex;
@@ -35,14 +36,18 @@ async fn quiet() {
 
 /// Four workers that send for so many seconds, all of which send already.
 async fn sending(bed: &Bed, name: &str, seconds: u64) -> Vec<String> {
+    sending_with(bed, name, seconds, &json!({})).await
+}
+
+/// The same with these in the spec.
+async fn sending_with(bed: &Bed, name: &str, seconds: u64, more: &Value) -> Vec<String> {
     let script = json!({
         "config": { "target": "http://loadtest-target", "phases": [{ "duration": seconds, "arrivalRate": 4 }] },
         "scenarios": [{ "flow": [{ "get": { "url": "/" } }, { "get": { "url": "/status/404" } }] }],
     });
-    bed.apply(&list(&[
-        config_map(name, "test-script.yaml", &script.to_string()),
-        load_test(name, 4, &json!({ "config": { "configMap": name } })),
-    ]));
+    let mut test = load_test(name, 4, &json!({ "config": { "configMap": name } }));
+    test["spec"].as_object_mut().expect("a spec").extend(more.as_object().expect("fields").clone());
+    bed.apply(&list(&[config_map(name, "test-script.yaml", &script.to_string()), test]));
     let workers = bed.until_running(name, 4).await;
     let seen = async || cluster().target_counts(&bed.namespace).expect("the target's counts").total;
     eventually("load", WHOLE_TEST, seen, |seen| *seen > 40).await;
@@ -97,6 +102,29 @@ async fn workers_that_are_cut_off_from_the_collector_for_30_s_deliver_it_all_lat
     assert_eq!(bed.until_over("cut-off").await, "Succeeded");
     bed.assert_exact("cut-off", &workers);
     assert_eq!(bed.verdict("cut-off").verdict, "Passed", "{:?}", bed.verdict("cut-off"));
+}
+
+#[tokio::test]
+async fn a_worker_of_whom_nothing_is_heard_after_its_planned_end_is_lost_so_many_seconds_later() {
+    let _alone = ALONE.lock().await;
+    quiet().await;
+    if !cluster().is_ours() {
+        return println!("not tried: nobody cuts nodes off in a cluster of the user's own");
+    }
+    let bed = Bed::with_target("silent");
+    let workers = sending_with(&bed, "silent", 30, &json!({ "lostAfterSeconds": 10 })).await;
+    let cut = bed.cut_off_from_collector(&workers[0]);
+    // it waits for the collector for five minutes after its end, and would be waited for two minutes
+    assert_eq!(bed.until_over("silent").await, "WorkersFailed");
+    let since = |path: &str| bed.of_test("silent", path).parse::<Timestamp>().expect("a time");
+    let seconds = since("{.status.completionTime}").as_second() - since("{.status.startTime}").as_second();
+    drop(cut);
+    assert!((40..100).contains(&seconds), "given up after {seconds} s");
+    let verdict = bed.verdict("silent");
+    assert_eq!(verdict.verdict, "Inconclusive", "{verdict:?}");
+    assert_ne!(bed.of_test("silent", "{.status.workers.lost}"), "0", "{verdict:?}");
+    let seen = cluster().target_counts(&bed.namespace).expect("the target's counts").total;
+    assert!(bed.report("silent").counter("http.requests") < seen, "what was not received is not claimed");
 }
 
 #[tokio::test]

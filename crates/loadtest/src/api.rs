@@ -9,12 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod artillery;
+mod json;
 mod schema;
 mod status;
 mod test_script;
 mod worker;
 
 pub use artillery::{Artillery, Distribution};
+pub use json::{Json, JsonError, MAX_JSON};
 pub use status::{
     CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, ReportStatus,
     Verdict, VusersStatus, WorkersStatus,

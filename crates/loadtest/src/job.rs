@@ -10,9 +10,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::api::{Artillery, FileSource};
+use crate::api::{Artillery, FileSource, Json};
 use crate::plan::{Files, Plan, Source};
 use crate::reporter::{COLLECTOR, Reporter};
 use crate::template::{COPY, GRACE};
@@ -21,6 +21,9 @@ use crate::{LoadTest, Timestamp, labels};
 /// The annotation that says when the Job was started, RFC 3339: empty from its creation, and filled by the very patch that
 /// unsuspends it, so that it can be started once only, whoever may suspend it later.
 pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
+/// The annotation that says of which generation of its LoadTest the Job was made: a spec that is mended before the start is the one that
+/// runs.
+pub(crate) const GENERATION: &str = "loadtest.artillery.io/generation";
 /// Where the script and its files lie in a worker.
 const DATA: &str = "/data";
 /// Name of the volume that has them.
@@ -52,7 +55,7 @@ pub fn build(load_test: &LoadTest, plan: &Plan) -> Job {
             name: Some(name.clone()),
             namespace: load_test.metadata.namespace.clone(),
             labels: Some(labels::labels(&name, labels::WORKER_MASTER)),
-            annotations: Some(annotations(plan)),
+            annotations: Some(annotations(load_test, plan)),
             owner_references: load_test.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -92,17 +95,22 @@ pub fn end_patch(uid: &str) -> Value {
     ])
 }
 
-/// The patch (RFC 6902) by which Kubernetes removes the Job with that UID, and its pods, so many seconds after its end.
-pub fn expire_patch(uid: &str, seconds: i32) -> Value {
+/// The patch (RFC 6902) by which Kubernetes removes the Job with that UID, and its pods, so many seconds after its end; or keeps it.
+pub fn expire_patch(uid: &str, seconds: Option<i32>) -> Value {
+    let path = "/spec/ttlSecondsAfterFinished";
     json!([
         { "op": "test", "path": "/metadata/uid", "value": uid },
-        { "op": "add", "path": "/spec/ttlSecondsAfterFinished", "value": seconds },
+        match seconds {
+            Some(seconds) => json!({ "op": "add", "path": path, "value": seconds }),
+            None => json!({ "op": "remove", "path": path }),
+        },
     ])
 }
 
 /// How long a worker of a LoadTest that is asked to stop may take, in seconds.
 pub fn grace_period_seconds(load_test: &LoadTest) -> i64 {
     let template = load_test.spec.worker.as_ref().and_then(|worker| worker.pod_template.as_ref());
+    let template: Option<Value> = template.and_then(|template| template.read().ok());
     let said = template.and_then(|template| template["spec"]["terminationGracePeriodSeconds"].as_i64());
     said.map_or(GRACE_PERIOD_SECONDS, |seconds| seconds.clamp(*GRACE.start(), *GRACE.end()))
 }
@@ -132,11 +140,18 @@ pub fn start(job: &Job) -> Start {
     }
 }
 
-fn annotations(plan: &Plan) -> BTreeMap<String, String> {
+fn annotations(load_test: &LoadTest, plan: &Plan) -> BTreeMap<String, String> {
     let mut annotations = strings([(STARTED_AT, "")]);
+    let generation = load_test.metadata.generation;
+    annotations.extend(generation.map(|generation| (GENERATION.to_owned(), generation.to_string())));
     annotations
         .extend(plan.reporter.as_ref().map(|reporter| (COLLECTOR.to_owned(), reporter.collector.clone())));
     annotations
+}
+
+/// Of which generation of its LoadTest it was made; `None` where an earlier operator made it.
+pub fn generation(job: &Job) -> Option<i64> {
+    job.metadata.annotations.as_ref()?.get(GENERATION)?.parse().ok()
 }
 
 /// Whether the workers of a Job report.
@@ -293,7 +308,8 @@ fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
 /// Kubernetes, which expands `$(NAME)` in arguments, leaves every value as it is.
 fn args(plan: &Plan) -> Vec<String> {
     let Artillery { target, variables, overrides, scenario_name, config, dotenv } = &plan.artillery;
-    let json = |value: &Option<Map<String, Value>>| value.clone().map(|value| Value::from(value).to_string());
+    // what is too large was refused before
+    let json = |value: &Option<Json>| value.as_ref().and_then(|json| json.text().ok()).map(str::to_owned);
     let file = |name: &Option<String>| name.as_ref().map(|name| format!("{}/{name}", plan.files.folder()));
     let options = [
         ("environment", plan.environment.clone()),
@@ -433,8 +449,8 @@ mod tests {
     #[test]
     fn options_are_artillerys_and_files_lie_beside_the_script() {
         let artillery = Artillery {
-            variables: json!({ "users": [1, 2] }).as_object().cloned(),
-            overrides: json!({ "config": { "phases": [] } }).as_object().cloned(),
+            variables: Some(json!({ "users": [1, 2] }).into()),
+            overrides: Some(json!({ "config": { "phases": [] } }).into()),
             config: Some("conf/base.yaml".into()),
             dotenv: Some(".env".into()),
             ..Artillery::default()

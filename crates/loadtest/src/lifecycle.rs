@@ -7,7 +7,7 @@
 use k8s_openapi::api::batch::v1::Job;
 
 use crate::LoadTest;
-use crate::job::{Start, is_suspended, start};
+use crate::job::{Start, generation, is_suspended, start};
 use crate::observed::{JobFact, Observed};
 use crate::plan::{Plan, Problem};
 
@@ -26,7 +26,8 @@ pub enum Decision {
     RecordJob(String),
     /// Unsuspend the Job with that UID.
     StartJob(String),
-    /// Delete the Job with that UID: it was never started, and another one is the recorded one.
+    /// Delete the Job with that UID: it was never started, and another one is the recorded one, or it was made of a spec that has been
+    /// mended since.
     DeleteStrayJob(String),
     /// End the Job with that UID: the test is over, and what it has not started must not start any more.
     EndJob(String),
@@ -40,8 +41,8 @@ pub enum Decision {
     Conclude(Outcome),
     /// Tell how it ended.
     Finish(Outcome),
-    /// Let Kubernetes remove the Job with that UID so many seconds after its end.
-    ExpireJob(String, i32),
+    /// Let Kubernetes remove the Job with that UID so many seconds after its end, or keep it.
+    ExpireJob(String, Option<i32>),
 }
 
 /// How a load test ended.
@@ -129,6 +130,10 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
             Some(Ok(plan)) => Decision::CreateJob(Box::new(plan)),
             Some(Err(problem)) => Decision::Wait(problem),
         },
+        (None, JobFact::Ours(job)) if is_outdated(load_test, job) => match job.metadata.deletion_timestamp {
+            None => Decision::DeleteStrayJob(uid(job)),
+            Some(_) => Decision::Wait(outdated(load_test)),
+        },
         (None, JobFact::Ours(job)) => Decision::RecordJob(uid(job)),
         (None, JobFact::Earlier) => Decision::Wait(earlier(load_test)),
         (None, JobFact::Foreign(owner)) => Decision::Wait(taken(load_test, owner.as_deref())),
@@ -203,6 +208,14 @@ fn stray(Observed { load_test, job, .. }: &Observed) -> Option<String> {
     (is_another && !is_going && is_suspended(job) && start(job) == Start::Never).then(|| uid(job))
 }
 
+/// Whether a Job was made of a spec that was mended since, and never started. It is never recorded any more: whoever looked at that
+/// spec cannot write the status.
+fn is_outdated(load_test: &LoadTest, job: &Job) -> bool {
+    let is_older =
+        generation(job).is_some_and(|of| load_test.metadata.generation.is_some_and(|now| of < now));
+    is_older && is_suspended(job) && start(job) == Start::Never
+}
+
 /// The Job of a test that ended without some of its workers, which Kubernetes may still start, or which somebody may
 /// resume; or whose pods have side-cars that do not end.
 fn left_over(observed: &Observed) -> Option<String> {
@@ -217,13 +230,13 @@ fn left_over(observed: &Observed) -> Option<String> {
     .then(|| uid(job))
 }
 
-/// The Job of a test that is over, where it is to be removed some time after its end, and does not know.
-fn expiry(Observed { load_test, job, workers, .. }: &Observed) -> Option<(String, i32)> {
+/// The Job of a test that is over, where it is to be removed some time after its end, or not any more, and does not know.
+fn expiry(Observed { load_test, job, workers, .. }: &Observed) -> Option<(String, Option<i32>)> {
     let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
-    let wanted = load_test.spec.ttl_seconds_after_finished?;
+    let wanted = load_test.spec.ttl_seconds_after_finished;
     let known = job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
     let is_there = workers.job_end.is_some() && job.metadata.deletion_timestamp.is_none();
-    (is_there && known != Some(wanted)).then(|| (uid(job), wanted))
+    (is_there && known != wanted).then(|| (uid(job), wanted))
 }
 
 fn outcome(observed: &Observed) -> Outcome {
@@ -265,6 +278,14 @@ fn fails_per_index(job: &Job) -> bool {
 fn suspended() -> Problem {
     let message = "checked, and good to go: set .spec.suspend to false to start it".to_owned();
     Problem { reason: SUSPENDED, message }
+}
+
+fn outdated(load_test: &LoadTest) -> Problem {
+    let name = load_test.name();
+    let message = format!(
+        "waiting until the Job \"{name}\" is gone that was made before the spec was changed, and never started"
+    );
+    Problem { reason: EARLIER_JOB, message }
 }
 
 fn earlier(load_test: &LoadTest) -> Problem {

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::api::{
-    Artillery, Distribution, FileSource, LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG, NAME_WITH_DOT, Named,
+    Artillery, Distribution, FileSource, JsonError, LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG,
+    NAME_WITH_DOT, Named,
 };
 use crate::reporter::{Kit, Reporter, report_name};
 use crate::settings::{Settings, WorkerDefaults};
@@ -17,9 +18,6 @@ mod files;
 mod problem;
 
 pub use problem::*;
-
-/// `--variables` and `--overrides` have no more bytes of JSON each: Linux bears no longer argument (`MAX_ARG_STRLEN`, 128 KiB).
-const MAX_OPTION: usize = 100 * 1024;
 
 /// A ConfigMap that a LoadTest names, as it was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,11 +201,15 @@ fn validate_spec(load_test: &LoadTest) -> Result<(), Problem> {
 
 fn validate_options(artillery: &Artillery) -> Result<(), Problem> {
     for (option, value) in [("variables", &artillery.variables), ("overrides", &artillery.overrides)] {
-        let size = value.as_ref().map_or(0, |value| Value::from(value.clone()).to_string().len());
-        if size > MAX_OPTION {
-            return Err(Problem::invalid_spec(format!(
-                ".spec.artillery.{option} has {size} bytes as JSON: give at most {MAX_OPTION}, and the rest in the test script or in a file of .spec.artillery.config"
-            )));
+        let Some(value) = value else { continue };
+        match value.read::<Map<String, Value>>() {
+            Ok(_) => {}
+            Err(error @ JsonError::TooLarge(_)) => {
+                return Err(Problem::invalid_spec(format!(
+                    ".spec.artillery.{option} {error}, and the rest in the test script or in a file of .spec.artillery.config"
+                )));
+            }
+            Err(error) => return Err(Problem::invalid_json(&format!(".spec.artillery.{option}"), &error)),
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use proptest::sample::Index;
 
 use crate::LoadTest;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, at, job_of, load_test};
-use crate::job::{Start, start};
+use crate::job::{Start, generation, start};
 use crate::lifecycle::{Decision, decide, wants_fresh_job};
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -33,6 +33,8 @@ enum Event {
     DeleteJob,
     /// Somebody suspends the Job.
     SuspendJob,
+    /// Its user mends the spec, which is allowed until a Job is recorded.
+    Mend,
     /// Somebody deletes the LoadTest and creates it again under its name.
     Recreate,
     /// The garbage collector removes a Job whose LoadTest is gone.
@@ -49,6 +51,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => manager.prop_map(|manager| Event::Crash { manager }),
         1 => Just(Event::DeleteJob),
         1 => Just(Event::SuspendJob),
+        1 => Just(Event::Mend),
         1 => Just(Event::Recreate),
         1 => Just(Event::CollectGarbage),
     ]
@@ -106,6 +109,14 @@ impl World {
                     self.jobs.push(Some(job.suspended()));
                 }
             }
+            Event::Mend => {
+                let mut mended = self.live().clone();
+                if mended.status.as_ref().is_none_or(|status| status.job_uid.is_none()) {
+                    mended.metadata.generation = mended.metadata.generation.map(|generation| generation + 1);
+                    let version = self.load_tests.len() + 1;
+                    self.load_tests.push(versioned(mended, version));
+                }
+            }
             Event::Recreate => {
                 self.meddled = false;
                 let mut again = load_test("t").with_count(2);
@@ -143,6 +154,11 @@ impl World {
                 if let Some(job) = self.job().filter(|job| job.metadata.uid.as_ref() == Some(uid)).cloned() {
                     // the patch tests that it was never started
                     if start(&job) == Start::Never {
+                        let is_live = owner(&job) == self.live().uid();
+                        assert!(
+                            !is_live || generation(&job) == self.live().metadata.generation,
+                            "a spec runs that was mended before the start"
+                        );
                         self.starts.entry(owner(&job)).or_default().push(uid.clone());
                         self.jobs.push(Some(job.started()));
                     }

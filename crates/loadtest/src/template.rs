@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::Worker;
+use crate::api::{Json, Worker};
 use crate::plan::Problem;
 
 /// The container of `podTemplate` that stands for the worker's own, whatever that is called.
@@ -49,14 +49,13 @@ impl Template {
     /// What cannot be read, or is not the user's to say, by its field.
     pub fn of(worker: Option<&Worker>, load_test: &str) -> Result<Self, Problem> {
         let Some(worker) = worker else { return Ok(Self::default()) };
-        let list = |values: &[Value]| Value::Array(values.to_vec());
-        let env: Vec<EnvVar> = read(".spec.worker.env", &list(&worker.env))?;
-        let env_from: Vec<EnvFromSource> = read(".spec.worker.envFrom", &list(&worker.env_from))?;
+        let env: Vec<EnvVar> = read(".spec.worker.env", worker.env.as_ref())?.unwrap_or_default();
+        let env_from: Vec<EnvFromSource> =
+            read(".spec.worker.envFrom", worker.env_from.as_ref())?.unwrap_or_default();
         let resources: Option<ResourceRequirements> =
-            worker.resources.as_ref().map(|value| read(".spec.worker.resources", value)).transpose()?;
-        let template = worker.pod_template.as_ref();
+            read(".spec.worker.resources", worker.resources.as_ref())?;
         let pod: PodTemplateSpec =
-            template.map(|value| read(".spec.worker.podTemplate", value)).transpose()?.unwrap_or_default();
+            read(".spec.worker.podTemplate", worker.pod_template.as_ref())?.unwrap_or_default();
         check_variables(&env)?;
         check_metadata(&pod)?;
         check_pod(pod.spec.as_ref(), load_test)?;
@@ -137,8 +136,8 @@ fn merge_variables(ours: &mut Vec<EnvVar>, theirs: Vec<EnvVar>) {
     }
 }
 
-fn read<T: DeserializeOwned>(field: &str, value: &Value) -> Result<T, Problem> {
-    T::deserialize(value).map_err(|error| Problem::invalid_spec(format!("{field} cannot be read: {error}")))
+fn read<T: DeserializeOwned>(field: &str, value: Option<&Json>) -> Result<Option<T>, Problem> {
+    value.map(|value| value.read().map_err(|error| Problem::invalid_json(field, &error))).transpose()
 }
 
 fn refused<T>(field: &str, why: &str) -> Result<T, Problem> {

@@ -4,13 +4,13 @@
 use collector::session::StartFacts;
 use collector::{Conclusion, Ended};
 use k8s_openapi::jiff::ToSpan as _;
+use loadtest::Timestamp;
 use loadtest::api::{
     self, CheckStatus, HttpStatus, MetricsStatus, Percentiles, ReportStatus, VusersStatus, WorkersStatus,
 };
 use loadtest::collected;
 use loadtest::lifecycle::Outcome;
 use loadtest::observed::Observed;
-use loadtest::Timestamp;
 use metrics::checks::CheckResult;
 use metrics::delivery::Distribution;
 use metrics::report::{HIDDEN, Report, Workers};

@@ -3,9 +3,8 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::schema;
+use super::{Json, schema};
 
 /// What a file's path below the script's folder looks like: no part begins with two dots, or is one.
 pub const FILE_NAME: &str = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*(/\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*)*$";
@@ -22,12 +21,12 @@ pub struct Artillery {
     /// Variables for the test script's templates (--variables).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_object")]
-    pub variables: Option<Map<String, Value>>,
+    pub variables: Option<Json>,
 
     /// Parts of the test script to replace, after the environment (--overrides).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_object")]
-    pub overrides: Option<Map<String, Value>>,
+    pub overrides: Option<Json>,
 
     /// Run only the scenarios whose name this is, or that match it as a regular expression (--scenario-name).
     #[serde(default, skip_serializing_if = "Option::is_none")]

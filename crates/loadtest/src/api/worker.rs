@@ -1,11 +1,10 @@
-//! The part of a `LoadTest` that says what the workers' pods are like. Kept as Kubernetes' own JSON: its types take
-//! kilobytes each, and every LoadTest is in memory.
+//! The part of a `LoadTest` that says what the workers' pods are like. Kept as text: Kubernetes' types take kilobytes each,
+//! and every LoadTest is in memory.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::schema;
+use super::{Json, schema};
 
 /// What the workers' pods are like.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -23,22 +22,22 @@ pub struct Worker {
     /// Requests and limits of the worker container; what is not given stays as it is by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::resources")]
-    pub resources: Option<Value>,
+    pub resources: Option<Json>,
 
     /// Environment variables of the worker container.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::env")]
-    pub env: Vec<Value>,
+    pub env: Option<Json>,
 
     /// ConfigMaps and Secrets whose keys become environment variables of the worker container, but for those that env or the operator sets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::env_from")]
-    pub env_from: Vec<Value>,
+    pub env_from: Option<Json>,
 
     /// Everything else of a worker's pod. A container named worker stands for the worker container; others are side-cars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::pod_template")]
-    pub pod_template: Option<Value>,
+    pub pod_template: Option<Json>,
 }
 
 /// When the image is pulled: Always, IfNotPresent or Never; default Always.

@@ -9,6 +9,7 @@ use crate::collected::Collected;
 use crate::fixtures::{
     JobFixture as _, LoadTestFixture as _, PodFixture as _, at, conclusion, job_of, load_test, pod,
 };
+use crate::job::GENERATION;
 use crate::workers::{LOST_AFTER_SECONDS, START_DEADLINE_SECONDS};
 
 fn plan() -> Plan {
@@ -119,6 +120,30 @@ fn a_second_job_made_from_a_stale_view_is_deleted_unstarted() {
     assert_eq!(stray, Decision::DeleteStrayJob("job-2".into()));
     let started = decision(test().recorded("job-1"), Some(second.started()), &[]);
     assert_eq!(started, Decision::Conclude(Outcome::JobDeleted), "what runs is never deleted as a stray");
+}
+
+#[test]
+fn a_job_that_was_made_before_the_spec_was_mended_is_not_the_one_that_runs() {
+    let job = job_of(&test());
+    let mut mended = test();
+    mended.metadata.generation = Some(2);
+    assert_eq!(decision(mended.clone(), Some(job.clone()), &[]), Decision::DeleteStrayJob("job-1".into()));
+    assert_eq!(
+        decision(test(), Some(job_of(&mended)), &[]),
+        Decision::RecordJob("job-1".into()),
+        "an old view"
+    );
+    assert_eq!(
+        decision(mended.clone(), Some(job.clone().started()), &[]),
+        Decision::RecordJob("job-1".into()),
+        "what runs is never deleted"
+    );
+    let mut going = job.clone();
+    going.metadata.deletion_timestamp = Some(Time(at(1)));
+    assert!(matches!(decision(mended.clone(), Some(going), &[]), Decision::Wait(_)));
+    let mut an_earlier_operators = job;
+    an_earlier_operators.metadata.annotations.as_mut().expect("annotations").remove(GENERATION);
+    assert_eq!(decision(mended, Some(an_earlier_operators), &[]), Decision::RecordJob("job-1".into()));
 }
 
 #[test]
@@ -423,11 +448,14 @@ fn the_job_of_a_test_that_is_over_goes_when_its_time_has_come() {
     let ended = [pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9)];
     assert_eq!(decision_at(9, over.clone(), Some(job.clone()), &ended), Decision::Leave, "it has not ended");
     let job = job.with_condition("Complete", "True", 9);
-    let expire = Decision::ExpireJob("job-1".into(), 60);
+    let expire = Decision::ExpireJob("job-1".into(), Some(60));
     assert_eq!(decision(over.clone(), Some(job.clone()), &ended), expire);
     let mut known = job;
     known.spec.as_mut().expect("a spec").ttl_seconds_after_finished = Some(60);
-    assert_eq!(decision(over.clone(), Some(known), &ended), Decision::Leave);
+    assert_eq!(decision(over.clone(), Some(known.clone()), &ended), Decision::Leave);
+    over.spec.ttl_seconds_after_finished = None;
+    let keep = Decision::ExpireJob("job-1".into(), None);
+    assert_eq!(decision(over.clone(), Some(known), &ended), keep, "its user thought better of it");
     assert_eq!(decision(over, None, &[]), Decision::Leave, "it is gone");
 }
 

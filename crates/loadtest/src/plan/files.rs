@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::problem::{
     CONFLICTING_FILES, INVALID_TEST_SCRIPT, MISSING_CONFIG_MAP, MISSING_FILE, MISSING_TEST_SCRIPT,
 };
@@ -123,8 +125,9 @@ impl<'a> There<'a> {
             self.has(path, &[""], &format!("field .spec.artillery.{option}"))?;
         }
         // what is merged into the script may name others
+        let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());
         let is_replaced = |key: &str| {
-            let config = artillery.overrides.as_ref().and_then(|overrides| overrides.get("config"));
+            let config = overrides.as_ref().and_then(|overrides| overrides.get("config"));
             config.is_some_and(|config| config.get(key).is_some())
         };
         if artillery.config.is_some() {

@@ -1,5 +1,7 @@
 //! Why a load test cannot start, in words that say what its user has to mend.
 
+use crate::api::JsonError;
+
 /// Why a load test cannot start: shown as condition and as Warning event until it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -35,6 +37,11 @@ impl Problem {
     /// A value of the spec that cannot be used; why, with its field.
     pub fn invalid_spec(message: impl Into<String>) -> Self {
         Self { reason: INVALID_SPEC, message: message.into() }
+    }
+
+    /// A field whose JSON cannot be used.
+    pub fn invalid_json(field: &str, why: &JsonError) -> Self {
+        Self::invalid_spec(format!("{field} {why}"))
     }
 
     /// The API server refuses to create or to start the Job, in its own words.

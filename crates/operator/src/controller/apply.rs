@@ -121,12 +121,12 @@ pub async fn end_job(context: &Context, load_test: &LoadTest, uid: &str) -> Resu
     patch_job(context, load_test, uid, job::end_patch(uid), "end its Job").await
 }
 
-/// Lets Kubernetes remove the Job with that UID so many seconds after its end. Returns the Job of that name as it is afterwards.
+/// Lets Kubernetes remove the Job with that UID so many seconds after its end, or keep it. Returns the Job of that name as it is afterwards.
 pub async fn expire_job(
     context: &Context,
     load_test: &LoadTest,
     uid: &str,
-    seconds: i32,
+    seconds: Option<i32>,
 ) -> Result<Option<Job>, Error> {
     patch_job(context, load_test, uid, job::expire_patch(uid, seconds), "let its Job expire").await
 }
@@ -163,9 +163,11 @@ fn is_it(job: Option<&Job>, uid: &str) -> bool {
     job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid))
 }
 
-/// Whether the API server's answer is a lasting no: by admission, or for want of a right.
+/// Whether the API server's answer is a lasting no: by admission, for want of a right, or for its size (413, or etcd's own words).
 fn is_refusal(status: &Status) -> bool {
-    status.is_forbidden() || status.is_invalid() || status.code == 400
+    let is_too_large =
+        status.code == 413 || (status.code == 500 && status.message.contains("request is too large"));
+    status.is_forbidden() || status.is_invalid() || status.code == 400 || is_too_large
 }
 
 /// Deletes the Job with that UID, of which it is known that it never had a pod. Returns the Job of that name as it is

@@ -46,6 +46,8 @@ const CONCURRENCY: u16 = 32;
 /// How many objects a page of a list has. All of a page are in memory at once, whole, and the allocator keeps most of what it
 /// once asked for. kube's own pages have 500.
 const PAGE: u32 = 100;
+/// A LoadTest may have a megabyte and a half.
+const PAGE_OF_LOAD_TESTS: u32 = 20;
 /// A reconcile is a few calls; one that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -150,29 +152,30 @@ pub async fn run(
 
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
     let collected = Arc::clone(&collection);
-    let load_test_stream = watcher(of_namespaces::<LoadTest>(&client, namespaces), all())
-        .backoff(Patience::default())
-        .modify(|load_test| load_test.metadata.managed_fields = None)
-        .reflect(load_test_writer)
-        .inspect(move |event| {
-            match event {
-                Ok(watcher::Event::Delete(load_test)) => {
-                    forget.forget(load_test.uid());
-                    collected.forget(load_test);
+    let load_test_stream =
+        watcher(of_namespaces::<LoadTest>(&client, namespaces), all().page_size(PAGE_OF_LOAD_TESTS))
+            .backoff(Patience::default())
+            .modify(cache::strip_load_test)
+            .reflect(load_test_writer)
+            .inspect(move |event| {
+                match event {
+                    Ok(watcher::Event::Delete(load_test)) => {
+                        forget.forget(load_test.uid());
+                        collected.forget(load_test);
+                    }
+                    Ok(watcher::Event::InitDone) => {
+                        let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
+                        forget.keep_only(&uids);
+                    }
+                    _ => {}
                 }
-                Ok(watcher::Event::InitDone) => {
-                    let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
-                    forget.keep_only(&uids);
+                if let Ok(event) = event {
+                    tests_come.apply(event);
                 }
-                _ => {}
-            }
-            if let Ok(event) = event {
-                tests_come.apply(event);
-            }
-        })
-        .applied_objects()
-        // our own status writes change neither: they do not come back as work
-        .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
+            })
+            .applied_objects()
+            // our own status writes change neither: they do not come back as work
+            .predicate_filter(uid_and_generation, kube::runtime::PredicateConfig::default());
     let jobs_come = Arc::clone(&jobs_synced);
     let job_stream = watcher(of_namespaces::<Job>(&client, namespaces), selected(labels::JOB_SELECTOR))
         .backoff(Patience::default())

@@ -1,6 +1,8 @@
 //! Every field of the spec: what the API server refuses at once, and what becomes of the others in the Job.
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::bed::{API, Bed, SOON, message_of, reason_of};
@@ -229,6 +231,52 @@ async fn what_only_a_look_can_tell_is_told_before_anything_starts_and_mended() {
         .await
         .expect("mended");
     bed.until("pods", "started", |status| reason_of(status, "Progressing") == "WorkersStarting").await;
+}
+
+#[tokio::test]
+async fn a_hundred_workers_with_five_megabytes_of_files_cost_no_object_each() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let config_maps = bed.api::<ConfigMap>();
+    let names: Vec<_> = (0..6).map(|i| format!("data-{i}")).collect();
+    for name in &names {
+        let data = json!({ (format!("{name}.csv")): "x".repeat(900_000) });
+        let map = json!({ "metadata": { "name": name }, "data": data });
+        config_maps
+            .create(&PostParams::default(), &serde_json::from_value(map).expect("a ConfigMap"))
+            .await
+            .expect(name);
+    }
+    let before = config_maps.list_metadata(&ListParams::default()).await.expect("a list").items.len();
+    let mut spec = with("testScript.external", json!({ "payload": { "configMaps": names } }));
+    spec["count"] = json!(100);
+    bed.create("t", spec).await.expect("a LoadTest");
+    bed.until("t", "started", |status| reason_of(status, "Progressing") == "WorkersStarting").await;
+    let after = config_maps.list_metadata(&ListParams::default()).await.expect("a list").items.len();
+    assert_eq!(after - before, 1, "the reporter's ConfigMap");
+    assert_eq!(bed.api::<Job>().list_metadata(&ListParams::default()).await.expect("a list").items.len(), 1);
+    let job = serde_json::to_string(&bed.job("t").await.expect("a Job")).expect("JSON");
+    assert!(job.len() < 20_000, "the files are mounted, not copied: the Job has {} bytes", job.len());
+}
+
+#[tokio::test]
+async fn what_has_more_json_than_is_kept_is_refused_in_words_and_mended() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let large = "x".repeat(200_000);
+    for (name, field, value) in [
+        ("variables", "artillery.variables", json!({ "a": large })),
+        ("env", "worker.env", json!([{ "name": "A", "value": large }])),
+        ("template", "worker.podTemplate", json!({ "metadata": { "annotations": { "a": large } } })),
+    ] {
+        bed.create(name, with(field, value)).await.expect("a LoadTest");
+        let status = bed.until_reason(name, "InvalidSpec").await;
+        let message = message_of(&status, "Progressing");
+        let start = format!(".spec.{field} has 2000");
+        assert!(message.starts_with(&start) && message.contains("give at most 102400"), "{message}");
+        bed.create(name, with("count", json!(1))).await.expect("mended");
+        bed.until(name, "started", |status| reason_of(status, "Progressing") == "WorkersStarting").await;
+    }
 }
 
 #[tokio::test]
