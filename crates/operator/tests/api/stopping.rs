@@ -137,6 +137,26 @@ async fn a_test_is_ended_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_job_stays_whose_user_takes_back_that_it_is_to_go() {
+    let bed = Bed::new().await;
+    let (pod, mut worker) = running(&bed, json!({ "ttlSecondsAfterFinished": 3600 })).await;
+    worker.finish(0, 0, SOON).await.expect("durable");
+    bed.exit(&pod, 0).await;
+    over(&bed).await;
+    let ttl =
+        async || bed.job("t").await.and_then(|job| job.spec).and_then(|spec| spec.ttl_seconds_after_finished);
+    eventually("it is to go", SOON, ttl, |ttl| *ttl == Some(3600)).await;
+    let none = json!({ "spec": { "ttlSecondsAfterFinished": null } });
+    let patch = Patch::Merge(&none);
+    bed.api::<LoadTest>()
+        .patch("t", &PatchParams::default(), &patch)
+        .await
+        .expect("the TTL may be taken back");
+    eventually("it is to stay", SOON, ttl, Option::is_none).await;
+    assert!(bed.job("t").await.is_some());
+}
+
+#[tokio::test]
 async fn a_job_goes_some_time_after_the_end_and_the_report_stays() {
     let bed = Bed::new().await;
     let (pod, mut worker) = running(&bed, json!({ "ttlSecondsAfterFinished": 1 })).await;
