@@ -12,11 +12,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
 use serde_json::{Value, json};
 
-use crate::api::{Artillery, FileSource, Json};
+use crate::api::FileSource;
 use crate::plan::{Files, Plan, Source};
 use crate::reporter::{COLLECTOR, Reporter};
 use crate::template::{COPY, GRACE};
-use crate::{LoadTest, Timestamp, labels};
+use crate::{LoadTest, Timestamp, labels, process};
 
 /// The annotation that says when the Job was started, RFC 3339: empty from its creation, and filled by the very patch that
 /// unsuspends it, so that it can be started once only, whoever may suspend it later.
@@ -39,13 +39,6 @@ const COPY_FILES: &str = "const fs = require('node:fs'); const { basename } = re
 const GRACE_PERIOD_SECONDS: i64 = 60;
 /// A user that owns nothing, as distroless images have it.
 const NOBODY: i64 = 65_532;
-
-/// Artillery starts a load-generating thread per CPU *of the node* but one, whatever the container's share. A worker is
-/// one thread, so that N workers are N on every node: this module, preloaded by Node (18.18 or newer), shows Artillery
-/// one CPU. `WORKERS=1` says the same to Artillery up to 2.0.10.
-const ONE_THREAD: &str = "--import=data:text/javascript,import%20os%20from'node:os';\
-    import{syncBuiltinESMExports}from'node:module';\
-    const%20one=os.cpus().slice(0,1);os.cpus=()=>one;syncBuiltinESMExports()";
 
 /// Builds the Job of a plan. It cannot fail, and its time does not depend on the number of workers.
 pub fn build(load_test: &LoadTest, plan: &Plan) -> Job {
@@ -304,25 +297,11 @@ fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
     }
 }
 
-/// `artillery run`, its options, and the script. Each option is one word, so that no value is taken for another option, and
 /// Kubernetes, which expands `$(NAME)` in arguments, leaves every value as it is.
 fn args(plan: &Plan) -> Vec<String> {
-    let Artillery { target, variables, overrides, scenario_name, config, dotenv } = &plan.artillery;
-    // what is too large was refused before
-    let json = |value: &Option<Json>| value.as_ref().and_then(|json| json.text().ok()).map(str::to_owned);
-    let file = |name: &Option<String>| name.as_ref().map(|name| format!("{}/{name}", plan.files.folder()));
-    let options = [
-        ("environment", plan.environment.clone()),
-        ("target", target.clone()),
-        ("variables", json(variables)),
-        ("overrides", json(overrides)),
-        ("scenario-name", scenario_name.clone()),
-        ("config", file(config)),
-        ("dotenv", file(dotenv)),
-    ];
-    let given = options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
-    let words = ["run".to_owned(), plan.files.script()].into_iter().chain(given);
-    words.map(|word| word.replace('$', "$$")).collect()
+    let place = |name: &str| format!("{}/{name}", plan.files.folder());
+    let words = process::arguments(plan.files.script(), plan.environment.as_deref(), &plan.artillery, place);
+    words.into_iter().map(|word| word.replace('$', "$$")).collect()
 }
 
 impl Files {
@@ -362,20 +341,11 @@ fn environment(uid: &str, plan: &Plan) -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
-    let node_options = [Some(ONE_THREAD), plan.template.variable("NODE_OPTIONS")];
-    let mut environment = vec![
-        worker_id,
-        value("ARTILLERY_DISABLE_TELEMETRY", "1".to_owned()),
-        // what a script sees as $testId: the same in all workers
-        value("ARTILLERY_TEST_RUN_ID", uid.to_owned()),
-        value("WORKERS", "1".to_owned()),
-        value("NODE_OPTIONS", node_options.into_iter().flatten().collect::<Vec<_>>().join(" ")),
-        value("HOME", "/tmp".to_owned()),
-    ];
+    let variables = process::variables(uid, plan.template.variable("NODE_OPTIONS"));
     let grace = plan.template.grace_period_seconds().unwrap_or(GRACE_PERIOD_SECONDS);
-    let reporter = plan.reporter.iter();
-    environment.extend(reporter.flat_map(|reporter| reporter.environment(grace, &plan.template)));
-    environment
+    let reporting = plan.reporter.iter().flat_map(|reporter| reporter.environment(grace, &plan.template));
+    let all = variables.into_iter().chain([("HOME", "/tmp".to_owned())]).chain(reporting);
+    [worker_id].into_iter().chain(all.map(|(name, text)| value(name, text))).collect()
 }
 
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
@@ -394,6 +364,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Artillery;
     use crate::fixtures::{LoadTestFixture as _, at, load_test};
     use crate::reporter::{Kit, Reporter};
 

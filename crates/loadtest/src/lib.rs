@@ -15,6 +15,7 @@ pub mod labels;
 pub mod lifecycle;
 pub mod observed;
 pub mod plan;
+pub mod process;
 pub mod queue;
 pub mod reference;
 pub mod reporter;

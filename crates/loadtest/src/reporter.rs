@@ -4,17 +4,21 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapProjection, EnvVar, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection,
-    Volume, VolumeProjection,
+    ConfigMap, ConfigMapProjection, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use serde_json::{Map, Value, json};
 
 use crate::api::{Distribution, Start};
 use crate::events::short_hash;
+use crate::process::{PLUGIN, Reporting};
 use crate::template::Template;
 use crate::{LoadTest, labels};
+
+mod files;
+
+pub use files::FILES;
 
 /// Whom a worker's token is for; it opens nothing else.
 pub const AUDIENCE: &str = "collector.loadtest.artillery.io";
@@ -27,19 +31,12 @@ pub const TURNED_AWAY: i32 = 77;
 
 /// Where the reporter lies in a worker.
 const FOLDER: &str = "/artillery-operator";
-/// The folder that Artillery finds the plugin in.
-const PLUGIN: &str = "artillery-plugin-operator";
 /// Name of the volume that has it.
 const VOLUME: &str = "artillery-operator";
 const TOKEN: &str = "token";
 const CA: &str = "ca.crt";
 /// How long a token is good for, in seconds; the kubelet replaces it after 80 % of that.
 const TOKEN_SECONDS: i64 = 3600;
-/// A worker that has joined waits this much longer than the collector does, in seconds.
-const START_MARGIN_SECONDS: i32 = 60;
-/// Loads the plugin whatever `config.pluginsScope` the script has.
-const PLUGIN_NAME: &str = "operator";
-const PLUGINS: &str = r#"{"operator":{"scope":"artillery-plugin-"}}"#;
 
 /// How the workers of a load test report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,36 +114,20 @@ impl Reporter {
     }
 
     /// The settings of the worker's container, for a pod of that grace period, with the plugins that its user loads in the same way.
-    pub fn environment(&self, grace_period_seconds: i64, theirs: &Template) -> Vec<EnvVar> {
-        let folders = [Some(FOLDER), theirs.variable("ARTILLERY_PLUGIN_PATH")];
-        [
-            ("ARTILLERY_PLUGINS", plugins(theirs.variable("ARTILLERY_PLUGINS"))),
-            ("ARTILLERY_PLUGIN_PATH", folders.into_iter().flatten().collect::<Vec<_>>().join(":")),
-            ("LOADTEST_COLLECTOR", self.collector.clone()),
-            ("LOADTEST_TOKEN_FILE", format!("{FOLDER}/{TOKEN}")),
-            ("LOADTEST_CA_FILE", format!("{FOLDER}/{CA}")),
-            (
-                "LOADTEST_START_SECONDS",
-                self.start_timeout_seconds.saturating_add(START_MARGIN_SECONDS).to_string(),
-            ),
-            ("LOADTEST_GRACE_SECONDS", grace_period_seconds.to_string()),
-        ]
-        .into_iter()
-        // without it a worker that gets no share runs the whole script
-        .chain(
-            (self.distribution == Distribution::Split).then(|| ("LOADTEST_DISTRIBUTION", "Split".to_owned())),
-        )
-        .map(|(name, value)| EnvVar { name: name.to_owned(), value: Some(value), value_from: None })
-        .collect()
+    pub fn environment(&self, grace_period_seconds: i64, theirs: &Template) -> Vec<(&'static str, String)> {
+        let reporting = Reporting {
+            collector: &self.collector,
+            folder: FOLDER,
+            token_file: format!("{FOLDER}/{TOKEN}"),
+            ca_file: Some(format!("{FOLDER}/{CA}")),
+            start_timeout_seconds: self.start_timeout_seconds,
+            grace_period_seconds,
+            distribution: self.distribution,
+            plugins: theirs.variable("ARTILLERY_PLUGINS"),
+            plugin_path: theirs.variable("ARTILLERY_PLUGIN_PATH"),
+        };
+        reporting.variables()
     }
-}
-
-/// What `ARTILLERY_PLUGINS` is, with the user's own, an object in JSON.
-fn plugins(theirs: Option<&str>) -> String {
-    let theirs: Option<Map<String, Value>> = theirs.and_then(|theirs| serde_json::from_str(theirs).ok());
-    let Some(mut plugins) = theirs else { return PLUGINS.to_owned() };
-    plugins.insert(PLUGIN_NAME.to_owned(), json!({ "scope": "artillery-plugin-" }));
-    Value::from(plugins).to_string()
 }
 
 /// How long the first worker waits for the rest, in seconds.
@@ -258,7 +239,7 @@ mod tests {
             let mut test = load_test("t");
             test.spec.distribution = distribution;
             let environment = Reporter::new(&test, &kit()).environment(60, &Template::default());
-            environment.into_iter().find(|e| e.name == "LOADTEST_DISTRIBUTION").and_then(|e| e.value)
+            environment.into_iter().find(|(name, _)| *name == "LOADTEST_DISTRIBUTION").map(|(_, value)| value)
         };
         assert_eq!(distribution(Some(Distribution::Split)).as_deref(), Some("Split"));
         assert_eq!(distribution(Some(Distribution::Replicate)), None);
@@ -270,7 +251,7 @@ mod tests {
         let mut test = load_test("t");
         test.spec.start = Some(Start { timeout_seconds: Some(30), on_timeout: None });
         let environment = Reporter::new(&test, &kit()).environment(60, &Template::default());
-        let seconds = environment.iter().find(|e| e.name == "LOADTEST_START_SECONDS");
-        assert_eq!(seconds.and_then(|e| e.value.as_deref()), Some("90"));
+        let seconds = environment.iter().find(|(name, _)| *name == "LOADTEST_START_SECONDS");
+        assert_eq!(seconds.map(|(_, value)| value.as_str()), Some("90"));
     }
 }

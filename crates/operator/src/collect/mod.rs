@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use loadtest::reporter::Kit;
+use loadtest::reporter::{FILES, Kit};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -19,23 +19,6 @@ use authority::Authority;
 
 /// How long to wait before asking the API server again for what is needed to begin.
 const AGAIN: Duration = Duration::from_secs(2);
-
-/// The reporter, as it is mounted into workers.
-const FILES: [(&str, &str); 13] = [
-    ("answers.js", include_str!("../../../../worker/answers.js")),
-    ("batch.js", include_str!("../../../../worker/batch.js")),
-    ("courier.js", include_str!("../../../../worker/courier.js")),
-    ("health.js", include_str!("../../../../worker/health.js")),
-    ("http.js", include_str!("../../../../worker/http.js")),
-    ("index.js", include_str!("../../../../worker/index.js")),
-    ("launcher.js", include_str!("../../../../worker/launcher.js")),
-    ("package.json", include_str!("../../../../worker/package.json")),
-    ("queue.js", include_str!("../../../../worker/queue.js")),
-    ("settings.js", include_str!("../../../../worker/settings.js")),
-    ("share.js", include_str!("../../../../worker/share.js")),
-    ("shared.js", include_str!("../../../../worker/shared.js")),
-    ("thread.js", include_str!("../../../../worker/thread.js")),
-];
 
 /// All that is needed to collect.
 pub struct Collecting {
@@ -107,20 +90,6 @@ fn host(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_whole_reporter_is_mounted() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../worker");
-        let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry"));
-        let mut names: Vec<_> = files
-            .filter(|entry| entry.file_type().expect("a type").is_file())
-            .map(|entry| entry.file_name().into_string().expect("a name"))
-            .collect();
-        names.sort();
-        assert_eq!(names, FILES.map(|(name, _)| name));
-        let size: usize = FILES.iter().map(|(_, text)| text.len()).sum();
-        assert!(size < 48 * 1024, "{size} bytes for each load test");
-    }
 
     #[test]
     fn a_certificate_is_for_the_host_of_the_collectors_address() {
