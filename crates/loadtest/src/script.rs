@@ -11,6 +11,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// No script is nested deeper.
 pub const MAX_DEPTH: usize = 100;
 
+/// What Artillery adds to a processor's name, as Node does.
+const PROCESSOR_ENDINGS: [&str; 6] = ["", ".js", ".cjs", ".mjs", ".ts", "/index.js"];
+
 /// What is read of a script.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
@@ -33,6 +36,23 @@ pub struct NamedFile<'a> {
     pub path: &'a str,
 }
 
+impl NamedFile<'_> {
+    /// What Artillery may add to the path, as Node does: the file is there under one of these endings.
+    pub fn endings(&self) -> &'static [&'static str] {
+        if self.key == "processor" { &PROCESSOR_ENDINGS } else { &[""] }
+    }
+
+    /// Whether it can be told where the file is: not of a template, nor of a pattern.
+    pub fn is_known(&self) -> bool {
+        !(self.path.contains("{{") || self.path.contains('*'))
+    }
+}
+
+/// Whether Artillery runs a script of that name as a program, instead of reading it as YAML.
+pub fn is_program(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| ["ts", "js", "mjs", "cjs"].contains(&ending))
+}
+
 /// What names files in a `config`, or in one of its environments.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Named {
@@ -41,6 +61,11 @@ struct Named {
 }
 
 impl Script {
+    /// The names of its environments, in order.
+    pub fn environments(&self) -> impl Iterator<Item = &str> {
+        self.environments.keys().map(String::as_str)
+    }
+
     /// The files that it names, in that environment, as far as that can be told: Artillery merges lists of payloads by index.
     pub fn files(&self, environment: Option<&str>) -> Vec<NamedFile<'_>> {
         let merged = environment.and_then(|name| self.environments.get(name));

@@ -163,6 +163,22 @@ impl Ensure {
         Ok(Self { checks })
     }
 
+    /// The checks of an `ensure` as a script has it, before Artillery has resolved it; `None` where it has templates, of which nothing can
+    /// be told yet.
+    ///
+    /// # Errors
+    /// It cannot be read, or one of its checks can never hold.
+    pub fn as_written(ensure: &Json) -> Result<Option<Self>, EnsureError> {
+        if reads_templates(ensure) {
+            return Ok(None);
+        }
+        let read = Self::read(ensure)?;
+        match read.errors().into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(Some(read)),
+        }
+    }
+
     /// Whether there is no check.
     pub fn is_empty(&self) -> bool {
         self.checks.is_empty()

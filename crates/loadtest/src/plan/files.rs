@@ -9,10 +9,7 @@ use super::problem::{
 };
 use super::{ConfigMapFact, Content, Files, Problem, Source};
 use crate::api::{Artillery, FileSource, Named, SCRIPT_KEY, TestScript};
-use crate::script::{self, Script};
-
-/// What Artillery adds to a processor's name, as Node does.
-const PROCESSOR_ENDINGS: [&str; 6] = ["", ".js", ".cjs", ".mjs", ".ts", "/index.js"];
+use crate::script::{self, Script, is_program};
 
 impl Default for Files {
     fn default() -> Self {
@@ -137,8 +134,7 @@ impl<'a> There<'a> {
             if is_replaced(file.key) {
                 continue;
             }
-            let endings = if file.key == "processor" { &PROCESSOR_ENDINGS[..] } else { &[""] };
-            self.has(file.path, endings, &format!("the test script's {}", file.what))?;
+            self.has(file.path, file.endings(), &format!("the test script's {}", file.what))?;
         }
         Ok(())
     }
@@ -222,10 +218,6 @@ fn validate_script(
             has(keys)
         )),
     }
-}
-
-fn is_program(key: &str) -> bool {
-    key.rsplit_once('.').is_some_and(|(_, ending)| ["ts", "js", "mjs", "cjs"].contains(&ending))
 }
 
 fn has(keys: &BTreeMap<String, Content>) -> String {

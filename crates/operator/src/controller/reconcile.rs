@@ -11,7 +11,7 @@ use loadtest::queue;
 use loadtest::settings::Settings;
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp, events, stopping};
-use metrics::checks::{Ensure, EnsureError, reads_templates};
+use metrics::checks::Ensure;
 
 use super::publish::{Recorded, announce, announce_all, record};
 use super::{Context, Error, apply, observe};
@@ -158,27 +158,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The checks as they are written, where Artillery has nothing to resolve in them.
-fn written_checks(plan: &Plan) -> Option<Result<Ensure, EnsureError>> {
-    plan.ensure.as_ref().filter(|ensure| !reads_templates(ensure)).map(Ensure::read)
-}
-
 /// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
 fn checked(plan: Plan) -> Result<Plan, Problem> {
-    let wrong = match written_checks(&plan) {
-        Some(Ok(ensure)) => ensure.errors().into_iter().next(),
-        Some(Err(error)) => Some(error),
-        None => None,
-    };
-    match wrong {
-        Some(error) => Err(Problem::invalid_ensure(&error.to_string())),
-        None => Ok(plan),
+    match plan.ensure.as_ref().map(Ensure::as_written) {
+        Some(Err(error)) => Err(Problem::invalid_ensure(&error.to_string())),
+        Some(Ok(_)) | None => Ok(plan),
     }
 }
 
 /// What may be wrong with the checks of such a plan.
 fn doubts(plan: &Plan) -> Vec<String> {
-    let checks = written_checks(plan).and_then(Result::ok);
+    let checks = plan.ensure.as_ref().and_then(|ensure| Ensure::as_written(ensure).ok().flatten());
     checks.map(|checks| checks.doubts().iter().map(ToString::to_string).collect()).unwrap_or_default()
 }
 

@@ -1,0 +1,18 @@
+//! One file per subcommand; each says how the program ends, or why it cannot go on.
+
+mod run;
+mod version;
+
+use crate::exit::{Exit, Failure};
+use crate::flags::{Command, Flags};
+
+/// Does what was typed.
+///
+/// # Errors
+/// What keeps it from being done, and what would be right.
+pub async fn run(flags: Flags) -> Result<Exit, Failure> {
+    match flags.command {
+        Command::Run(flags) => run::run(&flags).await,
+        Command::Version(flags) => version::run(&flags),
+    }
+}

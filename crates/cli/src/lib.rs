@@ -1,0 +1,10 @@
+//! `kubectl-artillery`: load tests from a terminal. `flags` (what was typed) → `commands` (what to do) → `project` (the script and its
+//! files) → `local` (workers as processes of this machine) → `reports` (what is written); `exit` says how it ends.
+
+pub mod commands;
+pub mod exit;
+pub mod flags;
+mod local;
+mod progress;
+mod project;
+mod reports;

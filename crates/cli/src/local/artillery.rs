@@ -1,0 +1,230 @@
+//! Which Artillery runs: the one that is named, the one on the PATH, or one that is installed once from npm, with a Node that can run it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::exit::Failure;
+
+/// Older ones have not been tried with the reporter.
+const OLDEST: (u32, u32, u32) = (2, 0, 1);
+/// The one that is installed, with Node, exactly as the tests have it.
+const PINNED: &str = "2.0.34";
+const PACKAGE: &str = include_str!("../../../../hack/cluster/artillery/package.json");
+const LOCK: &str = include_str!("../../../../hack/cluster/artillery/package-lock.json");
+
+/// An Artillery that can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The program that is started, a script of Node's.
+    pub program: PathBuf,
+    /// The Node that it is started with, if not the one on the PATH.
+    node: Option<PathBuf>,
+    /// Its version; `unknown` where nothing tells.
+    pub version: String,
+}
+
+impl Found {
+    /// The one that is named, the one on the PATH, or one that was installed before.
+    ///
+    /// # Errors
+    /// What is named is none, or too old.
+    pub fn look(named: Option<&Path>) -> Result<Option<Self>, Failure> {
+        if let Some(path) = named {
+            if !path.is_file() {
+                let shown = path.display();
+                return Err(Failure::usage(format!(
+                    "--artillery {shown}: there is no such file; give the program, such as node_modules/.bin/artillery"
+                )));
+            }
+            return Self::at(path).map(Some);
+        }
+        match on_the_path("artillery") {
+            Some(path) => Self::at(&path).map(Some),
+            None => Ok(Self::installed(&tree()?)),
+        }
+    }
+
+    /// The same; where there is none it is installed, after saying so.
+    ///
+    /// # Errors
+    /// It cannot be installed; or as for [`Found::look`].
+    pub fn find(named: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(found) = Self::look(named)? {
+            return Ok(found);
+        }
+        let tree = tree()?;
+        install(&tree)?;
+        Self::installed(&tree).ok_or_else(|| {
+            Failure::internal(format!("npm has no Node.js for this machine, {}", std::env::consts::ARCH))
+        })
+    }
+
+    /// How it is started.
+    pub fn command(&self) -> Command {
+        match &self.node {
+            Some(node) => {
+                let mut command = Command::new(node);
+                command.arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        }
+    }
+
+    fn at(path: &Path) -> Result<Self, Failure> {
+        let Some(package) = package_of(path) else {
+            return Ok(Self { program: path.to_owned(), node: None, version: "unknown".to_owned() });
+        };
+        let version = package["version"].as_str().unwrap_or("unknown").to_owned();
+        let shown = path.display();
+        if numbers(&version).is_some_and(|version| version < OLDEST) {
+            let (major, minor, patch) = OLDEST;
+            return Err(Failure::usage(format!(
+                "{shown} is Artillery {version}: at least {major}.{minor}.{patch} is needed; give another one by --artillery"
+            )));
+        }
+        let needed = package["engines"]["node"].as_str().and_then(numbers);
+        let node = match (needed, node_on_the_path()) {
+            (Some(needed), Some(there)) if there < needed => {
+                let known = Self::installed(&tree()?).and_then(|installed| installed.node);
+                let (major, minor, patch) = there;
+                let wanted = package["engines"]["node"].as_str().unwrap_or_default();
+                Some(known.ok_or_else(|| {
+                    Failure::usage(format!(
+                        "{shown} is Artillery {version}, which needs Node.js {wanted}, and that on the PATH is {major}.{minor}.{patch}: put a newer one first, or take artillery off the PATH, and one is installed that fits"
+                    ))
+                })?)
+            }
+            _ => None,
+        };
+        Ok(Self { program: path.to_owned(), node, version })
+    }
+
+    /// What was installed in that folder.
+    fn installed(tree: &Path) -> Option<Self> {
+        let modules = tree.join("node_modules");
+        let program = modules.join("artillery/bin/run");
+        let node = modules.join(format!("node-linux-{}", machine())).join("bin/node");
+        let is_there = program.is_file() && node.is_file();
+        is_there.then(|| Self { program, node: Some(node), version: PINNED.to_owned() })
+    }
+}
+
+/// Where it is installed.
+fn tree() -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".cache")))
+        .ok_or_else(|| Failure::usage("HOME is not set: give an Artillery by --artillery"))?;
+    Ok(cache.join("kubectl-artillery").join(format!("artillery-{PINNED}-{}", machine())))
+}
+
+/// This machine, as npm calls it.
+fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Installs from the lock file into a folder beside, which gets its name when it is complete; two at once wait for each other.
+fn install(tree: &Path) -> Result<(), Failure> {
+    let npm = on_the_path("npm").ok_or_else(|| {
+        Failure::usage("there is no artillery on the PATH, and no npm to install one: install Node.js, or give an Artillery by --artillery")
+    })?;
+    let parent = tree.parent().unwrap_or(tree);
+    fs::create_dir_all(parent).map_err(|error| Failure::file("make", parent, &error))?;
+    let lock = parent.join("lock");
+    let held = File::create(&lock).and_then(|file| file.lock().map(|()| file));
+    let _held = held.map_err(|error| Failure::file("lock", &lock, &error))?;
+    if tree.is_dir() {
+        return Ok(());
+    }
+    eprintln!(
+        "There is no artillery on the PATH: installing Artillery {PINNED} and its Node.js from npm into {} (once; about a minute)",
+        tree.display()
+    );
+    let new = tempfile::Builder::new().prefix("new-").tempdir_in(parent);
+    let new = new.map_err(|error| Failure::file("make a folder in", parent, &error))?;
+    for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK)] {
+        let file = new.path().join(name);
+        fs::write(&file, text).map_err(|error| Failure::file("write", &file, &error))?;
+    }
+    let status = Command::new(&npm)
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
+        .current_dir(new.path())
+        .stdin(Stdio::null())
+        // standard output is the report's
+        .stdout(Stdio::from(std::io::stderr()))
+        .status();
+    let status = status.map_err(|error| Failure::file("run", &npm, &error))?;
+    if !status.success() {
+        return Err(Failure::internal("npm could not install Artillery, see above; give one by --artillery"));
+    }
+    let complete = new.keep();
+    fs::rename(&complete, tree).map_err(|error| Failure::file("rename", &complete, &error))
+}
+
+/// The package.json of the Artillery whose program that is, which may be a link.
+fn package_of(program: &Path) -> Option<Value> {
+    let real = fs::canonicalize(program).ok()?;
+    let read = |folder: &Path| -> Option<Value> {
+        let package: Value = serde_json::from_slice(&fs::read(folder.join("package.json")).ok()?).ok()?;
+        (package["name"] == "artillery").then_some(package)
+    };
+    real.ancestors().skip(1).take(4).find_map(read)
+}
+
+fn on_the_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+fn node_on_the_path() -> Option<(u32, u32, u32)> {
+    let said = Command::new(on_the_path("node")?).arg("--version").output().ok()?;
+    numbers(std::str::from_utf8(&said.stdout).ok()?)
+}
+
+/// The first version in a text such as `v24.1.0` or `>= 22.18`.
+fn numbers(text: &str) -> Option<(u32, u32, u32)> {
+    let start = text.find(|c: char| c.is_ascii_digit())?;
+    let version = text[start..].split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;
+    let mut parts = version.split('.').map(|part| part.parse().ok());
+    let mut next = || parts.next().map_or(Some(0), |part| part);
+    Some((next()?, next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(numbers("v24.1.0\n"), Some((24, 1, 0)));
+        assert_eq!(numbers(">= 22.18"), Some((22, 18, 0)));
+        assert_eq!(numbers("2.0.34"), Some((2, 0, 34)));
+        assert_eq!(numbers("unknown"), None);
+    }
+
+    #[test]
+    fn what_is_named_must_be_there_and_new_enough() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("bin/run");
+        let error = Found::look(Some(&program)).expect_err("refused").to_string();
+        assert!(error.contains("there is no such file"), "{error}");
+        fs::create_dir(folder.path().join("bin")).expect("a folder");
+        fs::write(&program, "").expect("a file");
+        let package = folder.path().join("package.json");
+        fs::write(&package, r#"{"name": "artillery", "version": "1.7.9"}"#).expect("a file");
+        let error = Found::look(Some(&program)).expect_err("refused").to_string();
+        assert!(error.contains("is Artillery 1.7.9: at least 2.0.1 is needed"), "{error}");
+        fs::write(&package, r#"{"name": "artillery", "version": "2.0.10"}"#).expect("a file");
+        let found = Found::look(Some(&program)).expect("an Artillery").expect("found");
+        assert_eq!((found.version.as_str(), found.node), ("2.0.10", None));
+    }
+}

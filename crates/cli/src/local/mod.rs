@@ -1,0 +1,245 @@
+//! A load test on this machine: the collector, the start, the merge and the checks are those of a cluster; only the workers are processes.
+
+pub mod artillery;
+mod edge;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use collector::{Collector, Conclusion, Ended, Limits, TestRef, Transport, serve};
+use loadtest::api::Distribution;
+use loadtest::process;
+use metrics::delivery;
+use metrics::report::Report;
+use metrics::verdict::{EXPECTATIONS_FAILED, End};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+use crate::flags::{self, Run};
+use crate::progress::Progress;
+use crate::project::Project;
+use artillery::Found;
+use edge::{Memory, Tokens, random_hex};
+use workers::{Common, Workers};
+
+/// Workers that were asked to end and do not are killed so long after; they may need 60 s.
+const PATIENCE: Duration = Duration::from_secs(75);
+/// How often there is a look at how it goes.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A load test that is over.
+pub struct Ran {
+    conclusion: Option<Conclusion>,
+    name: String,
+    workers: u32,
+    distribution: delivery::Distribution,
+    exit_codes: BTreeMap<u32, i32>,
+    ended_at: Option<u64>,
+    /// Whether its user ended it before its time.
+    pub is_interrupted: bool,
+}
+
+impl Ran {
+    /// The report of what was received.
+    pub fn report(&self) -> Report<'_> {
+        let ended = Ended {
+            name: &self.name,
+            namespace: None,
+            uid: None,
+            planned: self.workers,
+            may_be_missing: 0,
+            distribution: self.distribution,
+            end: if self.is_interrupted { End::Stopped } else { End::ByItself },
+            exit_codes: &self.exit_codes,
+            why_nothing: self.conclusion.is_none().then(|| {
+                "no worker reported: Artillery ended before, or could not load the reporter".to_owned()
+            }),
+            at: self.ended_at,
+        };
+        collector::report(&ended, self.conclusion.as_ref())
+    }
+}
+
+/// Runs it to its end, and shows how it goes on standard error.
+///
+/// # Errors
+/// What keeps it from starting; or it was interrupted twice.
+pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
+    let found = Found::find(flags.executable.as_deref())?;
+    let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
+    let folder =
+        folder.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))?;
+    let distribution = match flags.distribution {
+        flags::Distribution::Replicate => Distribution::Replicate,
+        flags::Distribution::Split => Distribution::Split,
+    };
+    let uid = random_hex()?;
+    let test = TestRef { uid: uid.clone(), namespace: "local".to_owned(), name: project.name.clone() };
+    let timeout = Duration::from_secs(u64::from(flags.start_timeout.unsigned_abs()));
+    let (tokens, secrets) = Tokens::draw(test.clone(), flags.count, timeout, shared(distribution))?;
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let (collector, address) = listen(tokens, &stop).await?;
+    let script = project.script.display().to_string();
+    let common = Common {
+        artillery: &found,
+        arguments: process::arguments(
+            script,
+            project.environment.as_deref(),
+            &project.artillery,
+            str::to_owned,
+        ),
+        uid: &uid,
+        name: &project.name,
+        collector: &address,
+        start_timeout_seconds: flags.start_timeout,
+        distribution,
+        folder: folder.path(),
+        shows_logs: flags.logs,
+    };
+    let workers = Workers::start(&common, &secrets)?;
+    let mut ran = Ran {
+        conclusion: None,
+        name: project.name.clone(),
+        workers: flags.count,
+        distribution: shared(distribution),
+        exit_codes: BTreeMap::new(),
+        ended_at: None,
+        is_interrupted: false,
+    };
+    let failed = follow(workers, &collector, &test, &mut ran).await?;
+    ran.ended_at =
+        SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|at| at.as_millis().try_into().ok());
+    let conclusion = collector.conclude(&test).await;
+    ran.conclusion = conclusion.map_err(|error| Failure::internal(format!("there is no report: {error}")))?;
+    if let Some(tail) = failed {
+        eprintln!("{tail}");
+        keep(folder);
+    }
+    Ok(ran)
+}
+
+fn shared(distribution: Distribution) -> delivery::Distribution {
+    match distribution {
+        Distribution::Replicate => delivery::Distribution::Replicate,
+        Distribution::Split => delivery::Distribution::Split,
+    }
+}
+
+/// Leaves the logs to whoever wants to read more.
+fn keep(folder: TempDir) {
+    let path = folder.keep();
+    let _: std::io::Result<()> = remove_secrets(&path);
+    eprintln!("All that the workers printed: {}/worker-*.log", path.display());
+}
+
+/// They are of no use any more.
+fn remove_secrets(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("token-")) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    std::fs::remove_dir_all(folder.join(process::PLUGIN))
+}
+
+type Here = Collector<Tokens, Memory>;
+
+/// A collector on a free port of loopback, until `stop`, and its address.
+async fn listen(tokens: Tokens, stop: &CancellationToken) -> Result<(Here, String), Failure> {
+    let cannot = |error: std::io::Error| Failure::internal(format!("cannot listen on 127.0.0.1: {error}"));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(cannot)?;
+    let address = format!("http://{}", listener.local_addr().map_err(cannot)?);
+    let collector = Collector::new(tokens, Memory::default());
+    collector.set_leading(true);
+    let (saver, stopped) = (collector.clone(), stop.clone());
+    tokio::spawn(async move { saver.run(stopped).await });
+    let (router, counters) = (collector.router(), collector.counters());
+    tokio::spawn(serve(listener, router, Transport::Plain, Limits::default(), counters, stop.clone()));
+    Ok((collector, address))
+}
+
+/// Waits until all workers have ended. Returns the end of what the first one printed that failed by itself.
+async fn follow(
+    mut workers: Workers,
+    collector: &Here,
+    test: &TestRef,
+    ran: &mut Ran,
+) -> Result<Option<String>, Failure> {
+    let cannot = |error: std::io::Error| Failure::internal(format!("cannot listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut progress = Progress::begin(ran.workers);
+    let mut failed = None;
+    let mut patience: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            ended = workers.next_end() => match ended {
+                None => break,
+                Some((index, code)) => {
+                    ran.exit_codes.insert(index, code);
+                    collector.ended(test, [index]);
+                    if ![0, EXPECTATIONS_FAILED].contains(&code) && failed.is_none() && !ran.is_interrupted {
+                        failed = Some(format!(
+                            "Worker {index} ended with exit code {code}. The end of what it printed:\n{}",
+                            workers.tail(index)
+                        ));
+                    }
+                }
+            },
+            _ = look.tick() => progress.show(collector.facts(test).as_ref(), workers.running()),
+            () = until(patience) => {
+                progress.say("The workers that still run are killed, for they do not end");
+                workers.signal(Signal::SIGKILL);
+                patience = None;
+            }
+            () = any(&mut interrupt, &mut terminate, &mut hang_up) => {
+                if ran.is_interrupted {
+                    let running = workers.running();
+                    // they are killed with what holds them
+                    drop(workers);
+                    progress.end();
+                    return Err(Failure::interrupted(format!("left at once: {running} workers were killed, and there is no report")));
+                }
+                ran.is_interrupted = true;
+                patience = Some(Instant::now() + PATIENCE);
+                progress.say("Stopping: the workers end, and what they measured is reported (again to leave at once)");
+                // who is not asked in the answer to what it sends has the signal
+                collector.stop(test);
+                workers.signal(Signal::SIGTERM);
+            }
+        }
+    }
+    progress.end();
+    Ok(failed)
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn any(
+    interrupt: &mut tokio::signal::unix::Signal,
+    terminate: &mut tokio::signal::unix::Signal,
+    hang_up: &mut tokio::signal::unix::Signal,
+) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}
