@@ -35,7 +35,10 @@ pub fn measure() -> Result<()> {
         let split = Split::new(&phases, WORKERS).context("the phases cannot be shared")?;
         let shares: Vec<_> = (0..WORKERS).map(|worker| split.phases(worker)).collect();
         let after = begun.elapsed();
-        let bytes: usize = shares.into_iter().map(|share| Value::from(share).to_string().len()).sum();
+        let mut bytes = 0;
+        for share in &shares {
+            bytes += serde_json::to_vec(share)?.len();
+        }
         anyhow::ensure!(bytes > 0, "no shares");
         // the first round fills the caches
         if planned.is_some() {

@@ -24,9 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::aggregate::{Aggregate, PERIOD};
-use metrics::delivery::Split;
+use metrics::delivery::{SharedPhase, Split};
 use metrics::wire::Batch;
-use serde_json::Value;
 
 use crate::checkpoint::{Unsaved, Urgency};
 use crate::edge::{Reason, Refused, StartPolicy};
@@ -93,14 +92,14 @@ pub enum Denied {
 }
 
 /// The answer to a join.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Joined {
     /// The completion index.
     pub index: u32,
     /// How many workers there are to be.
     pub workers: u32,
     /// The phases that it runs instead of the script's; `None`: all of them.
-    pub share: Option<Vec<Value>>,
+    pub share: Option<Vec<SharedPhase>>,
 }
 
 /// The answer to a worker that waits for the start.

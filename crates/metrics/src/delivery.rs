@@ -7,6 +7,7 @@ mod load;
 mod plan;
 mod plans;
 mod share;
+mod shared_phase;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::plan::{Arrivals, PhasePlan, PlanError, plan, vusers};
 pub use self::plans::{Distribution, Plans};
 pub use self::share::{ShareError, Split, check_rows};
+pub use self::shared_phase::{SharedPhase, Time};
 use crate::wire::{Batch, Health, MAX_PHASES, PhaseTimes};
 
 /// A worker that ended by itself may have created so many virtual users less than planned: 1 %, for the last ones of a ramp come

@@ -8,10 +8,11 @@
 #[cfg(test)]
 mod tests;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::load::{Load, Ramp};
 use super::plan::{Arrivals, Phase, PhasePlan, PlanError, loads};
+use super::shared_phase::{SharedPhase, Time};
 
 /// What a phase may say, of which there is one at least in any that Artillery knows.
 const FORMS: [&str; 4] = ["arrivalRate", "rampTo", "arrivalCount", "pause"];
@@ -121,13 +122,11 @@ impl Split {
 
     /// The phases that one worker runs, by its completion index. `index` is the phase of the script that one belongs to, of those that
     /// Artillery does not pass over.
-    pub fn phases(&self, worker: u32) -> Vec<Json> {
-        let mut all = Vec::new();
+    pub fn phases(&self, worker: u32) -> Vec<SharedPhase> {
+        let mut all = Vec::with_capacity(3 * self.parts.len());
         for (index, part) in self.parts.iter().enumerate() {
-            for mut phase in part.phases(part.place(worker, self.workers)) {
-                phase["index"] = index.into();
-                all.push(phase);
-            }
+            let phases = part.phases(part.place(worker, self.workers));
+            all.extend(phases.map(|phase| SharedPhase { index, ..phase }));
         }
         all
     }
@@ -204,90 +203,73 @@ impl Part {
         }
     }
 
-    fn phases(&self, place: Option<u32>) -> Vec<Json> {
-        let mut phases = match (self.load, place) {
-            (Load::Nothing, _) => vec![json!({"arrivalCount": 0})],
-            (Load::Pause { .. }, _) | (_, None) => vec![pause(self.load.milliseconds() * 1000.0)],
+    fn phases(&self, place: Option<u32>) -> impl Iterator<Item = SharedPhase> {
+        let only = |phase| [Some(phase), None, None];
+        let phases = match (self.load, place) {
+            (Load::Nothing, _) => only(SharedPhase { arrival_count: Some(0), ..SharedPhase::default() }),
+            (Load::Pause { .. }, _) | (_, None) => only(pause(self.load.milliseconds() * 1000.0)),
             (Load::Uniform { arrivals, microseconds }, Some(place)) => {
                 dealt(arrivals, microseconds, place, self.active)
             }
-            (Load::Poisson { rate, milliseconds }, Some(_)) => vec![json!({
-                "arrivalRate": rate / f64::from(self.active),
-                "duration": time(milliseconds * 1000.0),
-                "mode": "poisson",
-            })],
-            (Load::Ramp(Ramp { from, to, seconds, workers, .. }), Some(place)) => vec![json!({
-                "arrivalRate": from,
-                "rampTo": to,
-                "duration": time(seconds * 1e6),
-                "worker": place + 1,
-                "totalWorkers": workers,
-            })],
+            (Load::Poisson { rate, milliseconds }, Some(_)) => only(SharedPhase {
+                arrival_rate: Some(rate / f64::from(self.active)),
+                duration: Some(Time::of(milliseconds * 1000.0)),
+                mode: Some("poisson"),
+                ..SharedPhase::default()
+            }),
+            (Load::Ramp(Ramp { from, to, seconds, workers, .. }), Some(place)) => only(SharedPhase {
+                arrival_rate: Some(from),
+                ramp_to: Some(to),
+                duration: Some(Time::of(seconds * 1e6)),
+                worker: Some(place + 1),
+                total_workers: Some(workers),
+                ..SharedPhase::default()
+            }),
         };
-        if let (Some(cap), Some(place)) = (self.cap, place) {
-            for phase in phases.iter_mut().filter(|phase| phase.get("pause").is_none()) {
-                phase["maxVusers"] = part(cap, place, self.active).into();
-            }
-        }
-        phases
+        let cap = self.cap.zip(place).map(|(cap, place)| part(cap, place, self.active));
+        let capped = move |phase: SharedPhase| match phase.pause {
+            None => SharedPhase { max_vusers: cap, ..phase },
+            Some(_) => phase,
+        };
+        phases.into_iter().flatten().map(capped)
     }
 }
 
 /// Every `active`th of so many arrivals, from that place on, at the moments at which one process would have them; and a pause
 /// until it would be done.
 #[allow(clippy::cast_precision_loss, reason = "counts are below 2^53")]
-fn dealt(arrivals: u64, microseconds: f64, place: u32, active: u32) -> Vec<Json> {
+fn dealt(arrivals: u64, microseconds: f64, place: u32, active: u32) -> [Option<SharedPhase>; 3] {
     let mine = part(arrivals, place, active);
     let whole = arrivals as f64 * microseconds;
     if mine == 0 {
-        return vec![pause(whole)];
+        return [Some(pause(whole)), None, None];
     }
     let (first, step) = (f64::from(place + 1) * microseconds, f64::from(active) * microseconds);
-    let mut phases = Vec::new();
-    let rest = if place + 1 == active {
-        mine
-    } else {
-        phases.push(evenly(1, first));
-        mine - 1
-    };
-    if rest > 0 {
-        phases.push(evenly(rest, step));
-    }
+    let is_last = place + 1 == active;
+    let rest = if is_last { mine } else { mine - 1 };
     let left = whole - first - (mine - 1) as f64 * step;
-    if left > 0.0 {
-        phases.push(pause(left));
-    }
-    phases
+    [
+        (!is_last).then(|| evenly(1, first)),
+        (rest > 0).then(|| evenly(rest, step)),
+        (left > 0.0).then(|| pause(left)),
+    ]
 }
 
 /// So many arrivals, one each time so many whole microseconds are over. Artillery divides, and cuts off what is not whole: half of what
 /// it may be too long is added, so that rounding makes no difference.
 #[allow(clippy::cast_precision_loss, reason = "counts are below 2^53")]
-fn evenly(arrivals: u64, microseconds: f64) -> Json {
+fn evenly(arrivals: u64, microseconds: f64) -> SharedPhase {
     let count = arrivals as f64;
     let duration = count * microseconds + count.min(microseconds) / 2.0;
-    json!({"arrivalCount": arrivals, "duration": milliseconds(duration)})
-}
-
-fn pause(microseconds: f64) -> Json {
-    json!({"pause": time(microseconds)})
-}
-
-/// A time as Artillery reads it: whole seconds, or a text.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and within bounds")]
-fn time(microseconds: f64) -> Json {
-    let seconds = microseconds / 1e6;
-    if seconds.fract() == 0.0 && seconds < 1e15 {
-        json!(seconds as u64)
-    } else {
-        milliseconds(microseconds).into()
+    SharedPhase {
+        arrival_count: Some(arrivals),
+        duration: Some(Time::milliseconds(duration)),
+        ..SharedPhase::default()
     }
 }
 
-/// As `59998.848ms`, to half a microsecond.
-fn milliseconds(microseconds: f64) -> String {
-    let text = format!("{:.4}", microseconds / 1000.0);
-    format!("{}ms", text.trim_end_matches('0').trim_end_matches('.'))
+fn pause(microseconds: f64) -> SharedPhase {
+    SharedPhase { pause: Some(Time::of(microseconds)), ..SharedPhase::default() }
 }
 
 /// How many of so many things come to a place, if they are dealt out to `active`.
