@@ -49,6 +49,9 @@ deny: ## Check licences, banned crates and sources of all dependencies
 	  { echo "make deny: cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }
 	cargo deny check bans licenses sources
 
+demo: ## Run a load test of two workers on this machine, against a target that counts: needs Rust and npm
+	@hack/demo
+
 ##@ Test
 
 test: ## Run all tests: quick, then worker, then api, then e2e

@@ -24,6 +24,8 @@ pub struct Found {
     node: Option<PathBuf>,
     /// Its version; `unknown` where nothing tells.
     pub version: String,
+    /// The oldest Node that runs it, as its package says.
+    needed_node: Option<(u32, u32, u32)>,
 }
 
 impl Found {
@@ -43,23 +45,34 @@ impl Found {
         }
         match on_the_path("artillery") {
             Some(path) => Self::at(&path).map(Some),
-            None => Ok(Self::installed(&tree()?)),
+            None => Self::installed(),
         }
     }
 
-    /// The same; where there is none it is installed, after saying so.
+    /// The same, with a Node that can run it. What is not there is installed, after saying so.
     ///
     /// # Errors
     /// It cannot be installed; or as for [`Found::look`].
     pub fn find(named: Option<&Path>) -> Result<Self, Failure> {
-        if let Some(found) = Self::look(named)? {
-            return Ok(found);
+        let Some(found) = Self::look(named)? else {
+            install(&format!(
+                "there is no artillery on the PATH: installing Artillery {PINNED} and its Node.js"
+            ))?;
+            return Self::installed()?.ok_or_else(no_node);
+        };
+        let there = if found.node.is_none() { node_on_the_path() } else { None };
+        match (found.needed_node, there) {
+            (Some(needed), Some(there)) if there < needed => {
+                let ((major, minor, _), (has_major, has_minor, _)) = (needed, there);
+                let version = &found.version;
+                install(&format!(
+                    "Artillery {version} needs Node.js {major}.{minor}, and that on the PATH is {has_major}.{has_minor}: installing one with Artillery {PINNED}"
+                ))?;
+                let node = Self::installed()?.and_then(|installed| installed.node).ok_or_else(no_node)?;
+                Ok(Self { node: Some(node), ..found })
+            }
+            _ => Ok(found),
         }
-        let tree = tree()?;
-        install(&tree)?;
-        Self::installed(&tree).ok_or_else(|| {
-            Failure::internal(format!("npm has no Node.js for this machine, {}", std::env::consts::ARCH))
-        })
     }
 
     /// How it is started.
@@ -75,42 +88,46 @@ impl Found {
     }
 
     fn at(path: &Path) -> Result<Self, Failure> {
-        let Some(package) = package_of(path) else {
-            return Ok(Self { program: path.to_owned(), node: None, version: "unknown".to_owned() });
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let Some(package) = package_of(&real) else {
+            // a shim of a version manager, say
+            let version = "unknown".to_owned();
+            return Ok(Self { program: path.to_owned(), node: None, version, needed_node: None });
         };
         let version = package["version"].as_str().unwrap_or("unknown").to_owned();
-        let shown = path.display();
         if numbers(&version).is_some_and(|version| version < OLDEST) {
             let (major, minor, patch) = OLDEST;
             return Err(Failure::usage(format!(
-                "{shown} is Artillery {version}: at least {major}.{minor}.{patch} is needed; give another one by --artillery"
+                "{} is Artillery {version}: at least {major}.{minor}.{patch} is needed; give another one by --artillery",
+                path.display()
             )));
         }
-        let needed = package["engines"]["node"].as_str().and_then(numbers);
-        let node = match (needed, node_on_the_path()) {
-            (Some(needed), Some(there)) if there < needed => {
-                let known = Self::installed(&tree()?).and_then(|installed| installed.node);
-                let (major, minor, patch) = there;
-                let wanted = package["engines"]["node"].as_str().unwrap_or_default();
-                Some(known.ok_or_else(|| {
-                    Failure::usage(format!(
-                        "{shown} is Artillery {version}, which needs Node.js {wanted}, and that on the PATH is {major}.{minor}.{patch}: put a newer one first, or take artillery off the PATH, and one is installed that fits"
-                    ))
-                })?)
-            }
-            _ => None,
-        };
-        Ok(Self { program: path.to_owned(), node, version })
+        let needed_node = package["engines"]["node"].as_str().and_then(numbers);
+        let node = node_beside(&real);
+        // Node runs what the link leads to, whatever its name
+        let program = if node.is_some() { real } else { path.to_owned() };
+        Ok(Self { program, node, version, needed_node })
     }
 
-    /// What was installed in that folder.
-    fn installed(tree: &Path) -> Option<Self> {
-        let modules = tree.join("node_modules");
-        let program = modules.join("artillery/bin/run");
-        let node = modules.join(format!("node-linux-{}", machine())).join("bin/node");
-        let is_there = program.is_file() && node.is_file();
-        is_there.then(|| Self { program, node: Some(node), version: PINNED.to_owned() })
+    /// What was installed before.
+    fn installed() -> Result<Option<Self>, Failure> {
+        let program = tree()?.join("node_modules/artillery/bin/run");
+        if program.is_file() { Self::at(&program).map(Some) } else { Ok(None) }
     }
+}
+
+fn no_node() -> Failure {
+    let machine = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    Failure::internal(format!(
+        "npm has no Node.js for this machine, {machine}: give an Artillery by --artillery"
+    ))
+}
+
+/// The Node that was installed as a package in the same tree.
+fn node_beside(program: &Path) -> Option<PathBuf> {
+    let modules = program.ancestors().find(|folder| folder.ends_with("node_modules"))?;
+    let node = modules.join(format!("node-linux-{}", machine())).join("bin/node");
+    node.is_file().then_some(node)
 }
 
 /// Where it is installed.
@@ -131,10 +148,17 @@ fn machine() -> &'static str {
     }
 }
 
-/// Installs from the lock file into a folder beside, which gets its name when it is complete; two at once wait for each other.
-fn install(tree: &Path) -> Result<(), Failure> {
+/// Installs from the lock file into a folder beside, which gets its name when it is complete; two at once wait for each other. `why` is said
+/// before.
+fn install(why: &str) -> Result<(), Failure> {
+    let tree = &tree()?;
+    if tree.is_dir() {
+        return Ok(());
+    }
     let npm = on_the_path("npm").ok_or_else(|| {
-        Failure::usage("there is no artillery on the PATH, and no npm to install one: install Node.js, or give an Artillery by --artillery")
+        Failure::usage(format!(
+            "{why} is not possible, for there is no npm on the PATH: install Node.js with npm, or give an Artillery by --artillery"
+        ))
     })?;
     let parent = tree.parent().unwrap_or(tree);
     fs::create_dir_all(parent).map_err(|error| Failure::file("make", parent, &error))?;
@@ -144,10 +168,7 @@ fn install(tree: &Path) -> Result<(), Failure> {
     if tree.is_dir() {
         return Ok(());
     }
-    eprintln!(
-        "There is no artillery on the PATH: installing Artillery {PINNED} and its Node.js from npm into {} (once; about a minute)",
-        tree.display()
-    );
+    eprintln!("{why} from npm into {} (once; about a minute)", tree.display());
     let new = tempfile::Builder::new().prefix("new-").tempdir_in(parent);
     let new = new.map_err(|error| Failure::file("make a folder in", parent, &error))?;
     for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK)] {
@@ -170,9 +191,8 @@ fn install(tree: &Path) -> Result<(), Failure> {
     fs::rename(&complete, tree).map_err(|error| Failure::file("rename", &complete, &error))
 }
 
-/// The package.json of the Artillery whose program that is, which may be a link.
-fn package_of(program: &Path) -> Option<Value> {
-    let real = fs::canonicalize(program).ok()?;
+/// The package.json of the Artillery whose program that is.
+fn package_of(real: &Path) -> Option<Value> {
     let read = |folder: &Path| -> Option<Value> {
         let package: Value = serde_json::from_slice(&fs::read(folder.join("package.json")).ok()?).ok()?;
         (package["name"] == "artillery").then_some(package)
@@ -225,6 +245,6 @@ mod tests {
         assert!(error.contains("is Artillery 1.7.9: at least 2.0.1 is needed"), "{error}");
         fs::write(&package, r#"{"name": "artillery", "version": "2.0.10"}"#).expect("a file");
         let found = Found::look(Some(&program)).expect("an Artillery").expect("found");
-        assert_eq!((found.version.as_str(), found.node), ("2.0.10", None));
+        assert_eq!((found.version.as_str(), found.node, found.needed_node), ("2.0.10", None, None));
     }
 }

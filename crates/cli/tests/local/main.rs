@@ -1,0 +1,188 @@
+//! `run --local` with the real Artillery against a target that counts: the numbers, the exit codes, and that nothing outlives it.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+mod bed;
+
+use bed::{Bed, descendants, runs, signal, until, until_said, wait};
+
+const SCRIPT: &str = "
+config:
+  target: TARGET
+  phases: [{ duration: 4, arrivalRate: 3 }]
+  payload: { path: data/users.csv, fields: [user], order: sequence }
+  processor: ./hooks.js
+scenarios:
+  - name: look
+    flow:
+      - function: greet
+      - get: { url: '/of/{{ user }}/{{ greeting }}' }
+";
+
+/// Twenty requests of each worker, one after the other.
+const LONG: &str = "
+config: { target: TARGET, phases: [{ duration: 120, arrivalRate: 5 }] }
+scenarios: [{ flow: [{ get: { url: / } }] }]
+";
+
+fn project() -> Bed {
+    let bed = Bed::new(SCRIPT);
+    std::fs::create_dir(bed.folder.path().join("data")).expect("a folder");
+    bed.write("data/users.csv", "a\nb\nc\nd\n");
+    bed.write("hooks.js", "const { greeting } = require('./helper');\nmodule.exports = { greet(context, events, done) { context.vars.greeting = greeting; done(); } };\n");
+    bed.write("helper.js", "module.exports = { greeting: 'hello' };\n");
+    bed
+}
+
+#[test]
+fn two_workers_run_a_project_of_several_files_each_and_the_report_is_what_the_target_counted() {
+    let bed = project();
+    let ended = bed.run(&["--count", "2", "--report", "report.json", "--report", "report.txt"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(bed.seen(), 24);
+    let report = bed.report("report.json");
+    assert_eq!(report["aggregate"]["counters"]["http.requests"], 24);
+    assert_eq!(report["aggregate"]["counters"]["vusers.created"], 24);
+    assert_eq!(report["loadtest"]["workers"]["succeeded"], 2);
+    assert_eq!(report["loadtest"]["verdict"]["outcome"], "Passed");
+    let printed = std::fs::read_to_string(bed.folder.path().join("report.txt")).expect("a report");
+    assert_eq!(printed, ended.stdout, "what is printed is what is written");
+    assert!(ended.stdout.contains("\nhttp.requests: .."), "{}", ended.stdout);
+    assert!(ended.stderr.contains("waiting for the start"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains('\u{1b}'), "no terminal, no escapes: {}", ended.stderr);
+    assert_eq!(bed.left(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn three_workers_share_a_script_and_each_row_is_used_once() {
+    let bed = Bed::new(&SCRIPT.replace("duration: 4, arrivalRate: 3", "duration: 4, arrivalCount: 12"));
+    std::fs::create_dir(bed.folder.path().join("data")).expect("a folder");
+    let rows: String = (0..12).map(|row| format!("row{row}\n")).collect();
+    bed.write("data/users.csv", &rows);
+    bed.write(
+        "hooks.js",
+        "module.exports = { greet(context, events, done) { context.vars.greeting = 'once'; done(); } };\n",
+    );
+    let ended = bed.run(&["--count", "3", "--distribution", "Split", "-o", "json"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report: serde_json::Value =
+        serde_json::from_str(&ended.stdout).expect("JSON alone on standard output");
+    assert_eq!(report["aggregate"]["counters"]["http.requests"], 12);
+    let counts = bed.counts();
+    let mut paths: Vec<_> = counts["requests"]
+        .as_array()
+        .expect("requests")
+        .iter()
+        .map(|seen| {
+            (seen["path"].as_str().expect("a path").to_owned(), seen["count"].as_u64().expect("a count"))
+        })
+        .collect();
+    paths.sort();
+    let mut wanted: Vec<_> = (0..12).map(|row| (format!("/of/row{row}/once"), 1)).collect();
+    wanted.sort();
+    assert_eq!(paths, wanted);
+}
+
+#[test]
+fn a_check_that_fails_is_exit_code_1_and_is_named() {
+    let checked = |most: u32| {
+        format!(
+            "
+config:
+  target: TARGET
+  phases: [{{ duration: 2, arrivalRate: 2 }}]
+  plugins: {{ ensure: {{ conditions: [{{ expression: 'http.requests <= {most}' }}] }} }}
+scenarios: [{{ flow: [{{ get: {{ url: / }} }}] }}]
+"
+        )
+    };
+    // four of each worker: it is the sum that is checked
+    let ended = Bed::new(&checked(8)).run(&["--count", "2"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended = Bed::new(&checked(7)).run(&["--count", "2"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("fail: http.requests <= 7"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_worker_that_is_killed_leaves_an_inconclusive_report() {
+    let bed = Bed::new(&LONG.replace("120", "8"));
+    let child = bed.command(&["--count", "2", "--report", "report.json"]).spawn().expect("it runs");
+    bed.until_seen(10);
+    let workers = descendants(child.id());
+    signal(workers[0], "KILL");
+    let ended = wait(child);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let report = bed.report("report.json");
+    assert_eq!(report["loadtest"]["verdict"]["outcome"], "Inconclusive", "{report}");
+    assert!(report["aggregate"]["counters"]["http.requests"].as_u64() < Some(bed.seen()));
+    assert!(ended.stderr.contains("ended with exit code 137"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_script_that_crashes_shows_the_end_of_what_it_printed() {
+    let bed = Bed::new(
+        "config: { target: TARGET, phases: [{ duration: 2, arrivalRate: 1 }], processor: ./broken.js }\nscenarios: [{ flow: [{ get: { url: / } }] }]",
+    );
+    bed.write("broken.js", "throw new Error('the processor is broken');\n");
+    let ended = bed.run(&[]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("the processor is broken"), "{}", ended.stderr);
+    assert_eq!(bed.left().len(), 1, "its logs are kept, and it is said where: {}", ended.stderr);
+}
+
+#[test]
+fn an_interrupt_ends_it_in_order_with_a_report_of_what_ran() {
+    let bed = Bed::new(LONG);
+    let child = bed.command(&["--count", "2", "--report", "report.json"]).spawn().expect("it runs");
+    bed.until_seen(10);
+    signal(child.id(), "INT");
+    let ended = wait(child);
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let report = bed.report("report.json");
+    assert_eq!(report["loadtest"]["verdict"]["reason"], "Stopped");
+    let counter = |name: &str| report["aggregate"]["counters"][name].as_u64().unwrap_or(0);
+    // a request under way when its worker ended may have been counted by one side only
+    let (answered, sent, seen) = (counter("http.responses"), counter("http.requests"), bed.seen());
+    assert!(answered <= seen && seen <= sent && sent > 0, "{answered} {seen} {sent}");
+    assert_eq!(report["loadtest"]["workers"]["lost"], 0);
+}
+
+#[test]
+fn nothing_outlives_it_also_when_it_is_killed_or_interrupted_twice() {
+    for kill in [true, false] {
+        let bed = Bed::new(LONG);
+        let mut child = bed.command(&["--count", "2"]).spawn().expect("it runs");
+        bed.until_seen(4);
+        let workers = descendants(child.id());
+        assert!(workers.len() >= 2, "{workers:?}");
+        if kill {
+            signal(child.id(), "KILL");
+        } else {
+            signal(child.id(), "INT");
+            until_said(&mut child, "Stopping");
+            signal(child.id(), "INT");
+            until_said(&mut child, "left at once");
+        }
+        // one that nobody waits for keeps its number: the workers must see it nevertheless
+        until("the workers are gone", || !workers.iter().any(|worker| runs(*worker)));
+        let status = child.wait().expect("it ends");
+        assert!(kill || status.code() == Some(130), "{status:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_exit_code_2_and_a_sentence() {
+    let bed = Bed::new(LONG);
+    for (arguments, said) in [
+        (&["-e", "prod"][..], "--environment prod: script.yaml has no such environment: it has none"),
+        (&["--report", "r.pdf"], "--report r.pdf: its ending says in which form"),
+        (&["--variables", "a=1"], "--variables cannot be read"),
+        (&["--artillery", "nowhere"], "--artillery"),
+    ] {
+        let ended = bed.run(arguments);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(said) && ended.stdout.is_empty(), "{ended:?}");
+    }
+    assert_eq!(bed.seen(), 0);
+}
