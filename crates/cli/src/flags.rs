@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use metrics::report::compare::Condition;
 
 /// Run Artillery load tests and read their reports.
 #[derive(Parser, Debug)]
@@ -24,6 +25,10 @@ pub struct Flags {
 pub enum Command {
     /// Run an Artillery script with several workers, and report on all of them together.
     Run(Box<Run>),
+    /// Show a report that was written earlier, in any form.
+    Report(Report),
+    /// Compare two reports, and fail where the second is worse than it may be.
+    Compare(Compare),
     /// Show the versions of this program and of the Artillery that it would use.
     Version(Version),
 }
@@ -34,8 +39,8 @@ pub enum Command {
   # two workers on this machine, each of which runs the whole script
   kubectl artillery run script.yaml --local --count 2
 
-  # four that run it once together, in the script's environment staging, with a report for the pipeline
-  kubectl artillery run script.yaml --local --count 4 --distribution Split -e staging --report report.json")]
+  # four that run it once together, in the script's environment staging, with a page and a report for the pipeline
+  kubectl artillery run script.yaml --local --count 4 --distribution Split -e staging --report report.html --report junit.xml")]
 pub struct Run {
     /// The Artillery script.
     pub script: PathBuf,
@@ -64,7 +69,7 @@ pub struct Run {
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(i32).range(1..=86_400))]
     pub start_timeout: i32,
 
-    /// Write a report to this file; its ending says in which form: .json or .txt. Can be given several times.
+    /// Write a report to this file; its ending says in which form: .html, .json, .xml (JUnit), .md or .txt. Can be given several times.
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
 
@@ -106,6 +111,62 @@ pub struct Options {
     /// A file with environment variables.
     #[arg(long, value_name = "FILE")]
     pub dotenv: Option<PathBuf>,
+}
+
+/// `report`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  # a page of a report
+  kubectl artillery report report.json --report report.html
+
+  # for the summary of a GitHub job
+  kubectl artillery report report.json -o markdown >> $GITHUB_STEP_SUMMARY")]
+pub struct Report {
+    /// A report.json, or what `artillery run --output` wrote.
+    pub file: PathBuf,
+
+    /// Write it to this file; its ending says in which form: .html, .xml (JUnit) or .md. Can be given several times.
+    #[arg(long = "report", value_name = "FILE")]
+    pub reports: Vec<PathBuf>,
+
+    /// The form in which it is printed, where no file is given.
+    #[arg(short, long, value_enum, default_value_t = Printed::Markdown)]
+    pub output: Printed,
+}
+
+/// `compare`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kubectl artillery compare before.json after.json
+
+  # exit code 1 where the second is more than a tenth slower, or has errors
+  kubectl artillery compare before.json after.json --fail-if 'p95 > +10%' --fail-if 'errors > 0'")]
+pub struct Compare {
+    /// The first report: a report.json, or what `artillery run --output` wrote.
+    pub a: PathBuf,
+
+    /// The second one.
+    pub b: PathBuf,
+
+    /// Fail where this holds: METRIC > VALUE or METRIC < VALUE, of the second report; of the change where the value has a sign, and in
+    /// parts of the first where it has % as well. Can be given several times.
+    #[arg(long, value_name = "CONDITION")]
+    pub fail_if: Vec<Condition>,
+
+    /// What is printed: a table, or JSON.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// In which form a report is printed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// For a pull request.
+    Markdown,
+    /// For continuous integration.
+    Junit,
+    /// A page.
+    Html,
 }
 
 /// `version`.

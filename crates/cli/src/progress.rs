@@ -61,7 +61,8 @@ impl Progress {
             self.paint(&lines);
         } else if self.said.is_none_or(|said| now.duration_since(said) >= EVERY) {
             self.said = Some(now);
-            self.print(&lines.join("; "));
+            let line: Vec<_> = lines.iter().map(|line| line.trim()).collect();
+            self.print(&line.join("; "));
         }
     }
 

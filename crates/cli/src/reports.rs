@@ -4,25 +4,41 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use metrics::report::{HIDDEN, Report};
+use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
 
 use crate::exit::Failure;
-use crate::flags::Output;
+use crate::flags::{Output, Printed};
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// `report.json`.
     Json,
+    /// The summary, as Artillery lays it out.
     Text,
+    /// A page.
+    Html,
+    /// For continuous integration.
+    Junit,
+    /// For a pull request.
+    Markdown,
 }
+
+/// What is said of other forms.
+const FROM_FILE: &str = "a report that was read from a file can be written as .html, .xml (JUnit) or .md";
+/// What endings stand for.
+const ENDINGS: [(&str, Form); 5] = [
+    ("html", Form::Html),
+    ("json", Form::Json),
+    ("xml", Form::Junit),
+    ("md", Form::Markdown),
+    ("txt", Form::Text),
+];
 
 impl Form {
     fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "json" => Some(Self::Json),
-            "txt" => Some(Self::Text),
-            _ => None,
-        }
+        let ending = path.extension()?.to_str()?;
+        ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, form)| *form)
     }
 
     fn write(self, report: &Report<'_>, mut to: impl Write) -> io::Result<()> {
@@ -32,6 +48,32 @@ impl Form {
                 writeln!(to)
             }
             Self::Text => report.write_text(&mut to, &HIDDEN),
+            Self::Html | Self::Junit | Self::Markdown => {
+                self.write_document(&Document::of(report).map_err(io::Error::other)?, to)
+            }
+        }
+    }
+
+    /// Writes what was read from a file.
+    ///
+    /// # Errors
+    /// Of the writer; or it is a form that stands on more than a file says.
+    pub fn write_document(self, document: &Document, to: impl Write) -> io::Result<()> {
+        match self {
+            Self::Html => html::write(document, to),
+            Self::Junit => junit::write(document, to),
+            Self::Markdown => markdown::write(document, to),
+            Self::Json | Self::Text => Err(io::Error::new(io::ErrorKind::InvalidInput, FROM_FILE)),
+        }
+    }
+}
+
+impl From<Printed> for Form {
+    fn from(printed: Printed) -> Self {
+        match printed {
+            Printed::Markdown => Self::Markdown,
+            Printed::Junit => Self::Junit,
+            Printed::Html => Self::Html,
         }
     }
 }
@@ -49,7 +91,7 @@ impl Targets {
         let target = |path: &PathBuf| {
             let shown = path.display();
             let form = Form::of(path).ok_or_else(|| {
-                Failure::usage(format!("--report {shown}: its ending says in which form: give .json or .txt"))
+                Failure::usage(format!("--report {shown}: its ending says in which form: give .html, .json, .xml (JUnit), .md or .txt"))
             })?;
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             match folder.filter(|folder| !folder.is_dir()) {
@@ -62,15 +104,42 @@ impl Targets {
         paths.iter().map(target).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The same for what was read from a file.
+    ///
+    /// # Errors
+    /// As before; or a form that stands on more than a file says.
+    pub fn of_document(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let targets = Self::of(paths)?;
+        match targets.0.iter().find(|(_, form)| matches!(form, Form::Json | Form::Text)) {
+            Some((path, _)) => {
+                let shown = path.display();
+                Err(Failure::usage(format!("--report {shown}: {FROM_FILE}")))
+            }
+            None => Ok(targets),
+        }
+    }
+
     /// Writes all of them.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, report: &Report<'_>) -> Result<(), Failure> {
+        self.each(|form, file| form.write(report, file))
+    }
+
+    /// The same of what was read from a file.
+    ///
+    /// # Errors
+    /// As for [`Form::write_document`].
+    pub fn write_document(&self, document: &Document) -> Result<(), Failure> {
+        self.each(|form, file| form.write_document(document, file))
+    }
+
+    fn each(&self, write: impl Fn(Form, &mut BufWriter<File>) -> io::Result<()>) -> Result<(), Failure> {
         for (path, form) in &self.0 {
             let written = File::create(path).and_then(|file| {
                 let mut file = BufWriter::new(file);
-                form.write(report, &mut file)?;
+                write(*form, &mut file)?;
                 file.flush()
             });
             written.map_err(|error| Failure::file("write", path, &error))?;
@@ -79,7 +148,7 @@ impl Targets {
     }
 }
 
-/// Prints what is asked for. A reader that goes away is none of our business.
+/// Prints what is asked for.
 ///
 /// # Errors
 /// Standard output cannot be written for another reason.
@@ -89,7 +158,15 @@ pub fn print(report: &Report<'_>, output: Output) -> Result<(), Failure> {
         Output::Json => Form::Json,
     };
     let mut to = BufWriter::new(io::stdout().lock());
-    match form.write(report, &mut to).and_then(|()| to.flush()) {
+    printed(form.write(report, &mut to).and_then(|()| to.flush()))
+}
+
+/// A reader of standard output that goes away is none of our business.
+///
+/// # Errors
+/// It cannot be written for another reason.
+pub fn printed(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::internal(format!("cannot print the report: {error}")))
         }
@@ -104,10 +181,15 @@ mod tests {
     #[test]
     fn an_ending_that_stands_for_no_form_is_refused_before_anything_runs() {
         let error = Targets::of(&["report.doc".into()]).expect_err("refused").to_string();
-        assert_eq!(error, "--report report.doc: its ending says in which form: give .json or .txt");
+        assert_eq!(
+            error,
+            "--report report.doc: its ending says in which form: give .html, .json, .xml (JUnit), .md or .txt"
+        );
         let error = Targets::of(&["nowhere/report.json".into()]).expect_err("refused").to_string();
         assert!(error.ends_with("there is no folder nowhere"), "{error}");
-        let targets = Targets::of(&["a.json".into(), "b.txt".into()]).expect("targets");
-        assert_eq!(targets.0.iter().map(|(_, form)| *form).collect::<Vec<_>>(), [Form::Json, Form::Text]);
+        let error = Targets::of_document(&["a.txt".into()]).expect_err("refused").to_string();
+        assert_eq!(error, format!("--report a.txt: {FROM_FILE}"));
+        let targets = Targets::of(&["a.json".into(), "b.html".into()]).expect("targets");
+        assert_eq!(targets.0.iter().map(|(_, form)| *form).collect::<Vec<_>>(), [Form::Json, Form::Html]);
     }
 }

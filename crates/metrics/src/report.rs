@@ -2,8 +2,15 @@
 //!
 //! `docs/report.md` tells how to read one, `docs/report.schema.json` its shape.
 
+pub mod compare;
+pub mod document;
+pub mod html;
 mod json;
+pub mod junit;
+pub mod markdown;
 mod text;
+
+pub use document::Document;
 
 use std::io;
 

@@ -70,6 +70,12 @@ impl Bed {
         Ended::of(self.command(arguments).output().expect("it runs"))
     }
 
+    /// What comes of another command.
+    pub fn report_command(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-artillery"));
+        Ended::of(command.args(arguments).current_dir(self.folder.path()).output().expect("it runs"))
+    }
+
     /// What the target counted.
     pub fn seen(&self) -> u64 {
         self.counts()["total"].as_u64().expect("a number")

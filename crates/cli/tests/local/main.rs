@@ -37,7 +37,9 @@ fn project() -> Bed {
 #[test]
 fn two_workers_run_a_project_of_several_files_each_and_the_report_is_what_the_target_counted() {
     let bed = project();
-    let ended = bed.run(&["--count", "2", "--report", "report.json", "--report", "report.txt"]);
+    let forms = ["json", "txt", "html", "xml", "md"].map(|ending| format!("--report=report.{ending}"));
+    let forms = forms.each_ref().map(String::as_str);
+    let ended = bed.run(&[&["--count", "2"], &forms[..]].concat());
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(bed.seen(), 24);
     let report = bed.report("report.json");
@@ -45,6 +47,13 @@ fn two_workers_run_a_project_of_several_files_each_and_the_report_is_what_the_ta
     assert_eq!(report["aggregate"]["counters"]["vusers.created"], 24);
     assert_eq!(report["loadtest"]["workers"]["succeeded"], 2);
     assert_eq!(report["loadtest"]["verdict"]["outcome"], "Passed");
+    // from the file the same page is made
+    let page = bed.report_command(&["report", "report.json", "--output", "html"]);
+    assert_eq!(page.stdout, std::fs::read_to_string(bed.folder.path().join("report.html")).expect("a page"));
+    let same = bed.report_command(&["compare", "report.json", "report.json", "--fail-if", "requests < -1%"]);
+    assert_eq!(same.code, Some(0), "{same:?}");
+    let fewer = bed.report_command(&["compare", "report.json", "report.json", "--fail-if", "requests > 23"]);
+    assert_eq!((fewer.code, fewer.stderr.as_str()), (Some(1), "failed: requests > 23: it is 24\n"));
     let printed = std::fs::read_to_string(bed.folder.path().join("report.txt")).expect("a report");
     assert_eq!(printed, ended.stdout, "what is printed is what is written");
     assert!(ended.stdout.contains("\nhttp.requests: .."), "{}", ended.stdout);

@@ -112,8 +112,35 @@ struct Section<'a> {
     checks: &'a [CheckResult],
     refused: Vec<Refused<'a>>,
     refused_values: u64,
+    distributions: BTreeMap<&'a str, Vec<Step>>,
     time_line_step_milliseconds: u64,
     time_line_relative_accuracy: f64,
+}
+
+/// So many values lie above the step before, and up to that one.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Step {
+    up_to_milliseconds: Number,
+    count: u64,
+}
+
+/// The distributions of these are told in steps, of so many engines at most.
+const TIMES: [&str; 2] = [".response_time", "vusers.session_length"];
+const MAX_DISTRIBUTIONS: usize = 8;
+const MAX_STEPS: usize = 100;
+
+fn distributions(total: &Measured) -> BTreeMap<&str, Vec<Step>> {
+    let is_told = |name: &str| TIMES.iter().any(|end| name.ends_with(end)) && name.len() < 100;
+    let told = total.histograms.iter().filter(|(name, _)| is_told(name.as_ref())).take(MAX_DISTRIBUTIONS);
+    let steps = |sketch: &crate::sketch::Sketch| {
+        let step = |(up_to, count): (f64, u64)| Step {
+            up_to_milliseconds: number((up_to * 1000.0).round() / 1000.0),
+            count,
+        };
+        sketch.steps(MAX_STEPS).into_iter().map(step).collect()
+    };
+    told.map(|(name, sketch)| (name.as_ref(), steps(sketch))).collect()
 }
 
 #[derive(serde::Serialize)]
@@ -160,6 +187,7 @@ impl<'a> Section<'a> {
                 .map(|(name, reason, count)| Refused { name, reason, count })
                 .collect(),
             refused_values: aggregate.refused_values(),
+            distributions: distributions(aggregate.total()),
             time_line_step_milliseconds: aggregate.step(),
             time_line_relative_accuracy: accuracy(aggregate.form()),
         }

@@ -1,0 +1,41 @@
+//! `compare`: two reports side by side, and whether the second is worse than it may be.
+
+use std::io::{self, BufWriter, Write as _};
+
+use metrics::report::compare::{rows, write_text};
+use serde_json::json;
+
+use super::report::read;
+use crate::exit::{Exit, Failure};
+use crate::flags::{Compare, Output};
+use crate::reports::printed;
+
+pub fn run(flags: &Compare) -> Result<Exit, Failure> {
+    let (a, b) = (read(&flags.a)?, read(&flags.b)?);
+    let held: Vec<_> = flags.fail_if.iter().map(|condition| condition.evaluate(&a, &b)).collect();
+    let mut to = BufWriter::new(io::stdout().lock());
+    let written = match flags.output {
+        Output::Text => {
+            let name = |path: &std::path::Path| path.display().to_string();
+            write_text((&name(&flags.a), &a), (&name(&flags.b), &b), &mut to)
+        }
+        Output::Json => {
+            let failed = held.iter().flatten().filter(|held| held.holds).map(|held| &held.words);
+            let all = json!({ "rows": rows(&a, &b), "failed": failed.collect::<Vec<_>>() });
+            writeln!(to, "{all:#}")
+        }
+    };
+    printed(written.and_then(|()| to.flush()))?;
+    let mut exit = Exit::Passed;
+    for held in held {
+        match held {
+            Ok(held) if held.holds => {
+                eprintln!("failed: {}", held.words);
+                exit = Exit::ChecksFailed;
+            }
+            Ok(_) => {}
+            Err(words) => return Err(Failure::internal(format!("cannot be told: {words}"))),
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,33 @@
+//! `report`: a report that was written earlier, in another form.
+
+use std::fs;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+
+use metrics::report::Document;
+
+use crate::exit::{Exit, Failure};
+use crate::flags::Report;
+use crate::reports::{Form, Targets, printed};
+
+pub fn run(flags: &Report) -> Result<Exit, Failure> {
+    let targets = Targets::of_document(&flags.reports)?;
+    let document = read(&flags.file)?;
+    targets.write_document(&document)?;
+    if flags.reports.is_empty() {
+        let mut to = BufWriter::new(io::stdout().lock());
+        let form = Form::from(flags.output);
+        printed(form.write_document(&document, &mut to).and_then(|()| to.flush()))?;
+    }
+    Ok(Exit::Passed)
+}
+
+/// A report in a file.
+///
+/// # Errors
+/// It is not there, or no report.
+pub fn read(path: &Path) -> Result<Document, Failure> {
+    let shown = path.display();
+    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("the report {shown}: {error}")))?;
+    Document::parse(&bytes).map_err(|error| Failure::usage(format!("the report {shown}: {error}")))
+}

@@ -1,0 +1,243 @@
+//! A report as `report.json` says it, read back: what the writers for people stand on, whether it comes from a load test that has just ended or from
+//! a file. A file of `artillery run --output` has no section `loadtest`, and is read as far as that goes.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Report;
+
+/// No file has more bytes.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// What a report says.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Document {
+    /// All of it together.
+    pub aggregate: Stats,
+    /// The steps of the time line.
+    #[serde(default)]
+    pub intermediate: Vec<Stats>,
+    /// What Artillery has no word for; `None` in a file of Artillery's own.
+    pub loadtest: Option<Section>,
+}
+
+/// What was measured, of a step or in all.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stats {
+    /// Totals.
+    pub counters: BTreeMap<String, f64>,
+    /// Events per second.
+    pub rates: BTreeMap<String, f64>,
+    /// Figures of distributions.
+    pub summaries: BTreeMap<String, Figures>,
+    /// The beginning of a step, in milliseconds of the Unix time: a text or a number.
+    pub period: Value,
+    /// When the first was measured, in milliseconds of the Unix time.
+    pub first_metric_at: Option<f64>,
+    /// When the last was.
+    pub last_metric_at: Option<f64>,
+}
+
+/// Figures of a distribution, in its own unit: milliseconds for times.
+#[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+#[serde(default)]
+pub struct Figures {
+    /// The smallest value.
+    pub min: f64,
+    /// The largest value.
+    pub max: f64,
+    /// How many there are.
+    pub count: f64,
+    /// Their mean.
+    pub mean: f64,
+    /// Half are below.
+    pub median: f64,
+    /// 95 % are below.
+    pub p95: f64,
+    /// 99 % are below.
+    pub p99: f64,
+}
+
+/// Which load test it was, what came of it, and what it stands on.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Section {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; `None` outside a cluster.
+    pub namespace: Option<String>,
+    /// The versions of Artillery.
+    pub artillery: Vec<String>,
+    /// The versions of Node.
+    pub node: Vec<String>,
+    /// Whether it passed, and why.
+    pub verdict: Verdict,
+    /// What became of its workers.
+    pub workers: Workers,
+    /// When the workers were released, in milliseconds of the Unix time.
+    pub started_at_milliseconds: Option<u64>,
+    /// When it was over.
+    pub ended_at_milliseconds: Option<u64>,
+    /// Between the first and the last start of a worker, in milliseconds.
+    pub start_skew_milliseconds: Option<f64>,
+    /// Virtual users.
+    pub vusers: Vusers,
+    /// What is missing of the data, in words.
+    pub missing: Vec<String>,
+    /// What was wrong with the load, in words.
+    pub undelivered: Vec<String>,
+    /// What came of the checks.
+    pub checks: Vec<Check>,
+    /// How many measured values were not taken in.
+    pub refused_values: u64,
+    /// Distributions in steps, by the metric's name.
+    pub distributions: BTreeMap<String, Vec<Step>>,
+    /// The length of a step of the time line, in milliseconds.
+    pub time_line_step_milliseconds: Option<u64>,
+    /// What had no room in the report, in words.
+    pub left_out: Option<String>,
+}
+
+/// Whether it passed, and why.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct Verdict {
+    /// Passed, Failed or Inconclusive.
+    pub outcome: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+/// What became of the workers: how many of them.
+#[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct Workers {
+    /// There should be.
+    pub planned: u32,
+    /// Reported for the start.
+    pub joined: u32,
+    /// Sent what they measured.
+    pub reporting: u32,
+    /// Exited with 0.
+    pub succeeded: u32,
+    /// Exited with another code.
+    pub failed: u32,
+    /// Nobody knows of.
+    pub lost: u32,
+}
+
+/// Virtual users.
+#[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct Vusers {
+    /// There should be; `None` where that is not known.
+    pub planned: Option<u64>,
+    /// Started.
+    pub created: u64,
+    /// Came to their end.
+    pub completed: u64,
+    /// Broke off.
+    pub failed: u64,
+    /// Not started, for there were too many.
+    pub skipped: u64,
+}
+
+/// What came of a check.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct Check {
+    /// As Artillery prints it.
+    pub check: String,
+    /// Whether it held.
+    pub passed: bool,
+    /// What was measured.
+    pub actual: String,
+    /// Whether the verdict depends on it.
+    pub strict: bool,
+}
+
+/// So many values lie above the step before, and up to that one.
+#[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Step {
+    /// In milliseconds.
+    pub up_to_milliseconds: f64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Why something is no report.
+#[derive(thiserror::Error, Debug)]
+pub enum DocumentError {
+    /// It is larger than any report.
+    #[error("it has {0} bytes, and no report has more than {MAX_BYTES}")]
+    TooLarge(usize),
+    /// It has another shape.
+    #[error(
+        "it is no report of a load test: {0}; give a report.json, or what `artillery run --output` wrote"
+    )]
+    Shape(#[from] serde_json::Error),
+}
+
+impl Document {
+    /// What a load test's own report says.
+    ///
+    /// # Errors
+    /// It has a number that JSON cannot say.
+    pub fn of(report: &Report<'_>) -> Result<Self, DocumentError> {
+        Ok(Self::deserialize(serde_json::to_value(report)?)?)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(DocumentError::TooLarge(bytes.len()));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// A counter of all; 0 where it is not there.
+    pub fn counter(&self, name: &str) -> f64 {
+        self.aggregate.counters.get(name).copied().unwrap_or(0.0)
+    }
+
+    /// What the load test is called.
+    pub fn title(&self) -> String {
+        match &self.loadtest {
+            Some(Section { namespace: Some(namespace), name, .. }) => format!("{namespace}/{name}"),
+            Some(Section { name, .. }) => name.clone(),
+            None => "artillery run".to_owned(),
+        }
+    }
+
+    /// Errors by their code, the most frequent first.
+    pub fn errors(&self) -> Vec<(&str, f64)> {
+        let mut errors: Vec<_> = self
+            .aggregate
+            .counters
+            .iter()
+            .filter_map(|(name, count)| Some((name.strip_prefix("errors.")?, *count)))
+            .collect();
+        errors.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        errors
+    }
+}
+
+impl Stats {
+    /// When the step begins, in milliseconds of the Unix time.
+    pub fn begins(&self) -> Option<f64> {
+        match &self.period {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What stands in the page, and that nothing in it gets out of its place.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn page_of(document: Value) -> String {
+    let document = Document::parse(document.to_string().as_bytes()).expect("a report");
+    let mut written = Vec::new();
+    write(&document, &mut written).expect("written");
+    String::from_utf8(written).expect("UTF-8")
+}
+
+fn summary(count: u64) -> Value {
+    json!({ "min": 1, "max": 90.5, "count": count, "mean": 12.3, "median": 10, "p95": 40, "p99": 80 })
+}
+
+fn report() -> Value {
+    let step = |start: u64| {
+        json!({
+            "period": start.to_string(), "counters": { "http.requests": 50, "vusers.created": 50, "errors.ETIMEDOUT": 1 },
+            "summaries": { "http.response_time": summary(50) },
+        })
+    };
+    json!({
+        "aggregate": {
+            "counters": {
+                "http.requests": 12_345, "vusers.created": 100, "vusers.failed": 2, "errors.ETIMEDOUT": 2,
+                "vusers.created_by_name.buy": 100, "plugins.metrics-by-endpoint./a.codes.200": 7,
+            },
+            "rates": { "http.request_rate": 5 },
+            "summaries": {
+                "http.response_time": summary(100), "plugins.metrics-by-endpoint.response_time./a": summary(7),
+            },
+        },
+        "intermediate": [step(1_795_684_730_000), step(1_795_684_740_000)],
+        "loadtest": {
+            "name": "checkout", "namespace": "shop", "artillery": ["2.0.34"], "node": ["24.21.0"],
+            "verdict": { "outcome": "Failed", "reason": "ChecksFailed", "message": "1 of 1 checks does not hold" },
+            "workers": { "planned": 2, "joined": 2, "reporting": 2, "succeeded": 2, "failed": 0, "lost": 0 },
+            "startedAtMilliseconds": 1_795_684_734_485_u64, "endedAtMilliseconds": 1_795_684_777_420_u64,
+            "startSkewMilliseconds": 2.4, "vusers": { "planned": 100, "created": 100 },
+            "checks": [{ "check": "p95 < 30", "passed": false, "actual": "it is 40", "strict": true }],
+            "missing": ["worker 1: 2 periods"], "timeLineStepMilliseconds": 10_000,
+            "distributions": { "http.response_time": [{ "upToMilliseconds": 10, "count": 60 }, { "upToMilliseconds": 90.5, "count": 40 }] },
+        },
+    })
+}
+
+/// The data of the charts.
+fn charts(page: &str) -> Value {
+    let (_, rest) = page.split_once(r#"id="data">"#).expect("data");
+    serde_json::from_str(rest.split_once("</script>").expect("its end").0).expect("JSON")
+}
+
+#[test]
+fn the_verdict_comes_first_then_what_it_stands_on() {
+    let page = page_of(report());
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text:?} is not in the page"));
+    let order = [
+        "<title>Failed: shop/checkout</title>",
+        r#"<p class="badge failed">Failed</p>"#,
+        "ChecksFailed: 1 of 1 checks does not hold",
+        "2026-11-26 09:18:54 UTC, 42 s",
+        "worker 1: 2 periods",
+        "p95 &#60; 30",
+        "12\u{202f}345",
+        "<bdi>/a</bdi>",
+        "<bdi>buy</bdi>",
+        "ETIMEDOUT",
+    ];
+    let places: Vec<_> = order.iter().map(|text| at(text)).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    let charts = charts(&page);
+    assert_eq!(charts["perSecond"], json!([5.0, 5.0]));
+    assert_eq!(charts["times"], json!([1_795_684_730.0, 1_795_684_740.0]));
+    assert_eq!(charts["errors"], json!([{ "name": "ETIMEDOUT", "values": [1.0, 1.0] }]));
+    assert_eq!(charts["distribution"]["counts"], json!([60.0, 40.0]));
+}
+
+#[test]
+fn nothing_is_fetched_from_anywhere() {
+    let page = page_of(report());
+    for wanted in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
+        assert!(!page.contains(wanted), "{wanted}");
+    }
+    assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn hostile_names_stay_texts() {
+    let hostile = "</script><img src=x onerror=alert(1)>\"'&\u{202e}\u{1}\u{2028}<!--";
+    let mut document = report();
+    document["loadtest"]["name"] = hostile.into();
+    document["loadtest"]["verdict"]["message"] = hostile.into();
+    document["loadtest"]["checks"][0]["check"] = hostile.into();
+    document["loadtest"]["missing"][0] = hostile.into();
+    let long = "x".repeat(1024);
+    for name in [hostile, long.as_str()] {
+        for place in ["errors.", "vusers.created_by_name.", "plugins.metrics-by-endpoint.", ""] {
+            document["aggregate"]["counters"][format!("{place}{name}")] = 1.into();
+        }
+        document["aggregate"]["summaries"][format!("{name}.response_time")] = summary(1);
+        document["intermediate"][0]["counters"][format!("errors.{name}")] = 1.into();
+    }
+    let page = page_of(document);
+    assert!(!page.contains("<img") && !page.contains("onerror=alert(1)>"), "markup got through");
+    assert_eq!(page.matches("</script>").count(), 3, "of the data and of the two scripts");
+    assert!(!page.contains('\u{202e}') && !page.contains('\u{1}') && !page.contains('\u{2028}'));
+    let name = &charts(&page)["errors"][1]["name"];
+    assert!(name.as_str().is_some_and(|name| name.contains("</script><img") || name.len() == 1024), "{name}");
+}
+
+#[test]
+fn an_artillery_report_and_an_empty_one_are_pages_too() {
+    let mut artillerys = report();
+    artillerys.as_object_mut().expect("an object").remove("loadtest");
+    assert!(page_of(artillerys).contains("a report of Artillery&#39;s own"));
+    let empty = page_of(
+        json!({ "aggregate": {}, "loadtest": { "name": "t", "verdict": { "outcome": "Inconclusive", "reason": "Inconclusive", "message": "no worker reported" } } }),
+    );
+    assert!(empty.contains("Nothing was measured.") && empty.contains(r#"badge unknown">Inconclusive"#));
+}
+
+#[test]
+fn an_hour_with_two_hundred_endpoints_is_below_three_megabytes() {
+    let mut counters = serde_json::Map::new();
+    let mut summaries = serde_json::Map::new();
+    for endpoint in 0..200 {
+        let name = format!("/shops/{{{{ shop }}}}/products/{endpoint}/reviews?page={{{{ page }}}}");
+        for code in [200, 404, 503] {
+            counters.insert(format!("plugins.metrics-by-endpoint.{name}.codes.{code}"), 1_234_567.into());
+        }
+        summaries.insert(format!("plugins.metrics-by-endpoint.response_time.{name}"), summary(1_234_567));
+    }
+    counters.insert("http.requests".to_owned(), 99_999_999.into());
+    summaries.insert("http.response_time".to_owned(), summary(99_999_999));
+    let step = |i: u64| json!({ "period": (1_795_684_730_000 + i * 10_000).to_string(), "counters": counters.clone(), "summaries": summaries.clone() });
+    let steps: Vec<_> = (0..360).map(step).collect();
+    let page = page_of(
+        json!({ "aggregate": { "counters": counters, "summaries": summaries }, "intermediate": steps }),
+    );
+    assert!(page.len() < 3_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn numbers_and_days_are_written_for_people() {
+    for (value, wanted) in
+        [(0.0, "0"), (999.0, "999"), (1234.56, "1\u{202f}234.6"), (-1_000_000.0, "-1\u{202f}000\u{202f}000")]
+    {
+        assert_eq!(number(value), wanted);
+    }
+    for (milliseconds, wanted) in [
+        (0, "1970-01-01 00:00:00"),
+        (951_782_399_000, "2000-02-28 23:59:59"),
+        (951_782_400_000, "2000-02-29 00:00:00"),
+        (1_795_684_777_420, "2026-11-26 09:19:37"),
+    ] {
+        assert_eq!(date_and_time(milliseconds), wanted);
+    }
+    assert_eq!((lasted(42_900), lasted(3_723_000)), ("42 s".to_owned(), "1 h 2 min 3 s".to_owned()));
+}

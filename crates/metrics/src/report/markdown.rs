@@ -1,0 +1,146 @@
+//! The report as Markdown, for a pull request or a job summary: the verdict, the checks, and the figures that people ask for.
+
+use std::io::{self, Write};
+
+use super::document::{Document, Figures};
+
+/// So many distributions are told.
+const MAX_ROWS: usize = 30;
+
+/// Writes it.
+///
+/// # Errors
+/// Of the writer.
+pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
+    let title = text(&document.title());
+    match &document.loadtest {
+        Some(section) => {
+            let mark = match section.verdict.outcome.as_str() {
+                "Passed" => "✅",
+                "Failed" => "❌",
+                _ => "⚠️",
+            };
+            let verdict = &section.verdict;
+            writeln!(to, "### {mark} {title}: {}\n", text(&verdict.outcome))?;
+            writeln!(to, "{}: {}\n", text(&verdict.reason), text(&verdict.message))?;
+            if !section.checks.is_empty() {
+                writeln!(to, "| check | | measured |\n|---|---|---|")?;
+                for check in &section.checks {
+                    let held = match (check.passed, check.strict) {
+                        (true, _) => "ok",
+                        (false, true) => "**failed**",
+                        (false, false) => "failed, optional",
+                    };
+                    writeln!(to, "| {} | {held} | {} |", text(&check.check), text(&check.actual))?;
+                }
+                writeln!(to)?;
+            }
+            let workers = section.workers;
+            let of =
+                section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
+            writeln!(
+                to,
+                "{} workers ({} succeeded, {} failed, {} lost); {} virtual users created{of}\n",
+                workers.planned, workers.succeeded, workers.failed, workers.lost, section.vusers.created
+            )?;
+            for line in section.missing.iter().chain(&section.undelivered) {
+                writeln!(to, "- {}", text(line))?;
+            }
+            if !(section.missing.is_empty() && section.undelivered.is_empty()) {
+                writeln!(to)?;
+            }
+        }
+        None => writeln!(to, "### {title}\n\nA report of Artillery's own: it has no verdict.\n")?,
+    }
+    let requests = document.counter("http.requests");
+    if requests > 0.0 {
+        let rate = document.aggregate.rates.get("http.request_rate").copied().unwrap_or(0.0);
+        writeln!(to, "{requests} HTTP requests, {rate} per second\n")?;
+    }
+    if !document.aggregate.summaries.is_empty() {
+        writeln!(
+            to,
+            "| milliseconds | count | min | median | p95 | p99 | max |\n|---|--:|--:|--:|--:|--:|--:|"
+        )?;
+        for (name, figures) in document.aggregate.summaries.iter().take(MAX_ROWS) {
+            let Figures { min, max, count, median, p95, p99, .. } = figures;
+            writeln!(to, "| {} | {count} | {min} | {median} | {p95} | {p99} | {max} |", text(name))?;
+        }
+        let left = document.aggregate.summaries.len().saturating_sub(MAX_ROWS);
+        if left > 0 {
+            writeln!(to, "\nand {left} more")?;
+        }
+        writeln!(to)?;
+    }
+    let errors = document.errors();
+    if !errors.is_empty() {
+        writeln!(to, "| error | count |\n|---|--:|")?;
+        for (code, count) in errors.iter().take(MAX_ROWS) {
+            writeln!(to, "| {} | {count} |", text(code))?;
+        }
+    }
+    Ok(())
+}
+
+/// A text in a line or a cell that does nothing: no markup, no mention, no end of the line.
+fn text(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            // an empty comment keeps a name from being called
+            '@' => safe.push_str("@<!-- -->"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '#' | '!' | '~' | '\\' | '$' => {
+                safe.push('\\');
+                safe.push(character);
+            }
+            c if c.is_control() => safe.push(' '),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_do_nothing_in_it() {
+        assert_eq!(text("a|b`c`\n<img> @all"), r"a\|b\`c\` &lt;img&gt; @<!-- -->all");
+    }
+
+    #[test]
+    fn a_failed_test_says_so_first() {
+        let document = json!({
+            "aggregate": {
+                "counters": { "http.requests": 12, "errors.ETIMEDOUT": 2 },
+                "rates": { "http.request_rate": 3 },
+                "summaries": { "http.response_time": { "min": 1, "max": 9, "count": 12, "median": 2, "p95": 8, "p99": 9 } },
+            },
+            "loadtest": {
+                "name": "checkout", "verdict": { "outcome": "Failed", "reason": "ChecksFailed", "message": "no" },
+                "checks": [{ "check": "p95 < 5", "passed": false, "actual": "it is 8", "strict": true }],
+                "missing": ["worker 1 never joined"],
+            },
+        });
+        let document = Document::parse(document.to_string().as_bytes()).expect("a report");
+        let mut written = Vec::new();
+        write(&document, &mut written).expect("written");
+        let written = String::from_utf8(written).expect("UTF-8");
+        assert!(written.starts_with("### ❌ checkout: Failed\n\nChecksFailed: no\n"), "{written}");
+        for line in [
+            "| p95 &lt; 5 | **failed** | it is 8 |",
+            "- worker 1 never joined",
+            "12 HTTP requests, 3 per second",
+            r"| http.response\_time | 12 | 1 | 2 | 8 | 9 | 9 |",
+            "| ETIMEDOUT | 2 |",
+        ] {
+            assert!(written.lines().any(|written| written == line), "{line} in {written}");
+        }
+    }
+}
