@@ -14,7 +14,7 @@ pub use document::Document;
 
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Measured};
 use crate::checks::CheckResult;
@@ -67,8 +67,8 @@ pub struct Identity {
 }
 
 /// What became of the workers: how many of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Workers {
     /// There should be.
     pub planned: u32,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Report;
+use super::{Report, Workers};
 
 /// No file has more bytes.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -111,24 +111,6 @@ pub struct Verdict {
     pub reason: String,
     /// Why, in a sentence.
     pub message: String,
-}
-
-/// What became of the workers: how many of them.
-#[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(default)]
-pub struct Workers {
-    /// There should be.
-    pub planned: u32,
-    /// Reported for the start.
-    pub joined: u32,
-    /// Sent what they measured.
-    pub reporting: u32,
-    /// Exited with 0.
-    pub succeeded: u32,
-    /// Exited with another code.
-    pub failed: u32,
-    /// Nobody knows of.
-    pub lost: u32,
 }
 
 /// Virtual users.

@@ -1,21 +1,17 @@
 //! The report as a page: one file that needs nothing else, for a mail or a pipeline's artifacts. Tables are made here and can be read without
 //! JavaScript; charts are drawn by uPlot (`html/uplot`) from data that is in the page.
 
+mod charts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use askama::Template;
-use serde::Serialize;
 
 use super::document::{Document, Figures, Section, Stats};
 
-/// So many codes of errors have a line of their own in the chart.
-const MAX_ERRORS: usize = 6;
 /// Artillery's plugin that measures each URL.
 const BY_ENDPOINT: &str = "plugins.metrics-by-endpoint.";
-/// Artillery's length of a step, in milliseconds, where a report does not say.
-const STEP: u64 = 10_000;
-
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -55,44 +51,6 @@ struct Endpoint {
     codes: String,
     errors: String,
     figures: [String; 7],
-}
-
-/// What the charts are drawn from: each list has a value for each step of the time line.
-#[derive(Serialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Charts {
-    /// Seconds of the Unix time.
-    times: Vec<f64>,
-    /// The length of a step.
-    step_seconds: f64,
-    per_second: Vec<Option<f64>>,
-    latency: Option<Latency>,
-    created: Vec<f64>,
-    completed: Vec<f64>,
-    failed: Vec<f64>,
-    errors: Vec<Line>,
-    distribution: Option<Distribution>,
-}
-
-#[derive(Serialize)]
-struct Line {
-    name: String,
-    values: Vec<f64>,
-}
-
-#[derive(Serialize)]
-struct Latency {
-    name: String,
-    p50: Vec<Option<f64>>,
-    p95: Vec<Option<f64>>,
-    p99: Vec<Option<f64>>,
-}
-
-#[derive(Serialize)]
-struct Distribution {
-    name: String,
-    up_to: Vec<f64>,
-    counts: Vec<f64>,
 }
 
 /// Writes the page.
@@ -143,7 +101,7 @@ fn page(document: &Document) -> Page<'_> {
             .iter()
             .map(|(name, figures)| (visible(name), cells(figures)))
             .collect(),
-        data: data(document),
+        data: charts::data(document),
     }
 }
 
@@ -295,68 +253,6 @@ fn date_and_time(milliseconds: u64) -> String {
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let time = seconds % 86_400;
     format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
-}
-
-fn data(document: &Document) -> String {
-    let step = document.loadtest.as_ref().and_then(|section| section.time_line_step_milliseconds);
-    let step = step.filter(|step| *step > 0).unwrap_or(STEP);
-    let steps: Vec<&Stats> = document.intermediate.iter().filter(|step| step.begins().is_some()).collect();
-    let counter = |stats: &Stats, name: &str| stats.counters.get(name).copied().unwrap_or(0.0);
-    let all = |name: &str| steps.iter().map(|stats| counter(stats, name)).collect::<Vec<_>>();
-    let latency = latency_of(&document.aggregate).map(|(name, _)| {
-        let of = |figure: fn(&Figures) -> f64| {
-            steps.iter().map(|step| step.summaries.get(name).map(figure)).collect()
-        };
-        Latency { name: visible(name), p50: of(|f| f.median), p95: of(|f| f.p95), p99: of(|f| f.p99) }
-    });
-    let distribution = document.loadtest.as_ref().and_then(|section| {
-        let name = latency_of(&document.aggregate).map(|(name, _)| name)?;
-        let steps = section.distributions.get(name)?;
-        Some(Distribution {
-            name: visible(name),
-            up_to: steps.iter().map(|step| step.up_to_milliseconds).collect(),
-            #[allow(clippy::cast_precision_loss, reason = "it is drawn")]
-            counts: steps.iter().map(|step| step.count as f64).collect(),
-        })
-    });
-    let has_requests = document.counter("http.requests") > 0.0;
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a step")]
-    let seconds = step as f64 / 1000.0;
-    let charts = Charts {
-        step_seconds: seconds,
-        times: steps.iter().filter_map(|step| step.begins()).map(|at| at / 1000.0).collect(),
-        per_second: if has_requests {
-            all("http.requests").into_iter().map(|count| Some(count / seconds)).collect()
-        } else {
-            Vec::new()
-        },
-        latency,
-        created: all("vusers.created"),
-        completed: all("vusers.completed"),
-        failed: all("vusers.failed"),
-        errors: document
-            .errors()
-            .into_iter()
-            .take(MAX_ERRORS)
-            .map(|(code, _)| Line { name: visible(code), values: all(&format!("errors.{code}")) })
-            .collect(),
-        distribution,
-    };
-    in_script(&serde_json::to_string(&charts).unwrap_or_else(|_| "{}".to_owned()))
-}
-
-/// JSON that may stand in an element `script`: nothing in it ends the element, or begins a comment.
-fn in_script(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                text.push_str(&format!("\\u{:04x}", u32::from(character)));
-            }
-            other => text.push(other),
-        }
-    }
-    text
 }
 
 /// A name or a text from elsewhere, without characters that are not seen, or that turn the rest around.

@@ -1,0 +1,112 @@
+//! What the charts of the page are drawn from, as JSON that stands in it.
+
+use serde::Serialize;
+
+use super::super::document::{Document, Figures, Stats};
+use super::{latency_of, visible};
+
+/// So many codes of errors have a line of their own in the chart.
+const MAX_ERRORS: usize = 6;
+/// Artillery's length of a step, in milliseconds, where a report does not say.
+const STEP: u64 = 10_000;
+
+/// What the charts are drawn from: each list has a value for each step of the time line.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Charts {
+    /// Seconds of the Unix time.
+    times: Vec<f64>,
+    /// The length of a step.
+    step_seconds: f64,
+    per_second: Vec<Option<f64>>,
+    latency: Option<Latency>,
+    created: Vec<f64>,
+    completed: Vec<f64>,
+    failed: Vec<f64>,
+    errors: Vec<Line>,
+    distribution: Option<Distribution>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    values: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    name: String,
+    p50: Vec<Option<f64>>,
+    p95: Vec<Option<f64>>,
+    p99: Vec<Option<f64>>,
+}
+
+#[derive(Serialize)]
+struct Distribution {
+    name: String,
+    up_to: Vec<f64>,
+    counts: Vec<f64>,
+}
+
+/// The data, as it may stand in an element `script`.
+pub(super) fn data(document: &Document) -> String {
+    let step = document.loadtest.as_ref().and_then(|section| section.time_line_step_milliseconds);
+    let step = step.filter(|step| *step > 0).unwrap_or(STEP);
+    let steps: Vec<&Stats> = document.intermediate.iter().filter(|step| step.begins().is_some()).collect();
+    let counter = |stats: &Stats, name: &str| stats.counters.get(name).copied().unwrap_or(0.0);
+    let all = |name: &str| steps.iter().map(|stats| counter(stats, name)).collect::<Vec<_>>();
+    let latency = latency_of(&document.aggregate).map(|(name, _)| {
+        let of = |figure: fn(&Figures) -> f64| {
+            steps.iter().map(|step| step.summaries.get(name).map(figure)).collect()
+        };
+        Latency { name: visible(name), p50: of(|f| f.median), p95: of(|f| f.p95), p99: of(|f| f.p99) }
+    });
+    let distribution = document.loadtest.as_ref().and_then(|section| {
+        let name = latency_of(&document.aggregate).map(|(name, _)| name)?;
+        let steps = section.distributions.get(name)?;
+        Some(Distribution {
+            name: visible(name),
+            up_to: steps.iter().map(|step| step.up_to_milliseconds).collect(),
+            #[allow(clippy::cast_precision_loss, reason = "it is drawn")]
+            counts: steps.iter().map(|step| step.count as f64).collect(),
+        })
+    });
+    let has_requests = document.counter("http.requests") > 0.0;
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a step")]
+    let seconds = step as f64 / 1000.0;
+    let charts = Charts {
+        step_seconds: seconds,
+        times: steps.iter().filter_map(|step| step.begins()).map(|at| at / 1000.0).collect(),
+        per_second: if has_requests {
+            all("http.requests").into_iter().map(|count| Some(count / seconds)).collect()
+        } else {
+            Vec::new()
+        },
+        latency,
+        created: all("vusers.created"),
+        completed: all("vusers.completed"),
+        failed: all("vusers.failed"),
+        errors: document
+            .errors()
+            .into_iter()
+            .take(MAX_ERRORS)
+            .map(|(code, _)| Line { name: visible(code), values: all(&format!("errors.{code}")) })
+            .collect(),
+        distribution,
+    };
+    in_script(&serde_json::to_string(&charts).unwrap_or_else(|_| "{}".to_owned()))
+}
+
+/// JSON that may stand in an element `script`: nothing in it ends the element, or begins a comment.
+fn in_script(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            other => text.push(other),
+        }
+    }
+    text
+}
