@@ -25,6 +25,9 @@ pub struct Flags {
 pub enum Command {
     /// Run an Artillery script with several workers, and report on all of them together.
     Run(Box<Run>),
+    /// Write the manifests of a load test of a script, for kubectl apply -k.
+    #[command(alias = "gen")]
+    Generate(Generate),
     /// Show a report that was written earlier, in any form.
     Report(Report),
     /// Compare two reports, and fail where the second is worse than it may be.
@@ -111,6 +114,32 @@ pub struct Options {
     /// A file with environment variables.
     #[arg(long, value_name = "FILE")]
     pub dotenv: Option<PathBuf>,
+}
+
+/// `generate`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  kubectl artillery generate checkout --script script.yaml --count 4 -e staging
+  kubectl apply -k artillery-manifests")]
+pub struct Generate {
+    /// Name of the load test.
+    pub name: String,
+
+    /// The Artillery script; the files that it names are written, too.
+    #[arg(short, long, value_name = "FILE")]
+    pub script: PathBuf,
+
+    /// Environment of the script (config.environments) to use.
+    #[arg(short, long = "env", value_name = "ENVIRONMENT")]
+    pub environment: Option<String>,
+
+    /// The folder to write to.
+    #[arg(short, long, value_name = "FOLDER", default_value = "artillery-manifests")]
+    pub out: PathBuf,
+
+    /// Number of workers: 1 to 10000.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
 }
 
 /// `report`.

@@ -34,22 +34,42 @@ impl Project {
         let artillery = options(&flags.artillery)?;
         let environment = flags.artillery.environment.clone();
         let script = read_script(&flags.script)?;
-        // what is merged into the script may have others
-        if artillery.config.is_none() {
-            check_environment(&flags.script, &script, environment.as_deref())?;
-            check_files(&flags.script, &script, environment.as_deref(), artillery.overrides.as_ref())?;
-        }
-        if let Some(Err(error)) = script.ensure.as_ref().map(Ensure::as_written) {
-            let shown = flags.script.display();
-            return Err(Failure::usage(format!("{shown} has a check that cannot be evaluated: {error}")));
-        }
+        check_script(&flags.script, &script, environment.as_deref(), Some(&artillery))?;
         let stem = flags.script.file_stem().and_then(|stem| stem.to_str()).unwrap_or("load-test");
         let name = flags.name.clone().unwrap_or_else(|| stem.to_owned());
         Ok(Self { name, script: flags.script.clone(), environment, artillery })
     }
 }
 
-fn read_script(path: &Path) -> Result<Script, Failure> {
+/// Whether a script can run in that environment, and with these options, as far as can be told.
+///
+/// # Errors
+/// An environment that it does not have, a file that is not there, a check that cannot be evaluated.
+pub fn check_script(
+    path: &Path,
+    script: &Script,
+    environment: Option<&str>,
+    artillery: Option<&Artillery>,
+) -> Result<(), Failure> {
+    // what is merged into the script may have others
+    if artillery.is_none_or(|artillery| artillery.config.is_none()) {
+        check_environment(path, script, environment)?;
+        check_files(path, script, environment, artillery.and_then(|artillery| artillery.overrides.as_ref()))?;
+    }
+    match script.ensure.as_ref().map(Ensure::as_written) {
+        Some(Err(error)) => {
+            let shown = path.display();
+            Err(Failure::usage(format!("{shown} has a check that cannot be evaluated: {error}")))
+        }
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+/// Reads a script, within bounds.
+///
+/// # Errors
+/// It is not there, too large, or no YAML.
+pub fn read_script(path: &Path) -> Result<Script, Failure> {
     let shown = path.display();
     let meta = fs::metadata(path).map_err(|error| Failure::usage(format!("the script {shown}: {error}")))?;
     if !meta.is_file() {

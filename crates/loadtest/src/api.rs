@@ -15,7 +15,7 @@ mod status;
 mod test_script;
 mod worker;
 
-pub use artillery::{Artillery, Distribution};
+pub use artillery::{Artillery, Distribution, FILE_NAME};
 pub use json::{Json, JsonError, MAX_JSON};
 pub use status::{
     CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, ReportStatus,

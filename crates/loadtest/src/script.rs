@@ -53,6 +53,21 @@ pub fn is_program(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| ["ts", "js", "mjs", "cjs"].contains(&ending))
 }
 
+/// A relative path in its shortest form; `None` if it leads upwards.
+pub fn below(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 /// What names files in a `config`, or in one of its environments.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Named {

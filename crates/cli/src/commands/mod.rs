@@ -1,6 +1,7 @@
 //! One file per subcommand; each says how the program ends, or why it cannot go on.
 
 mod compare;
+mod generate;
 mod report;
 mod run;
 mod version;
@@ -15,6 +16,7 @@ use crate::flags::{Command, Flags};
 pub async fn run(flags: Flags) -> Result<Exit, Failure> {
     match flags.command {
         Command::Run(flags) => run::run(&flags).await,
+        Command::Generate(flags) => generate::run(&flags),
         Command::Report(flags) => report::run(&flags),
         Command::Compare(flags) => compare::run(&flags),
         Command::Version(flags) => version::run(&flags),

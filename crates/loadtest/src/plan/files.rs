@@ -9,7 +9,7 @@ use super::problem::{
 };
 use super::{ConfigMapFact, Content, Files, Problem, Source};
 use crate::api::{Artillery, FileSource, Named, SCRIPT_KEY, TestScript};
-use crate::script::{self, Script, is_program};
+use crate::script::{self, Script, below, is_program};
 
 impl Default for Files {
     fn default() -> Self {
@@ -159,21 +159,6 @@ impl<'a> There<'a> {
             "{whose} is \"{path}\", and no such file is given: there are {others}{more}; give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
         ))
     }
-}
-
-/// A relative path in its shortest form; `None` if it leads upwards.
-fn below(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 fn missing(is_script: bool, file: &ConfigMapFact) -> Problem {
