@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::document::{Document, Figures, Stats};
+use super::html::visible;
 use crate::sketch::RELATIVE_ACCURACY;
 
 /// Half of the last digit that a report gives.
@@ -47,12 +48,16 @@ impl Row {
 /// A figure of a distribution by its name.
 type Figure = (&'static str, fn(&Figures) -> f64, bool);
 
-const FIGURES: [Figure; 6] = [
+const FIGURES: [Figure; 10] = [
+    ("count", |f| f.count, false),
     ("min", |f| f.min, false),
     ("mean", |f| f.mean, false),
     ("median", |f| f.median, true),
+    ("p75", |f| f.p75, true),
+    ("p90", |f| f.p90, true),
     ("p95", |f| f.p95, true),
     ("p99", |f| f.p99, true),
+    ("p999", |f| f.p999, true),
     ("max", |f| f.max, false),
 ];
 
@@ -95,8 +100,7 @@ pub fn write_text(a: (&str, &Document), b: (&str, &Document), mut to: impl Write
         let value = |value: &Option<f64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let change = change.map_or_else(String::new, |change| format!("{:+.1} %", change * 100.0));
         let mark = if *differs { '*' } else { ' ' };
-        let metric: String =
-            metric.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+        let metric = visible(metric);
         writeln!(to, "{mark} {metric:width$} {:>14} {:>14} {change:>10}", value(a), value(b))?;
     }
     writeln!(
@@ -107,13 +111,13 @@ pub fn write_text(a: (&str, &Document), b: (&str, &Document), mut to: impl Write
 
 fn heading((name, document): (&str, &Document)) -> String {
     let verdict = document.loadtest.as_ref().map_or("no verdict", |section| &section.verdict.outcome);
-    format!("{name} ({}, {verdict})", document.title())
+    format!("{name} ({}, {})", visible(&document.title()), visible(verdict))
 }
 
 /// When a comparison fails: `METRIC > VALUE` or `METRIC < VALUE`.
 ///
-/// METRIC is the name of a counter, of a rate, or of a distribution and a figure (`http.response_time.p95`); `p95`, `p99`, `median`, `mean`,
-/// `min` and `max` are those of `http.response_time`, `requests` is `http.requests`, and `errors` all errors together. VALUE is a number, which
+/// METRIC is the name of a counter, of a rate, or of a distribution and a figure (`http.response_time.p95`); `min`, `mean`, `median` (or `p50`), `p75`, `p90`,
+/// `p95`, `p99`, `p999`, `max` and `count` are those of `http.response_time`, `requests` is `http.requests`, and `errors` all errors together. VALUE is a number, which
 /// the second report is held against; with a sign (`+5`, `-5`) it is a change from the first to the second, and with `%` as well one in parts of the first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
@@ -211,13 +215,15 @@ fn figure(document: &Document, metric: &str) -> Option<f64> {
     };
     let stats = &document.aggregate;
     let of = |name: &str, figure: &str| {
+        let figure = if figure == "p50" { "median" } else { figure };
         let (_, of, _) = FIGURES.iter().find(|(known, _, _)| *known == figure)?;
         stats.summaries.get(name).map(of)
     };
     let counted = stats.counters.get(metric).or_else(|| stats.rates.get(metric)).copied();
     let split = || metric.rsplit_once('.').and_then(|(name, figure)| of(name, figure));
-    // a kind of error or of answer that did not happen is counted 0
-    let none = ["errors.", "http.codes."].iter().any(|kind| metric.starts_with(kind)).then_some(0.0);
+    // a kind of error, of answer or of end that did not happen is counted 0
+    let none =
+        ["errors.", "http.codes.", "vusers."].iter().any(|kind| metric.starts_with(kind)).then_some(0.0);
     counted.or_else(|| of("http.response_time", metric)).or_else(split).or(none)
 }
 
@@ -267,6 +273,8 @@ mod tests {
             ("requests < -5%", true, "requests < -5%: from 1000 to 900, -10.0 %"),
             ("http.request_rate < 10", false, "http.request_rate < 10: it is 12"),
             ("errors.ECONNRESET > 0", false, "errors.ECONNRESET > 0: it is 0"),
+            ("vusers.skipped > 0", false, "vusers.skipped > 0: it is 0"),
+            ("p50 > +10%", false, "p50 > +10%: from 15 to 15, +0.0 %"),
         ] {
             let held = text.parse::<Condition>().expect(text).evaluate(&a, &b).expect(text);
             assert_eq!((held.holds, held.words.as_str()), (holds, words), "{text}");

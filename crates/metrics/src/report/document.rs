@@ -55,10 +55,16 @@ pub struct Figures {
     pub mean: f64,
     /// Half are below.
     pub median: f64,
+    /// 75 % are below.
+    pub p75: f64,
+    /// 90 % are below.
+    pub p90: f64,
     /// 95 % are below.
     pub p95: f64,
     /// 99 % are below.
     pub p99: f64,
+    /// 99.9 % are below.
+    pub p999: f64,
 }
 
 /// Which load test it was, what came of it, and what it stands on.

@@ -213,7 +213,7 @@ fn endpoints(stats: &Stats) -> Vec<Endpoint> {
 }
 
 fn cells(figures: &Figures) -> [String; 7] {
-    let Figures { min, max, count, mean, median, p95, p99 } = *figures;
+    let Figures { min, max, count, mean, median, p95, p99, .. } = *figures;
     [count, min, mean, median, p95, p99, max].map(number)
 }
 
@@ -256,7 +256,7 @@ fn date_and_time(milliseconds: u64) -> String {
 }
 
 /// A name or a text from elsewhere, without characters that are not seen, or that turn the rest around.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control()
             || ['\u{2028}', '\u{2029}'].contains(&c)

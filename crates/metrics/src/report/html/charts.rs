@@ -11,6 +11,9 @@ const MAX_ERRORS: usize = 6;
 const STEP: u64 = 10_000;
 
 /// What the charts are drawn from: each list has a value for each step of the time line.
+/// No time line is filled up to more steps.
+const MAX_STEPS: usize = 10_000;
+
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct Charts {
@@ -52,12 +55,13 @@ struct Distribution {
 pub(super) fn data(document: &Document) -> String {
     let step = document.loadtest.as_ref().and_then(|section| section.time_line_step_milliseconds);
     let step = step.filter(|step| *step > 0).unwrap_or(STEP);
-    let steps: Vec<&Stats> = document.intermediate.iter().filter(|step| step.begins().is_some()).collect();
+    let nothing = Stats::default();
+    let steps = whole(&document.intermediate, step, &nothing);
     let counter = |stats: &Stats, name: &str| stats.counters.get(name).copied().unwrap_or(0.0);
-    let all = |name: &str| steps.iter().map(|stats| counter(stats, name)).collect::<Vec<_>>();
+    let all = |name: &str| steps.iter().map(|(_, stats)| counter(stats, name)).collect::<Vec<_>>();
     let latency = latency_of(&document.aggregate).map(|(name, _)| {
         let of = |figure: fn(&Figures) -> f64| {
-            steps.iter().map(|step| step.summaries.get(name).map(figure)).collect()
+            steps.iter().map(|(_, step)| step.summaries.get(name).map(figure)).collect()
         };
         Latency { name: visible(name), p50: of(|f| f.median), p95: of(|f| f.p95), p99: of(|f| f.p99) }
     });
@@ -76,7 +80,7 @@ pub(super) fn data(document: &Document) -> String {
     let seconds = step as f64 / 1000.0;
     let charts = Charts {
         step_seconds: seconds,
-        times: steps.iter().filter_map(|step| step.begins()).map(|at| at / 1000.0).collect(),
+        times: steps.iter().map(|(at, _)| at / 1000.0).collect(),
         per_second: if has_requests {
             all("http.requests").into_iter().map(|count| Some(count / seconds)).collect()
         } else {
@@ -95,6 +99,25 @@ pub(super) fn data(document: &Document) -> String {
         distribution,
     };
     in_script(&serde_json::to_string(&charts).unwrap_or_else(|_| "{}".to_owned()))
+}
+
+/// The steps of the time line and when they begin, with those in which nothing was measured, which a report leaves out: a line across them
+/// would hide that.
+fn whole<'a>(steps: &'a [Stats], length: u64, nothing: &'a Stats) -> Vec<(f64, &'a Stats)> {
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a step")]
+    let length = length as f64;
+    let mut whole: Vec<(f64, &Stats)> = Vec::new();
+    for step in steps {
+        let Some(begins) = step.begins() else { continue };
+        while let Some((last, _)) = whole.last()
+            && begins - last >= 1.5 * length
+            && whole.len() < MAX_STEPS
+        {
+            whole.push((last + length, nothing));
+        }
+        whole.push((begins, step));
+    }
+    whole
 }
 
 /// JSON that may stand in an element `script`: nothing in it ends the element, or begins a comment.

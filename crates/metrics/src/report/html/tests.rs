@@ -79,6 +79,16 @@ fn the_verdict_comes_first_then_what_it_stands_on() {
 }
 
 #[test]
+fn a_step_in_which_nothing_was_measured_is_drawn_as_nothing() {
+    let mut document = report();
+    document["intermediate"][1]["period"] = "1795684760000".into();
+    let charts = charts(&page_of(document));
+    assert_eq!(charts["perSecond"], json!([5.0, 0.0, 0.0, 5.0]));
+    assert_eq!(charts["latency"]["p95"], json!([40.0, null, null, 40.0]));
+    assert_eq!(charts["times"][1], json!(1_795_684_740.0));
+}
+
+#[test]
 fn nothing_is_fetched_from_anywhere() {
     let page = page_of(report());
     for wanted in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
