@@ -1,5 +1,11 @@
 //! `kubectl-artillery`: load tests from a terminal. `flags` (what was typed) → `commands` (what to do) → `project` (the script and its
-//! files) → `local` (workers as processes of this machine) → `reports` (what is written); `exit` says how it ends.
+//! files) → `local` (workers as processes of this machine) → `reports` (what is written); `exit` says how it ends, `terminal` what is said meanwhile.
+
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where a pipe is closed: see `terminal`"
+)]
 
 pub mod commands;
 pub mod exit;
@@ -8,3 +14,4 @@ mod local;
 mod progress;
 mod project;
 mod reports;
+pub mod terminal;

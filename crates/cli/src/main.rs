@@ -1,10 +1,16 @@
 //! `kubectl-artillery`, also called as `kubectl artillery`: reads the flags, does what they say, and ends with the exit code that
 //! `docs/cli.md` promises.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where a pipe is closed: see `terminal`"
+)]
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::{commands, exit::Failure, flags::Flags};
+use cli::{commands, exit::Failure, flags::Flags, terminal::say};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -14,7 +20,7 @@ fn main() -> ExitCode {
         Err(error) => Err(Failure::internal(format!("cannot start the runtime: {error}"))),
     };
     let exit = exit.unwrap_or_else(|failure| {
-        eprintln!("kubectl-artillery: {failure}");
+        say(format_args!("kubectl-artillery: {failure}"));
         failure.exit
     });
     ExitCode::from(exit.code())

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use collector::session::{Facts, StartFacts};
 
+use crate::terminal::say;
+
 /// How often there is a line where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 /// So many periods are drawn.
@@ -78,8 +80,7 @@ impl Progress {
     }
 
     fn print(&self, text: &str) {
-        // whoever closed it does not want to know
-        let _ = writeln!(io::stderr(), "{text}");
+        say(text);
     }
 
     fn paint(&mut self, lines: &[String]) {

@@ -8,6 +8,7 @@ use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
 
 use crate::exit::Failure;
 use crate::flags::{Output, Printed};
+use crate::terminal::printed;
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,19 +160,6 @@ pub fn print(report: &Report<'_>, output: Output) -> Result<(), Failure> {
     };
     let mut to = BufWriter::new(io::stdout().lock());
     printed(form.write(report, &mut to).and_then(|()| to.flush()))
-}
-
-/// A reader of standard output that goes away is none of our business.
-///
-/// # Errors
-/// It cannot be written for another reason.
-pub fn printed(written: io::Result<()>) -> Result<(), Failure> {
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::internal(format!("cannot print the report: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

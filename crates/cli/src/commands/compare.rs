@@ -8,7 +8,7 @@ use serde_json::json;
 use super::report::read;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Compare, Output};
-use crate::reports::printed;
+use crate::terminal::{printed, say};
 
 pub fn run(flags: &Compare) -> Result<Exit, Failure> {
     let (a, b) = (read(&flags.a)?, read(&flags.b)?);
@@ -30,7 +30,7 @@ pub fn run(flags: &Compare) -> Result<Exit, Failure> {
     for held in held {
         match held {
             Ok(held) if held.holds => {
-                eprintln!("failed: {}", held.words);
+                say(format_args!("failed: {}", held.words));
                 exit = Exit::ChecksFailed;
             }
             Ok(_) => {}

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::exit::{Exit, Failure};
 use crate::flags::Generate;
 use crate::project::{check_script, read_script};
+use crate::terminal::print;
 
 /// What the files are called.
 const LOAD_TEST: &str = "loadtest-cr.yaml";
@@ -43,7 +44,7 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     }
     write(&out.join(LOAD_TEST), load_test(name, *count, environment.as_deref(), &files).as_bytes())?;
     write(&out.join(KUSTOMIZATION), kustomization(name, &files).as_bytes())?;
-    println!("{}: kubectl apply -k {}", files_in_words(&files), out.display());
+    print(format_args!("{}: kubectl apply -k {}", files_in_words(&files), out.display()))?;
     Ok(Exit::Passed)
 }
 

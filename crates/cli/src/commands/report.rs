@@ -8,7 +8,8 @@ use metrics::report::Document;
 
 use crate::exit::{Exit, Failure};
 use crate::flags::Report;
-use crate::reports::{Form, Targets, printed};
+use crate::reports::{Form, Targets};
+use crate::terminal::printed;
 
 pub fn run(flags: &Report) -> Result<Exit, Failure> {
     let targets = Targets::of_document(&flags.reports)?;

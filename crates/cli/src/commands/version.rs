@@ -3,12 +3,13 @@
 use crate::exit::{Exit, Failure};
 use crate::flags::Version;
 use crate::local::artillery::Found;
+use crate::terminal::print;
 
 pub fn run(flags: &Version) -> Result<Exit, Failure> {
-    println!("kubectl-artillery {}", env!("CARGO_PKG_VERSION"));
+    print(format_args!("kubectl-artillery {}", env!("CARGO_PKG_VERSION")))?;
     match Found::look(flags.executable.as_deref())? {
-        Some(found) => println!("Artillery {} ({})", found.version, found.program.display()),
-        None => println!("Artillery: none here yet; run --local installs one from npm"),
+        Some(found) => print(format_args!("Artillery {} ({})", found.version, found.program.display()))?,
+        None => print("Artillery: none here yet; run --local installs one from npm")?,
     }
     Ok(Exit::Passed)
 }

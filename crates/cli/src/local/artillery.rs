@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::exit::Failure;
+use crate::terminal::say;
 
 /// Older ones have not been tried with the reporter.
 const OLDEST: (u32, u32, u32) = (2, 0, 1);
@@ -168,7 +169,7 @@ fn install(why: &str) -> Result<(), Failure> {
     if tree.is_dir() {
         return Ok(());
     }
-    eprintln!("{why} from npm into {} (once; about a minute)", tree.display());
+    say(format_args!("{why} from npm into {} (once; about a minute)", tree.display()));
     let new = tempfile::Builder::new().prefix("new-").tempdir_in(parent);
     let new = new.map_err(|error| Failure::file("make a folder in", parent, &error))?;
     for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK)] {

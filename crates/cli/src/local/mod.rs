@@ -25,6 +25,7 @@ use crate::exit::Failure;
 use crate::flags::{self, Run};
 use crate::progress::Progress;
 use crate::project::Project;
+use crate::terminal::say;
 use artillery::Found;
 use edge::{Memory, Tokens, random_hex};
 use workers::{Common, Workers};
@@ -120,7 +121,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
     let conclusion = collector.conclude(&test).await;
     ran.conclusion = conclusion.map_err(|error| Failure::internal(format!("there is no report: {error}")))?;
     if let Some(tail) = failed {
-        eprintln!("{tail}");
+        say(tail);
         keep(folder);
     }
     Ok(ran)
@@ -137,7 +138,7 @@ fn shared(distribution: Distribution) -> delivery::Distribution {
 fn keep(folder: TempDir) {
     let path = folder.keep();
     let _: std::io::Result<()> = remove_secrets(&path);
-    eprintln!("All that the workers printed: {}/worker-*.log", path.display());
+    say(format_args!("All that the workers printed: {}/worker-*.log", path.display()));
 }
 
 /// They are of no use any more.

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::exit::Failure;
 use crate::local::artillery::Found;
+use crate::terminal::say;
 
 /// Preloaded by Node: ends a worker, and what it started, soon after the program that is its parent is gone; a parent that was killed cannot
 /// do it, and nobody can ask Artillery to. The parent's number stays in the process table until it is waited for, so a worker looks
@@ -194,7 +195,7 @@ async fn attend(
         while let Some(line) = printed.recv().await {
             if let Some(index) = shown {
                 let text = String::from_utf8_lossy(&line);
-                eprintln!("worker-{index} | {}", text.trim_end_matches('\n'));
+                say(format_args!("worker-{index} | {}", text.trim_end_matches('\n')));
             }
             log.write_all(&line).await?;
         }

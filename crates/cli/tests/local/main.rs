@@ -4,7 +4,9 @@
 
 mod bed;
 
-use bed::{Bed, descendants, runs, signal, until, until_said, wait};
+use std::process::{Command, Stdio};
+
+use bed::{Bed, Ended, descendants, runs, signal, until, until_said, wait};
 
 const SCRIPT: &str = "
 config:
@@ -142,11 +144,17 @@ fn a_script_that_crashes_shows_the_end_of_what_it_printed() {
 }
 
 #[test]
-fn an_interrupt_ends_it_in_order_with_a_report_of_what_ran() {
+fn an_interrupt_or_a_termination_ends_it_in_order_with_a_report_of_what_ran() {
+    for how in ["INT", "TERM"] {
+        ends_in_order_by(how);
+    }
+}
+
+fn ends_in_order_by(how: &str) {
     let bed = Bed::new(LONG);
     let child = bed.command(&["--count", "2", "--report", "report.json"]).spawn().expect("it runs");
     bed.until_seen(10);
-    signal(child.id(), "INT");
+    signal(child.id(), how);
     let ended = wait(child);
     assert_eq!(ended.code, Some(130), "{ended:?}");
     let report = bed.report("report.json");
@@ -194,5 +202,69 @@ fn what_is_wrong_is_exit_code_2_and_a_sentence() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.stderr.contains(said) && ended.stdout.is_empty(), "{ended:?}");
     }
+    for (script, said) in [
+        (None, "the script wrong.yaml: No such file or directory"),
+        (Some("config:\n\ttarget: a\n"), "line 2"),
+        (
+            Some("config: { payload: { path: no.csv } }"),
+            "wrong.yaml: config.payload.path is \"no.csv\", and there is no such file",
+        ),
+        (
+            Some("config: { plugins: { ensure: { conditions: [{ expression: 'p95 <' }] } } }"),
+            "wrong.yaml has a check that cannot be evaluated",
+        ),
+    ] {
+        if let Some(text) = script {
+            bed.write("wrong.yaml", text);
+        }
+        let ended = bed.report_command(&["run", "wrong.yaml", "--local"]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(said) && ended.stdout.is_empty(), "{ended:?}");
+        assert!(!ended.stderr.contains("installing"), "nothing is begun: {ended:?}");
+    }
     assert_eq!(bed.seen(), 0);
+}
+
+#[test]
+fn a_pipe_that_is_closed_neither_panics_nor_changes_how_it_ends() {
+    let bed = Bed::new(LONG);
+    bed.write("one.yaml", "config: { target: http://127.0.0.1:1 }");
+    for (arguments, is_stderr, code) in [
+        (&["version"][..], false, 0),
+        (&["--help"], false, 0),
+        (&["generate", "one", "--script", "one.yaml"], false, 0),
+        (&["run", "nothing.yaml", "--local"], true, 2),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-artillery"));
+        command.args(arguments).current_dir(bed.folder.path());
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        if is_stderr {
+            command.stderr(writer)
+        } else {
+            command.stdout(writer)
+        };
+        let ended = Ended::of(command.output().expect("it runs"));
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn logs_that_nobody_reads_any_more_are_kept_whole() {
+    let bed = Bed::new(
+        "config: { target: TARGET, phases: [{ duration: 2, arrivalRate: 1 }], processor: ./broken.js }\nscenarios: [{ flow: [{ get: { url: / } }] }]",
+    );
+    bed.write(
+        "broken.js",
+        "for (let i = 0; i < 100; i++) console.log('line', i);\nthrow new Error('at the end');\n",
+    );
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = bed.command(&["--logs"]).stderr(writer).stdout(Stdio::null()).status().expect("it runs");
+    assert_eq!(status.code(), Some(3));
+    let kept = bed.left();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let log = std::fs::read_to_string(kept[0].join("worker-0.log")).expect("a log");
+    assert!(log.contains("line 99") && log.contains("at the end"), "{log}");
 }
