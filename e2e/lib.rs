@@ -95,17 +95,27 @@ impl Bed {
         Self { namespace }
     }
 
-    /// As [`Self::new`], with the target that counts, which is ready.
+    /// As [`Self::new`], with the target that counts, which answers by its name and through the API server.
     ///
     /// # Panics
     /// It cannot be had.
-    pub fn with_target(name: &str) -> Self {
+    pub async fn with_target(name: &str) -> Self {
         let bed = Self::new(name);
         bed.kubectl(&["apply", "-f", "hack/basic-loadtest/target.yaml"]);
         // of a node that Kubernetes has not heard of for a while it takes the addresses away: what is tried is not the target
         let stays = r#"{"spec":{"publishNotReadyAddresses":true}}"#;
         bed.kubectl(&["patch", "service", "loadtest-target", "-p", stays]);
         bed.kubectl(&["rollout", "status", "deployment/loadtest-target", "--timeout=120s"]);
+        // each of Kubernetes' controllers, and its DNS, goes on up to a minute after the API server was away
+        bed.kubectl(&[
+            "exec",
+            "deployment/loadtest-target",
+            "--",
+            "/loadtest-target",
+            "--reach=loadtest-target:80",
+        ]);
+        let counts = async || CLUSTER.target_counts(&bed.namespace).map_err(|error| error.to_string());
+        eventually("the target's counts", WHOLE_TEST, counts, Result::is_ok).await.expect("the counts");
         bed
     }
 

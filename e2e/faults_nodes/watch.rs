@@ -37,7 +37,7 @@ impl Watch {
     /// A bed with a target.
     pub async fn new(name: &str) -> Self {
         let client = cluster().client().await.expect("a client");
-        Self { bed: Bed::with_target(name), client, canaries: AtomicU32::new(0) }
+        Self { bed: Bed::with_target(name).await, client, canaries: AtomicU32::new(0) }
     }
 
     /// Waits until the API server says that it is ready, and returns when it did.

@@ -6,7 +6,7 @@ use e2e::{Account, Bed, Run};
 
 #[tokio::test]
 async fn workers_that_are_deleted_gracefully_and_by_force_count_as_failed_and_are_not_replaced() {
-    let bed = Bed::with_target("workers-deleted");
+    let bed = Bed::with_target("workers-deleted").await;
     let run = Run::start(&bed, "bereft", 3, 20);
     let workers = run.until_sending().await;
     bed.kubectl(&["delete", "pod", &workers[0].pod, "--wait=false"]);
@@ -19,7 +19,7 @@ async fn workers_that_are_deleted_gracefully_and_by_force_count_as_failed_and_ar
 
 #[tokio::test]
 async fn a_job_that_is_deleted_while_it_runs_ends_its_test_and_is_not_made_again() {
-    let bed = Bed::with_target("job-deleted");
+    let bed = Bed::with_target("job-deleted").await;
     let run = Run::start(&bed, "orphan", 1, 60);
     run.until_sending().await;
     bed.kubectl(&["delete", "job", "orphan"]);
@@ -29,7 +29,7 @@ async fn a_job_that_is_deleted_while_it_runs_ends_its_test_and_is_not_made_again
 
 #[tokio::test]
 async fn a_load_test_that_is_replaced_while_it_runs_runs_again_once() {
-    let bed = Bed::with_target("replaced");
+    let bed = Bed::with_target("replaced").await;
     let run = Run::start(&bed, "phoenix", 1, 60);
     run.until_sending().await;
     let again = run.replaced(5);

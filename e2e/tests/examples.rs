@@ -34,7 +34,7 @@ const EXAMPLES: [Example; 9] = [
 const AT_A_TIME: usize = 3;
 
 async fn runs(Example { folder, tests, counters }: &Example) {
-    let bed = Bed::with_target(&format!("example-{folder}"));
+    let bed = Bed::with_target(&format!("example-{folder}")).await;
     bed.kubectl(&["apply", "-k", &format!("examples/{folder}")]);
     let mut reports = Vec::new();
     for (test, _) in *tests {

@@ -15,7 +15,7 @@ const PROBE: &str = "fetch('http://loadtest-target/health', { signal: AbortSigna
 
 #[tokio::test]
 async fn a_killed_manager_and_a_killed_api_server_change_nothing() {
-    let bed = Bed::with_target("killed");
+    let bed = Bed::with_target("killed").await;
     let script = json!({
         "config": { "target": "http://loadtest-target", "phases": [{ "duration": 40, "arrivalRate": 2 }] },
         "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],

@@ -34,7 +34,7 @@ fn is(verdict: &Verdict, [word, passed, reason]: [&str; 3]) -> bool {
 
 #[tokio::test]
 async fn the_report_of_four_workers_is_what_the_target_counted() {
-    let bed = Bed::with_target("report");
+    let bed = Bed::with_target("report").await;
     let ensure = json!({ "plugins": { "ensure": {
         "thresholds": [{ "http.response_time.p99": 5000 }],
         "conditions": [{ "expression": "vusers.failed == 0 and http.codes.404 > 0" }],
@@ -65,7 +65,7 @@ async fn the_report_of_four_workers_is_what_the_target_counted() {
 
 #[tokio::test]
 async fn each_kind_of_end_has_its_verdict() {
-    let bed = Bed::with_target("verdicts");
+    let bed = Bed::with_target("verdicts").await;
     let get = json!([{ "get": { "url": "/" } }]);
     let no_teapot = json!([{ "get": { "url": "/", "expect": [{ "statusCode": 418 }] } }]);
     let checks = json!({ "plugins": { "ensure": { "conditions": [
@@ -98,7 +98,7 @@ async fn each_kind_of_end_has_its_verdict() {
 
 #[tokio::test]
 async fn who_comes_twice_is_turned_away_and_who_is_killed_is_missed() {
-    let (bed, name) = (Bed::with_target("twice"), "twice");
+    let (bed, name) = (Bed::with_target("twice").await, "twice");
     let of_worker = json!([{ "get": { "url": "/of/{{ $env.WORKER_ID }}" } }]);
     start(&bed, name, 3, &script(45, 2, &json!({}), &of_worker));
     let workers = bed.until_running(name, 3).await;

@@ -29,7 +29,7 @@ fn seen(bed: &Bed, path: &str) -> u64 {
 
 #[tokio::test]
 async fn the_options_of_artillery_reach_the_workers() {
-    let bed = Bed::with_target("options");
+    let bed = Bed::with_target("options").await;
     // without a target, without phases, and with what is to be replaced
     let script = json!({
         "config": { "variables": { "who": "nobody", "over": "written" } },
@@ -78,7 +78,7 @@ async fn the_options_of_artillery_reach_the_workers() {
 
 #[tokio::test]
 async fn a_script_in_a_volume_of_the_users_starts_when_its_user_says_so() {
-    let bed = Bed::with_target("suspended");
+    let bed = Bed::with_target("suspended").await;
     let volumes = json!({
         "volumes": [{ "name": "scripts", "configMap": { "name": "scripts" } }],
         "containers": [{ "name": "worker", "volumeMounts": [{ "name": "scripts", "mountPath": "/scripts" }] }],
@@ -124,7 +124,7 @@ fn one_too_many(name: &str, nodes: usize, more: &Value) -> Value {
 
 #[tokio::test]
 async fn workers_that_are_not_there_in_time_are_done_without_or_keep_all_from_starting() {
-    let bed = Bed::with_target("too-few");
+    let bed = Bed::with_target("too-few").await;
     let taints = r#"jsonpath={range .items[*]}{.metadata.name} {.spec.taints[*].effect}{"\n"}{end}"#;
     let nodes = cluster().kubectl(&["get", "nodes", "-o", taints]).expect("the nodes");
     let nodes = nodes.lines().filter(|node| !node.contains("NoSchedule")).count();

@@ -42,7 +42,7 @@ fn now() -> u64 {
 
 #[tokio::test]
 async fn four_workers_together_are_one_process_and_use_each_row_once() {
-    let bed = Bed::with_target("split");
+    let bed = Bed::with_target("split").await;
     let rows: String = (0..48).map(|row| format!("{row}\n")).collect();
     bed.apply(&config_map("rows", "rows.csv", &rows));
     let payload = json!({ "payload": { "path": "rows.csv", "fields": ["row"], "order": "sequence" } });
@@ -102,7 +102,7 @@ fn table(together: &[u64], alone: &[u64]) -> String {
 
 #[tokio::test]
 async fn a_load_that_cannot_be_shared_is_refused_before_any_of_it_and_says_why() {
-    let bed = Bed::with_target("unshared");
+    let bed = Bed::with_target("unshared").await;
     bed.apply(&config_map("rows", "rows.csv", "a\nb\n"));
     let payload = json!({ "payload": { "path": "rows.csv", "fields": ["row"] } });
     let phases = json!([{ "duration": 5, "arrivalRate": 4 }]);

@@ -36,7 +36,7 @@ fn patch(bed: &Bed, name: &str, spec: &Value) {
 
 #[tokio::test]
 async fn a_test_that_is_ended_before_its_time_reports_what_the_target_counted() {
-    let bed = Bed::with_target("stopping");
+    let bed = Bed::with_target("stopping").await;
     start(&bed, "graceful", 300, &json!({}));
     start(&bed, "immediate", 300, &json!({}));
     start(&bed, "deadline", 300, &json!({ "activeDeadlineSeconds": 45 }));
@@ -70,7 +70,7 @@ async fn a_test_that_is_ended_before_its_time_reports_what_the_target_counted() 
 
 #[tokio::test]
 async fn a_side_car_does_not_keep_a_test_alive_and_a_job_goes_when_its_time_has_come() {
-    let bed = Bed::with_target("sidecar");
+    let bed = Bed::with_target("sidecar").await;
     let endless = json!({
         "name": "endless", "image": "artilleryio/artillery:latest",
         "command": ["node", "-e", "process.on('SIGTERM', () => process.exit()); setInterval(() => {}, 1000)"],

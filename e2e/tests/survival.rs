@@ -58,7 +58,7 @@ async fn sending_with(bed: &Bed, name: &str, seconds: u64, more: &Value) -> Vec<
 async fn a_manager_that_is_killed_ten_times_loses_and_repeats_nothing() {
     let _alone = ALONE.lock().await;
     quiet().await;
-    let bed = Bed::with_target("managers");
+    let bed = Bed::with_target("managers").await;
     let workers = sending(&bed, "managers", 60).await;
     let mut random = Random::of_environment("the moments");
     for _ in 0..10 {
@@ -75,7 +75,7 @@ async fn a_manager_that_is_killed_ten_times_loses_and_repeats_nothing() {
 async fn an_api_server_that_is_away_for_30_s_loses_nothing() {
     let _alone = ALONE.lock().await;
     quiet().await;
-    let bed = Bed::with_target("api-away");
+    let bed = Bed::with_target("api-away").await;
     let workers = sending(&bed, "api-away", 45).await;
     if cluster().is_ours() {
         cluster().restart_api_server(Duration::from_secs(30)).expect("killed");
@@ -94,7 +94,7 @@ async fn workers_that_are_cut_off_from_the_collector_for_30_s_deliver_it_all_lat
     if !cluster().is_ours() {
         return println!("not tried: nobody cuts nodes off in a cluster of the user's own");
     }
-    let bed = Bed::with_target("cut-off");
+    let bed = Bed::with_target("cut-off").await;
     let workers = sending(&bed, "cut-off", 45).await;
     let cut = bed.cut_off_from_collector(&workers[0]);
     sleep(Duration::from_secs(30)).await; // the fault itself
@@ -111,7 +111,7 @@ async fn a_worker_of_whom_nothing_is_heard_after_its_planned_end_is_lost_so_many
     if !cluster().is_ours() {
         return println!("not tried: nobody cuts nodes off in a cluster of the user's own");
     }
-    let bed = Bed::with_target("silent");
+    let bed = Bed::with_target("silent").await;
     let workers = sending_with(&bed, "silent", 30, &json!({ "lostAfterSeconds": 10 })).await;
     let cut = bed.cut_off_from_collector(&workers[0]);
     // it waits for the collector for five minutes after its end, and would be waited for two minutes
@@ -131,7 +131,7 @@ async fn a_worker_of_whom_nothing_is_heard_after_its_planned_end_is_lost_so_many
 async fn a_worker_that_is_deleted_gracefully_reports_what_it_has_sent() {
     let _alone = ALONE.lock().await;
     quiet().await;
-    let bed = Bed::with_target("graceful");
+    let bed = Bed::with_target("graceful").await;
     let workers = sending(&bed, "graceful", 40).await;
     bed.kubectl(&["delete", "pod", &workers[1], "--wait=false"]);
     assert_eq!(bed.until_over("graceful").await, "WorkersFailed");
