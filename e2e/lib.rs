@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use testbed::cluster::Cluster;
 use testbed::eventually::eventually;
 use testbed::process;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use report::{CutOff, Report, Verdict};
 pub use run::{Account, Run, Worker};
@@ -77,14 +78,25 @@ pub fn list(items: &[Value]) -> Value {
 pub struct Bed {
     /// Its name.
     pub namespace: String,
+    /// Its share of the machine, until it is gone.
+    _share: SemaphorePermit<'static>,
 }
+
+/// So many tests make load at a time: they wait more than they work, and more would not have the processor time for it.
+const AT_A_TIME: u32 = 3;
+static MACHINE: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
 
 impl Bed {
     /// A new namespace, in a cluster where the operator runs.
     ///
     /// # Panics
     /// It cannot be had.
-    pub fn new(name: &str) -> Self {
+    pub async fn new(name: &str) -> Self {
+        Self::of_share(name, 1).await
+    }
+
+    async fn of_share(name: &str, share: u32) -> Self {
+        let share = MACHINE.acquire_many(share).await.expect("it is never closed");
         LazyLock::force(&OPERATOR);
         let namespace = format!("e2e-{name}");
         // of an earlier run that was killed
@@ -92,7 +104,7 @@ impl Bed {
         CLUSTER.kubectl(&["create", "namespace", &namespace]).expect("a namespace");
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         CLUSTER.kubectl(&["label", "namespace", &namespace, restricted]).expect("a label");
-        Self { namespace }
+        Self { namespace, _share: share }
     }
 
     /// As [`Self::new`], with the target that counts, which answers by its name and through the API server.
@@ -100,7 +112,19 @@ impl Bed {
     /// # Panics
     /// It cannot be had.
     pub async fn with_target(name: &str) -> Self {
-        let bed = Self::new(name);
+        Self::new(name).await.and_target().await
+    }
+
+    /// As [`Self::with_target`], while no other test makes load: for what is told second by second.
+    ///
+    /// # Panics
+    /// It cannot be had.
+    pub async fn alone_with_target(name: &str) -> Self {
+        Self::of_share(name, AT_A_TIME).await.and_target().await
+    }
+
+    async fn and_target(self) -> Self {
+        let bed = self;
         bed.kubectl(&["apply", "-f", "hack/basic-loadtest/target.yaml"]);
         // of a node that Kubernetes has not heard of for a while it takes the addresses away: what is tried is not the target
         let stays = r#"{"spec":{"publishNotReadyAddresses":true}}"#;

@@ -8,7 +8,7 @@ use testbed::process;
 
 #[tokio::test]
 async fn an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing() {
-    let bed = Bed::new("undeploy");
+    let bed = Bed::new("undeploy").await;
     bed.kubectl(&["apply", "-k", "hack/basic-loadtest"]);
     bed.until_running("basic-test", 2).await;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use loadtest::api::{self, LoadTestStatus, PASSED};
 use metrics::verdict::{Outcome, Reason, Verdict};
 
 /// The exit codes.
@@ -16,6 +17,8 @@ pub enum Exit {
     Usage,
     /// 3: the load test did not end properly, or its result is inconclusive.
     Inconclusive,
+    /// 4: there is no cluster, no operator in it, or no right to do it.
+    Cluster,
     /// 130: it was interrupted (128 and the number of SIGINT, as shells have it).
     Interrupted,
 }
@@ -28,6 +31,7 @@ impl Exit {
             Self::ChecksFailed => 1,
             Self::Usage => 2,
             Self::Inconclusive => 3,
+            Self::Cluster => 4,
             Self::Interrupted => 130,
         }
     }
@@ -39,6 +43,35 @@ impl Exit {
             (Outcome::Failed, Reason::ChecksFailed | Reason::ExpectationsFailed) => Self::ChecksFailed,
             (Outcome::Failed | Outcome::Inconclusive, _) => Self::Inconclusive,
         }
+    }
+
+    /// What the status of a load test that is over comes to.
+    pub fn of_status(status: &LoadTestStatus) -> Self {
+        let reason = status.condition(PASSED).and_then(|condition| condition.reason.as_deref());
+        let failed_checks = [Reason::ChecksFailed, Reason::ExpectationsFailed].map(Reason::word);
+        match status.verdict {
+            Some(api::Verdict::Passed) => Self::Passed,
+            Some(api::Verdict::Failed)
+                if reason.is_some_and(|reason| failed_checks.iter().any(|word| word == reason)) =>
+            {
+                Self::ChecksFailed
+            }
+            Some(api::Verdict::Failed | api::Verdict::Inconclusive) | None => Self::Inconclusive,
+        }
+    }
+
+    /// The worse of two ends: what could not be measured says less than what failed.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Passed => 0,
+            Self::ChecksFailed => 1,
+            Self::Inconclusive => 2,
+            Self::Usage => 3,
+            Self::Cluster => 4,
+            Self::Interrupted => 5,
+        };
+        if rank(other) > rank(self) { other } else { self }
     }
 }
 
@@ -59,6 +92,11 @@ impl Failure {
     /// What should have worked did not.
     pub fn internal(message: impl Into<String>) -> Self {
         Self { exit: Exit::Inconclusive, message: message.into() }
+    }
+
+    /// There is no cluster, no operator in it, or no right to do it.
+    pub fn cluster(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Cluster, message: message.into() }
     }
 
     /// Its user ended it.

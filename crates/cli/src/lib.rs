@@ -1,5 +1,6 @@
-//! `kubectl-artillery`: load tests from a terminal. `flags` (what was typed) → `commands` (what to do) → `project` (the script and its
-//! files) → `local` (workers as processes of this machine) → `reports` (what is written); `exit` says how it ends, `terminal` what is said meanwhile.
+//! `kubectl-artillery`: load tests from a terminal. `flags` (what was typed) → `commands` (what to do) → `project` (the script) and `beside`
+//! (its files) → `local` (workers as processes of this machine) or `cluster` (a LoadTest) → `reports` (what is written); `progress` says how it goes,
+//! `exit` how it ends.
 
 #![deny(
     clippy::print_stdout,
@@ -7,6 +8,8 @@
     reason = "they panic where a pipe is closed: see `terminal`"
 )]
 
+mod beside;
+mod cluster;
 pub mod commands;
 pub mod exit;
 pub mod flags;
@@ -14,4 +17,5 @@ mod local;
 mod progress;
 mod project;
 mod reports;
+mod signals;
 pub mod terminal;

@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use collector::session::{Facts, StartFacts};
-
 use crate::terminal::say;
 
 /// How often there is a line where there is no terminal.
@@ -14,14 +12,42 @@ const EVERY: Duration = Duration::from_secs(10);
 const DRAWN: usize = 40;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// What is shown.
+/// What is to be seen of a load test.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// There is no load yet; what is waited for.
+    Waiting(String),
+    /// There is load.
+    Running(Running),
+}
+
+/// What is to be seen of a load test that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// How many workers run, in words.
+    pub workers: String,
+    /// How many virtual users there are to be, where that is known.
+    pub planned_vusers: Option<u64>,
+    /// Virtual users created, completed and failed.
+    pub vusers: [u64; 3],
+    /// HTTP requests.
+    pub requests: u64,
+    /// In the last full period.
+    pub requests_per_second: Option<f64>,
+    /// Its 50th, 95th and 99th percentile, in milliseconds.
+    pub response_time: Option<[f64; 3]>,
+    /// Errors of all kinds.
+    pub errors: u64,
+}
+
+/// Shows it.
 pub struct Progress {
     is_terminal: bool,
-    workers: u32,
     began: Instant,
     /// Since when there is load.
     load: Option<Instant>,
-    said: Option<Instant>,
+    /// When there was a line, and whether of load.
+    said: Option<(Instant, bool)>,
     /// How many lines are painted.
     painted: usize,
     /// Requests per second, a value for each time that it changed.
@@ -29,12 +55,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins to show a load test of so many workers.
-    pub fn begin(workers: u32) -> Self {
+    /// Begins.
+    pub fn begin(now: Instant) -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),
-            workers,
-            began: Instant::now(),
+            began: now,
             load: None,
             said: None,
             painted: 0,
@@ -42,27 +67,32 @@ impl Progress {
         }
     }
 
+    /// There has been load for so long already.
+    pub fn under_load_since(&mut self, since: Instant) {
+        self.load.get_or_insert(since);
+    }
+
     /// Shows how it goes now.
-    pub fn show(&mut self, facts: Option<&Facts>, running: usize) {
-        let now = Instant::now();
-        if facts.is_some_and(|facts| matches!(facts.start, StartFacts::Released { .. })) {
+    pub fn show(&mut self, seen: &Seen, now: Instant) {
+        let runs = matches!(seen, Seen::Running(_));
+        if runs {
             self.load.get_or_insert(now);
         }
-        if let Some(rate) = facts.and_then(|facts| facts.requests_per_second)
-            && self.rates.last() != Some(&rate)
+        if let Seen::Running(Running { requests_per_second: Some(rate), .. }) = seen
+            && self.rates.last() != Some(rate)
         {
-            self.rates.push(rate);
+            self.rates.push(*rate);
         }
-        let elapsed = now.duration_since(self.load.unwrap_or(self.began));
-        let lines = lines(facts, self.workers, running, elapsed);
+        let elapsed = now.saturating_duration_since(self.load.filter(|_| runs).unwrap_or(self.began));
+        let mut lines = lines(seen, elapsed);
         if self.is_terminal {
-            let mut lines = lines;
             if self.rates.len() > 1 {
                 lines.push(format!("requests/s  {}", sparkline(&self.rates)));
             }
             self.paint(&lines);
-        } else if self.said.is_none_or(|said| now.duration_since(said) >= EVERY) {
-            self.said = Some(now);
+        } else if self.said.is_none_or(|(said, of_load)| now.duration_since(said) >= EVERY || of_load != runs)
+        {
+            self.said = Some((now, runs));
             let line: Vec<_> = lines.iter().map(|line| line.trim()).collect();
             self.print(&line.join("; "));
         }
@@ -103,31 +133,29 @@ fn erase(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\x1b[0J") }
 }
 
-fn lines(facts: Option<&Facts>, workers: u32, running: usize, elapsed: Duration) -> Vec<String> {
+fn lines(seen: &Seen, elapsed: Duration) -> Vec<String> {
     let clock = clock(elapsed);
-    let Some(facts) = facts.filter(|facts| matches!(facts.start, StartFacts::Released { .. })) else {
-        let joined = facts.map_or(0, |facts| facts.joined);
-        return vec![format!("{clock}  waiting for the start: {joined} of {workers} workers joined")];
+    let running = match seen {
+        Seen::Waiting(what) => return vec![format!("{clock}  {what}")],
+        Seen::Running(running) => running,
     };
-    let vusers = facts.vusers;
-    let mut lines = vec![format!(
-        "{clock}  {running} of {workers} workers run; virtual users: {} created, {} completed, {} failed",
-        vusers.created, vusers.completed, vusers.failed
-    )];
-    let mut requests = format!("       {} requests", facts.requests);
-    if let Some(rate) = facts.requests_per_second {
-        let _ = write!(requests, ", {rate:.0}/s");
+    let Running { workers, planned_vusers, vusers: [created, completed, failed], requests, errors, .. } =
+        running;
+    let planned = planned_vusers.map_or_else(String::new, |planned| format!(" of {planned}"));
+    let mut second = format!("       {requests} requests");
+    if let Some(rate) = running.requests_per_second {
+        let _ = write!(second, ", {rate:.0}/s");
     }
-    if let Some(times) = facts.response_time {
-        let _ = write!(
-            requests,
-            "; response time p50 {:.0}, p95 {:.0}, p99 {:.0} ms",
-            times.p50, times.p95, times.p99
-        );
+    if let Some([p50, p95, p99]) = running.response_time {
+        let _ = write!(second, "; response time p50 {p50:.0}, p95 {p95:.0}, p99 {p99:.0} ms");
     }
-    let _ = write!(requests, "; {} errors", facts.errors);
-    lines.push(requests);
-    lines
+    let _ = write!(second, "; {errors} errors");
+    vec![
+        format!(
+            "{clock}  {workers}; virtual users: {created}{planned} created, {completed} completed, {failed} failed"
+        ),
+        second,
+    ]
 }
 
 /// `1:02:03`, or `02:03`.
@@ -155,9 +183,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn before_anything_is_known_it_says_what_is_waited_for() {
-        let said = lines(None, 2, 2, Duration::from_secs(3));
-        assert_eq!(said, ["00:03  waiting for the start: 0 of 2 workers joined"]);
+    fn what_is_known_is_said_and_nothing_else() {
+        let mut running = Running {
+            workers: "2 of 2 workers run".to_owned(),
+            planned_vusers: None,
+            vusers: [3, 1, 0],
+            requests: 7,
+            requests_per_second: None,
+            response_time: None,
+            errors: 0,
+        };
+        let said = lines(&Seen::Running(running.clone()), Duration::from_secs(3));
+        assert_eq!(
+            said,
+            [
+                "00:03  2 of 2 workers run; virtual users: 3 created, 1 completed, 0 failed",
+                "       7 requests; 0 errors"
+            ]
+        );
+        running.planned_vusers = Some(40);
+        running.requests_per_second = Some(3.6);
+        running.response_time = Some([1.0, 2.0, 30.4]);
+        let said = lines(&Seen::Running(running), Duration::from_secs(3)).join("\n");
+        assert!(said.contains("3 of 40 created"), "{said}");
+        assert!(said.ends_with("7 requests, 4/s; response time p50 1, p95 2, p99 30 ms; 0 errors"), "{said}");
     }
 
     #[test]

@@ -12,13 +12,15 @@ use serde_json::{Map, Value};
 use crate::exit::Failure;
 use crate::flags::{Options, Run};
 
-/// A load test of a script on this machine.
+/// A load test of a script.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// What the load test is called in its report.
     pub name: String,
     /// The script, as it was named.
     pub script: PathBuf,
+    /// What is read of it.
+    pub read: Script,
     /// The script's environment.
     pub environment: Option<String>,
     /// Artillery's options; the files among them are paths from where we are.
@@ -30,14 +32,14 @@ impl Project {
     ///
     /// # Errors
     /// What its user has to mend.
-    pub fn read(flags: &Run) -> Result<Self, Failure> {
+    pub fn read(path: &Path, flags: &Run) -> Result<Self, Failure> {
         let artillery = options(&flags.artillery)?;
         let environment = flags.artillery.environment.clone();
-        let script = read_script(&flags.script)?;
-        check_script(&flags.script, &script, environment.as_deref(), Some(&artillery))?;
-        let stem = flags.script.file_stem().and_then(|stem| stem.to_str()).unwrap_or("load-test");
+        let script = read_script(path)?;
+        check_script(path, &script, environment.as_deref(), Some(&artillery))?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("load-test");
         let name = flags.name.clone().unwrap_or_else(|| stem.to_owned());
-        Ok(Self { name, script: flags.script.clone(), environment, artillery })
+        Ok(Self { name, script: path.to_owned(), read: script, environment, artillery })
     }
 }
 
@@ -187,7 +189,7 @@ mod tests {
         let typed = ["kubectl-artillery", "run", path.to_str().expect("a path")];
         let Command::Run(run) = Flags::parse_from(typed.iter().chain(flags)).command else { panic!("run") };
         let shown = folder.path().display().to_string();
-        Project::read(&run).map_err(|failure| {
+        Project::read(&path, &run).map_err(|failure| {
             assert_eq!(failure.exit.code(), 2);
             failure.to_string().replace(&shown, "FOLDER")
         })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
 
+use crate::cluster::stored::Stored;
 use crate::exit::Failure;
 use crate::flags::{Output, Printed};
 use crate::terminal::printed;
@@ -52,6 +53,18 @@ impl Form {
             Self::Html | Self::Junit | Self::Markdown => {
                 self.write_document(&Document::of(report).map_err(io::Error::other)?, to)
             }
+        }
+    }
+
+    /// Writes what is stored in a cluster, where the operator has written some forms.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn write_stored(self, stored: &Stored, mut to: impl Write) -> io::Result<()> {
+        match self {
+            Self::Json => writeln!(to, "{}", stored.json.trim_end()),
+            Self::Text => writeln!(to, "{}", stored.text.trim_end_matches('\n')),
+            Self::Html | Self::Junit | Self::Markdown => self.write_document(&stored.document, to),
         }
     }
 
@@ -136,6 +149,14 @@ impl Targets {
         self.each(|form, file| form.write_document(document, file))
     }
 
+    /// The same of what is stored in a cluster.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write_stored(&self, stored: &Stored) -> Result<(), Failure> {
+        self.each(|form, file| form.write_stored(stored, file))
+    }
+
     fn each(&self, write: impl Fn(Form, &mut BufWriter<File>) -> io::Result<()>) -> Result<(), Failure> {
         for (path, form) in &self.0 {
             let written = File::create(path).and_then(|file| {
@@ -160,6 +181,19 @@ pub fn print(report: &Report<'_>, output: Output) -> Result<(), Failure> {
     };
     let mut to = BufWriter::new(io::stdout().lock());
     printed(form.write(report, &mut to).and_then(|()| to.flush()))
+}
+
+/// Prints what is asked for of what is stored in a cluster.
+///
+/// # Errors
+/// Standard output cannot be written for another reason.
+pub fn print_stored(stored: &Stored, output: Output) -> Result<(), Failure> {
+    let form = match output {
+        Output::Text => Form::Text,
+        Output::Json => Form::Json,
+    };
+    let mut to = BufWriter::new(io::stdout().lock());
+    printed(form.write_stored(stored, &mut to).and_then(|()| to.flush()))
 }
 
 #[cfg(test)]

@@ -138,6 +138,13 @@ pub enum Reason {
     DeadlineExceeded,
 }
 
+impl Reason {
+    /// As conditions, events and reports have it.
+    pub fn word(self) -> String {
+        format!("{self:?}")
+    }
+}
+
 impl Facts {
     /// What is missing of the data, in words, whether or not it may be: a line for each worker of which something is.
     pub fn missing(&self) -> Vec<String> {

@@ -78,7 +78,7 @@ pub fn make(
             verdict::Outcome::Failed => api::Verdict::Failed,
             verdict::Outcome::Inconclusive => api::Verdict::Inconclusive,
         },
-        reason: format!("{:?}", verdict.reason),
+        reason: verdict.reason.word(),
         message: verdict.message.clone(),
         workers: workers_status(workers),
         metrics: (aggregate.batches() > 0).then(|| figures(&report)),

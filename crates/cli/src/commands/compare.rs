@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, Write as _};
 use metrics::report::compare::{rows, write_text};
 use serde_json::json;
 
-use super::report::read;
+use super::report::document;
 use crate::exit::{Exit, Failure};
-use crate::flags::{Compare, Output};
+use crate::flags::{Cluster, Compare, Output};
 use crate::terminal::{printed, say};
 
-pub fn run(flags: &Compare) -> Result<Exit, Failure> {
-    let (a, b) = (read(&flags.a)?, read(&flags.b)?);
+pub async fn run(flags: &Compare, cluster: &Cluster) -> Result<Exit, Failure> {
+    let (a, b) = (document(&flags.a, cluster).await?, document(&flags.b, cluster).await?);
     let held: Vec<_> = flags.fail_if.iter().map(|condition| condition.evaluate(&a, &b)).collect();
     let mut to = BufWriter::new(io::stdout().lock());
     let written = match flags.output {

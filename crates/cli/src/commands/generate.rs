@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loadtest::LoadTest;
 use loadtest::api::FILE_NAME;
 use loadtest::plan;
 use serde_json::json;
 
+use crate::beside::{self, Beside, packages_in_words};
+use crate::cluster::bundle::is_file_name;
 use crate::exit::{Exit, Failure};
 use crate::flags::Generate;
 use crate::project::{check_script, read_script};
-use crate::terminal::print;
+use crate::terminal::{print, say};
 
 /// What the files are called.
 const LOAD_TEST: &str = "loadtest-cr.yaml";
@@ -27,8 +29,8 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     let script = read_script(path)?;
     check_script(path, &script, environment.as_deref(), None)?;
     check_load_test(name, *count, environment.as_deref())?;
-    let files =
-        files(path, script.files(environment.as_deref()).iter().map(|file| (file.path, file.endings())))?;
+    let found = beside::find(path, &script, environment.as_deref(), &[])?;
+    let files = by_key(path, found.files)?;
     let taken = [LOAD_TEST, KUSTOMIZATION, SCRIPT].into_iter().map(|file| out.join(file));
     let taken = taken.chain(files.values().map(|file| out.join(&file.path))).find(|file| file.exists());
     if let Some(file) = taken {
@@ -44,71 +46,40 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     }
     write(&out.join(LOAD_TEST), load_test(name, *count, environment.as_deref(), &files).as_bytes())?;
     write(&out.join(KUSTOMIZATION), kustomization(name, &files).as_bytes())?;
+    if let Some(note) = packages_in_words(&found.packages) {
+        say(note);
+    }
     print(format_args!("{}: kubectl apply -k {}", files_in_words(&files), out.display()))?;
     Ok(Exit::Passed)
 }
 
-/// A file beside the script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Beside {
-    /// Where it is.
-    from: PathBuf,
-    /// Below the script's folder.
-    path: String,
-}
-
-/// The files that a script names, by their keys in a ConfigMap.
-fn files<'a>(
-    script: &Path,
-    named: impl Iterator<Item = (&'a str, &'static [&'static str])>,
-) -> Result<BTreeMap<String, Beside>, Failure> {
-    let folder = script.parent().unwrap_or(Path::new(""));
-    let mut files = BTreeMap::new();
+/// The files by their keys in the one ConfigMap that has them.
+fn by_key(script: &Path, files: Vec<Beside>) -> Result<BTreeMap<String, Beside>, Failure> {
+    let mut keys: BTreeMap<String, Beside> = BTreeMap::new();
     let mut size = 0;
-    for (path, endings) in named {
-        // what is a template or a pattern only Artillery can tell
-        let ending = endings.iter().find(|ending| folder.join(format!("{path}{ending}")).is_file());
-        let Some(ending) = ending else { continue };
-        let named = format!("{path}{ending}");
-        let below = loadtest::script::below(&named).filter(|_| !named.starts_with('/'));
-        let below = below.ok_or_else(|| {
-            Failure::usage(format!(
-                "{}: \"{path}\" lies outside the script's folder: move it there",
-                script.display()
-            ))
-        })?;
-        if !is_file_name(&below) {
+    for file in files {
+        if !is_file_name(&file.path) {
             return Err(Failure::usage(format!(
-                "{}: \"{path}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}",
-                script.display()
+                "{}: \"{}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}",
+                script.display(),
+                file.path
             )));
         }
-        let from = folder.join(&named);
-        size += fs::metadata(&from).map_err(|error| Failure::file("read", &from, &error))?.len();
+        size += fs::metadata(&file.from).map_err(|error| Failure::file("read", &file.from, &error))?.len();
         if size > MAX_CONFIG_MAP {
             return Err(Failure::usage(format!(
                 "the files that {} names have more than {MAX_CONFIG_MAP} bytes, and a ConfigMap holds no more: write the manifests by hand, with several (docs/reference.md)",
                 script.display()
             )));
         }
-        let file = Beside { from, path: below.clone() };
-        if let Some(other) =
-            files.insert(below.replace('/', "_"), file.clone()).filter(|other| *other != file)
-        {
+        if let Some(other) = keys.insert(file.path.replace('/', "_"), file.clone()) {
             return Err(Failure::usage(format!(
-                "{} and {below} would have one key in a ConfigMap: rename one",
-                other.path
+                "{} and {} would have one key in a ConfigMap: rename one",
+                other.path, file.path
             )));
         }
     }
-    Ok(files)
-}
-
-/// What a ConfigMap's key and its path may be: no part begins with two dots.
-fn is_file_name(path: &str) -> bool {
-    let is_good = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-    path.split('/')
-        .all(|part| !part.is_empty() && !part.starts_with("..") && part != "." && part.chars().all(is_good))
+    Ok(keys)
 }
 
 /// Refuses what the API server, or the operator, would refuse.
@@ -187,22 +158,11 @@ configMapGenerator:
 }
 
 fn files_in_words(files: &BTreeMap<String, Beside>) -> String {
-    let has_processor = files.values().any(|file| {
-        let ending = Path::new(&file.path).extension().and_then(|ending| ending.to_str());
-        ending.is_some_and(|ending| ["js", "cjs", "mjs", "ts"].contains(&ending))
-    });
-    let named = match files.len() {
-        0 => "Wrote the manifests and the script".to_owned(),
-        _ => {
-            let paths = files.values().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
-            format!("Wrote the manifests, the script and what it names ({paths})")
-        }
-    };
-    if has_processor {
-        format!("{named}; what the processor requires of its own is not looked for: add it to both files")
-    } else {
-        named
+    if files.is_empty() {
+        return "Wrote the manifests and the script".to_owned();
     }
+    let paths = files.values().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
+    format!("Wrote the manifests, the script and what it names ({paths})")
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {

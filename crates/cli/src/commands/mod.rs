@@ -1,10 +1,16 @@
 //! One file per subcommand; each says how the program ends, or why it cannot go on.
 
 mod compare;
+mod ended;
 mod generate;
+mod list;
+mod logs;
+mod manifests;
 mod report;
 mod run;
+mod stop;
 mod version;
+mod watch;
 
 use crate::exit::{Exit, Failure};
 use crate::flags::{Command, Flags};
@@ -14,11 +20,17 @@ use crate::flags::{Command, Flags};
 /// # Errors
 /// What keeps it from being done, and what would be right.
 pub async fn run(flags: Flags) -> Result<Exit, Failure> {
-    match flags.command {
-        Command::Run(flags) => run::run(&flags).await,
+    let Flags { cluster, command } = flags;
+    match command {
+        Command::Run(flags) => run::run(&flags, &cluster).await,
+        Command::List(flags) => list::run(&flags, &cluster).await,
+        Command::Watch(flags) => watch::watch(&flags, &cluster).await,
+        Command::Wait(flags) => watch::wait(&flags, &cluster).await,
+        Command::Logs(flags) => logs::run(&flags, &cluster).await,
+        Command::Stop(flags) => stop::run(&flags, &cluster).await,
         Command::Generate(flags) => generate::run(&flags),
-        Command::Report(flags) => report::run(&flags),
-        Command::Compare(flags) => compare::run(&flags),
-        Command::Version(flags) => version::run(&flags),
+        Command::Report(flags) => report::run(&flags, &cluster).await,
+        Command::Compare(flags) => compare::run(&flags, &cluster).await,
+        Command::Version(flags) => version::run(&flags, &cluster).await,
     }
 }

@@ -1,23 +1,117 @@
-//! `run`: a script becomes a load test, which is run and reported.
+//! `run`: a script becomes a load test, here or in a cluster, which is followed to its end and reported.
 
+use std::fs;
+use std::path::Path;
+
+use super::ended::{self, Wanted};
+use super::manifests;
+use crate::cluster::Connection;
+use crate::cluster::bundle::{self, Bundle, bundle, name_of};
+use crate::cluster::follow::{Follow, OnInterrupt};
+use crate::cluster::made::Made;
 use crate::exit::{Exit, Failure};
-use crate::flags::Run;
+use crate::flags::{Cluster, Run, in_cluster};
 use crate::project::Project;
 use crate::reports::Targets;
-use crate::{local, reports};
+use crate::signals::Signals;
+use crate::terminal::{print, say};
+use crate::{beside, local, reports};
 
-pub async fn run(flags: &Run) -> Result<Exit, Failure> {
-    if !flags.local {
-        return Err(Failure::usage(
-            "give --local: a script cannot be run on a cluster from here yet; make a LoadTest of it, and kubectl apply it (examples/)",
-        ));
-    }
+/// This machine runs no more workers: each is a process of some 100 MB.
+const MAX_LOCAL: u32 = 100;
+
+pub async fn run(flags: &Run, cluster: &Cluster) -> Result<Exit, Failure> {
     // all that can be wrong is found before anything is started
     let targets = Targets::of(&flags.reports)?;
-    let project = Project::read(flags)?;
+    let Some(script) = &flags.script else { return manifests::run(flags, cluster, &targets).await };
+    match script.to_str().and_then(in_cluster).filter(|_| !script.exists()) {
+        Some(name) => manifests::run_existing(flags, cluster, &targets, name).await,
+        None if flags.local => here(script, flags, &targets).await,
+        None => there(script, flags, cluster, &targets).await,
+    }
+}
+
+async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Failure> {
+    if flags.count() > MAX_LOCAL {
+        let count = flags.count();
+        return Err(Failure::usage(format!("--count {count}: on this machine it is 1 to {MAX_LOCAL}")));
+    }
+    let project = Project::read(script, flags)?;
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
     reports::print(&report, flags.output)?;
     targets.write(&report)?;
     Ok(if ran.is_interrupted { Exit::Interrupted } else { Exit::of(&report.verdict) })
+}
+
+async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Exit, Failure> {
+    let bundle = bundle_of(script, flags)?;
+    let connection = Connection::open(cluster).await?;
+    // what is made from here on is ended in order
+    let mut signals = Signals::listen()?;
+    let made = Made::make(&connection, &bundle).await?;
+    let (name, namespace) = (bundle.load_test.name(), &connection.namespace);
+    if flags.detach {
+        print(format_args!("loadtest/{name}"))?;
+        say(format_args!(
+            "It runs in namespace {namespace}: kubectl artillery wait {name} waits for its verdict"
+        ));
+        return Ok(Exit::Passed);
+    }
+    say(format_args!("Made the load test {name} in namespace {namespace}"));
+    let follow = Follow {
+        connection: &connection,
+        name,
+        on_interrupt: OnInterrupt::Stop,
+        gives_up: true,
+        timeout: None,
+        is_quiet: false,
+    };
+    let followed = match follow.to_its_end(&mut signals).await {
+        Ok(followed) => followed,
+        Err(failure) if [Exit::Usage, Exit::Cluster].contains(&failure.exit) => {
+            // it never ran
+            made.remove().await?;
+            return Err(failure);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let exit = ended::report(&connection, &followed, Wanted { targets, output: flags.output }).await?;
+    if flags.rm {
+        made.remove().await?;
+    }
+    Ok(exit)
+}
+
+/// The objects of a script.
+fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
+    let mut project = Project::read(path, flags)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (config, dotenv) = (project.artillery.config.take(), project.artillery.dotenv.take());
+    let more: Vec<_> = [&config, &dotenv].into_iter().flatten().map(Path::new).collect();
+    let found = beside::find(path, &project.read, project.environment.as_deref(), &more)?;
+    if let Some(note) = beside::packages_in_words(&found.packages) {
+        say(note);
+    }
+    let below =
+        |file: Option<String>| file.map(|file| beside::below_folder(folder, Path::new(&file))).transpose();
+    project.artillery.config = below(config)?;
+    project.artillery.dotenv = below(dotenv)?;
+    let script = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    let own_name =
+        path.file_name().and_then(|name| name.to_str()).filter(|name| loadtest::script::is_program(name));
+    let name = match &flags.name {
+        Some(name) => name.clone(),
+        None => name_of(path, &local::random_hex()?[..5]),
+    };
+    let wanted = bundle::Wanted {
+        name: &name,
+        // at most 10,000
+        count: i32::try_from(flags.count()).unwrap_or(i32::MAX),
+        environment: project.environment.as_deref(),
+        artillery: project.artillery,
+        distribution: flags.distribution().into(),
+        start_timeout: flags.start_timeout(),
+    };
+    bundle(wanted, own_name.unwrap_or(loadtest::api::SCRIPT_KEY), script, &found.files)
 }

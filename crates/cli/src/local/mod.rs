@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use collector::session::{Facts, StartFacts};
 use collector::{Collector, Conclusion, Ended, Limits, TestRef, Transport, serve};
 use loadtest::api::Distribution;
 use loadtest::process;
@@ -17,17 +18,18 @@ use metrics::verdict::{EXPECTATIONS_FAILED, End};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::flags::{self, Run};
-use crate::progress::Progress;
+use crate::flags::Run;
+use crate::progress::{Progress, Running, Seen};
 use crate::project::Project;
+use crate::signals::Signals;
 use crate::terminal::say;
 use artillery::Found;
-use edge::{Memory, Tokens, random_hex};
+pub use edge::random_hex;
+use edge::{Memory, Tokens};
 use workers::{Common, Workers};
 
 /// Workers that were asked to end and do not are killed so long after; they may need 60 s.
@@ -77,14 +79,11 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
     let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
     let folder =
         folder.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))?;
-    let distribution = match flags.distribution {
-        flags::Distribution::Replicate => Distribution::Replicate,
-        flags::Distribution::Split => Distribution::Split,
-    };
+    let distribution = Distribution::from(flags.distribution());
     let uid = random_hex()?;
     let test = TestRef { uid: uid.clone(), namespace: "local".to_owned(), name: project.name.clone() };
-    let timeout = Duration::from_secs(u64::from(flags.start_timeout.unsigned_abs()));
-    let (tokens, secrets) = Tokens::draw(test.clone(), flags.count, timeout, shared(distribution))?;
+    let timeout = Duration::from_secs(u64::from(flags.start_timeout().unsigned_abs()));
+    let (tokens, secrets) = Tokens::draw(test.clone(), flags.count(), timeout, shared(distribution))?;
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let (collector, address) = listen(tokens, &stop).await?;
@@ -100,7 +99,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         uid: &uid,
         name: &project.name,
         collector: &address,
-        start_timeout_seconds: flags.start_timeout,
+        start_timeout_seconds: flags.start_timeout(),
         distribution,
         folder: folder.path(),
         shows_logs: flags.logs,
@@ -109,7 +108,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
     let mut ran = Ran {
         conclusion: None,
         name: project.name.clone(),
-        workers: flags.count,
+        workers: flags.count(),
         distribution: shared(distribution),
         exit_codes: BTreeMap::new(),
         ended_at: None,
@@ -175,13 +174,10 @@ async fn follow(
     test: &TestRef,
     ran: &mut Ran,
 ) -> Result<Option<String>, Failure> {
-    let cannot = |error: std::io::Error| Failure::internal(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
+    let mut signals = Signals::listen()?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut progress = Progress::begin(ran.workers);
+    let mut progress = Progress::begin(Instant::now().into_std());
     let mut failed = None;
     let mut patience: Option<Instant> = None;
     loop {
@@ -199,13 +195,13 @@ async fn follow(
                     }
                 }
             },
-            _ = look.tick() => progress.show(collector.facts(test).as_ref(), workers.running()),
+            _ = look.tick() => progress.show(&seen(collector.facts(test).as_ref(), ran.workers, workers.running()), Instant::now().into_std()),
             () = until(patience) => {
                 progress.say("The workers that still run are killed, for they do not end");
                 workers.signal(Signal::SIGKILL);
                 patience = None;
             }
-            () = any(&mut interrupt, &mut terminate, &mut hang_up) => {
+            () = signals.next() => {
                 if ran.is_interrupted {
                     let running = workers.running();
                     // they are killed with what holds them
@@ -233,14 +229,31 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-async fn any(
-    interrupt: &mut tokio::signal::unix::Signal,
-    terminate: &mut tokio::signal::unix::Signal,
-    hang_up: &mut tokio::signal::unix::Signal,
-) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
+/// What is to be seen of a load test of so many workers, of which so many still run.
+fn seen(facts: Option<&Facts>, planned: u32, running: usize) -> Seen {
+    let Some(facts) = facts.filter(|facts| matches!(facts.start, StartFacts::Released { .. })) else {
+        let joined = facts.map_or(0, |facts| facts.joined);
+        return Seen::Waiting(format!("waiting for the start: {joined} of {planned} workers joined"));
+    };
+    let vusers = facts.vusers;
+    Seen::Running(Running {
+        workers: format!("{running} of {planned} workers run"),
+        planned_vusers: None,
+        vusers: [vusers.created, vusers.completed, vusers.failed],
+        requests: facts.requests,
+        requests_per_second: facts.requests_per_second,
+        response_time: facts.response_time.map(|times| [times.p50, times.p95, times.p99]),
+        errors: facts.errors,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_anything_is_known_it_is_said_what_is_waited_for() {
+        let said = "waiting for the start: 0 of 2 workers joined".to_owned();
+        assert_eq!(seen(None, 2, 2), Seen::Waiting(said));
     }
 }

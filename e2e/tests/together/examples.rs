@@ -1,8 +1,6 @@
 //! Every example, as its README runs it, on real pods; and the same files in an Artillery without the operator's reporter, whose
 //! counts times the number of workers are the report's.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use e2e::{Bed, in_summary};
 use futures::{StreamExt as _, stream};
 
@@ -30,9 +28,6 @@ const EXAMPLES: [Example; 9] = [
     Example { folder: "pods", tests: &[("pods", 2)], counters: &["http.codes.200"] },
 ];
 
-/// More at a time would not have the processor time to make their load.
-const AT_A_TIME: usize = 3;
-
 async fn runs(Example { folder, tests, counters }: &Example) {
     let bed = Bed::with_target(&format!("example-{folder}")).await;
     bed.kubectl(&["apply", "-k", &format!("examples/{folder}")]);
@@ -55,5 +50,6 @@ async fn runs(Example { folder, tests, counters }: &Example) {
 
 #[tokio::test]
 async fn every_example_gives_what_artillery_gives_without_the_operator() {
-    stream::iter(&EXAMPLES).for_each_concurrent(AT_A_TIME, runs).await;
+    // as many at a time as there is room for
+    stream::iter(&EXAMPLES).for_each_concurrent(None, runs).await;
 }

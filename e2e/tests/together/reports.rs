@@ -1,7 +1,5 @@
 //! One exact report and one verdict per LoadTest: what the target counted is what the report says, whoever is turned away.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use e2e::{Bed, Verdict, WHOLE_TEST, cluster, config_map, in_summary, list, load_test};
 use serde_json::{Value, json};
 use testbed::eventually::eventually;

@@ -1,8 +1,6 @@
 //! What else a spec can have, on real pods: options of Artillery, a script in a volume, a start that is put off, workers that never
 //! come. What each field does is told by what the target was asked for.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use std::time::Duration;
 
 use e2e::{Bed, cluster, config_map, list};

@@ -1,7 +1,5 @@
 //! The operator's metrics as Prometheus reads them: through the Service, with a token that the ClusterRole allows.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use std::time::Duration;
 
 use e2e::{Bed, cluster};
@@ -10,7 +8,7 @@ use testbed::scrape::scrape;
 
 #[tokio::test]
 async fn metrics_are_read_by_those_who_are_bound_to_metrics_reader_and_by_nobody_else() {
-    let bed = Bed::new("metrics");
+    let bed = Bed::new("metrics").await;
     bed.kubectl(&["create", "serviceaccount", "prometheus"]);
     bed.kubectl(&["create", "serviceaccount", "stranger"]);
     let _binding = Binding::new("e2e-metrics-reader", &format!("{}:prometheus", bed.namespace));

@@ -1,7 +1,5 @@
 //! A load that workers share is the load of one process: the same arrivals, second by second, and each row of a CSV file once.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use e2e::{Bed, cluster, config_map, in_summary, list};
 use serde_json::{Value, json};
 
@@ -42,7 +40,7 @@ fn now() -> u64 {
 
 #[tokio::test]
 async fn four_workers_together_are_one_process_and_use_each_row_once() {
-    let bed = Bed::with_target("split").await;
+    let bed = Bed::alone_with_target("split").await;
     let rows: String = (0..48).map(|row| format!("{row}\n")).collect();
     bed.apply(&config_map("rows", "rows.csv", &rows));
     let payload = json!({ "payload": { "path": "rows.csv", "fields": ["row"], "order": "sequence" } });

@@ -1,7 +1,5 @@
 //! Load tests on real nodes with the real Artillery, from `kubectl apply` to their end.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use e2e::{Bed, WHOLE_TEST, cluster, config_map, in_summary, list, load_test};
 use serde_json::json;
 use testbed::eventually::eventually;
@@ -11,7 +9,7 @@ const NOBODY: &str = "http://127.0.0.1:9";
 
 #[tokio::test]
 async fn the_example_runs_to_its_end_and_the_target_saw_what_artillery_says() {
-    let bed = Bed::new("example");
+    let bed = Bed::new("example").await;
     let applied = bed.kubectl(&["apply", "-k", "hack/basic-loadtest"]);
     for line in [
         "configmap/test-script created",
@@ -64,7 +62,7 @@ async fn the_example_runs_to_its_end_and_the_target_saw_what_artillery_says() {
 
 #[tokio::test]
 async fn a_worker_that_exits_1_leaves_the_others_to_finish() {
-    let bed = Bed::new("failing");
+    let bed = Bed::new("failing").await;
     // the hook fails in one worker only: Artillery exits 1 there before it sends anything
     let processor = "module.exports = { hook(context, events, done) {\n\
         \x20 done(process.env.WORKER_ID.startsWith('failing-1-') ? new Error('this one') : undefined);\n} };\n";
@@ -107,7 +105,7 @@ async fn a_worker_that_exits_1_leaves_the_others_to_finish() {
 
 #[tokio::test]
 async fn a_worker_is_one_thread_with_few_rights() {
-    let bed = Bed::new("worker");
+    let bed = Bed::new("worker").await;
     let script = json!({
         "config": { "target": NOBODY, "phases": [{ "duration": 60, "arrivalRate": 1 }] },
         "scenarios": [{ "flow": [{ "think": 1 }] }],

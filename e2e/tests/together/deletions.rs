@@ -1,7 +1,5 @@
 //! Workers and Jobs that somebody deletes while a load test runs: it ends with the truth, and nothing is started again.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use e2e::{Account, Bed, Run};
 
 #[tokio::test]

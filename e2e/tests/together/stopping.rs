@@ -1,8 +1,6 @@
 //! Tests that are ended before their time, that have side-cars, and whose Jobs are removed, on real pods: what was measured until the
 //! end is reported, and is what the target counted, but for requests under way.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
-
 use e2e::{Bed, WHOLE_TEST, cluster, config_map, list};
 use serde_json::{Value, json};
 use testbed::eventually::eventually;

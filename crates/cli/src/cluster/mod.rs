@@ -1,0 +1,202 @@
+//! A cluster as kubectl knows it: how it is reached, and what its refusals mean to whoever typed a command.
+
+pub mod bundle;
+pub mod follow;
+pub mod made;
+pub mod stored;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use loadtest::LoadTest;
+
+use crate::exit::Failure;
+use crate::flags::Cluster;
+
+/// A cluster, and the namespace that is meant.
+#[derive(Clone)]
+pub struct Connection {
+    /// Speaks to its API server.
+    pub client: Client,
+    /// Where load tests are looked for.
+    pub namespace: String,
+}
+
+impl Connection {
+    /// Reads the kubeconfig, as kubectl would; nothing is asked yet.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub async fn open(flags: &Cluster) -> Result<Self, Failure> {
+        // the first one is taken: a second call says only that
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let no_cluster = |error: &dyn std::error::Error| {
+            Failure::cluster(format!(
+                "there is no cluster to speak to: {}: give --kubeconfig or --context, or run the script on this machine with --local",
+                chain(error)
+            ))
+        };
+        let options = KubeConfigOptions { context: flags.context.clone(), ..KubeConfigOptions::default() };
+        let config = match &flags.kubeconfig {
+            Some(path) => {
+                let read = Kubeconfig::read_from(path).map_err(|error| no_cluster(&error))?;
+                Config::from_custom_kubeconfig(read, &options).await.map_err(|error| no_cluster(&error))?
+            }
+            None => match Config::from_kubeconfig(&options).await {
+                Ok(config) => config,
+                // in a pod there is none
+                Err(error) if flags.context.is_some() => return Err(no_cluster(&error)),
+                Err(error) => Config::incluster().map_err(|_| no_cluster(&error))?,
+            },
+        };
+        let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
+        Ok(Self { client, namespace })
+    }
+
+    /// The same cluster, and that namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self { client: self.client.clone(), namespace: namespace.to_owned() }
+    }
+
+    /// Its load tests in the namespace.
+    pub fn load_tests(&self) -> Api<LoadTest> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A load test.
+    ///
+    /// # Errors
+    /// There is none of that name, or it cannot be read.
+    pub async fn load_test(&self, name: &str) -> Result<LoadTest, Failure> {
+        let read = self.load_tests().get(name).await;
+        read.map_err(|error| self.refused(&format!("read the load test {name}"), &error))
+    }
+
+    /// What a refusal means: what was to be done, why not, and what can be done about it.
+    pub fn refused(&self, doing: &str, error: &kube::Error) -> Failure {
+        let kube::Error::Api(status) = error else {
+            return Failure::cluster(format!(
+                "cannot {doing}: the cluster cannot be asked: {}",
+                chain(error)
+            ));
+        };
+        let words = status.message.trim();
+        let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+        match status.code {
+            401 => {
+                Failure::cluster(format!("cannot {doing}: the cluster does not know who you are: {words}"))
+            }
+            403 => Failure::cluster(format!("cannot {doing}: {words}")),
+            404 if named => Failure::usage(format!(
+                "cannot {doing}: {words} in namespace {}: kubectl artillery list shows those that are there",
+                self.namespace
+            )),
+            404 => Failure::cluster(format!(
+                "cannot {doing}: this cluster has no LoadTests: install the operator (operator-deploy.sh)"
+            )),
+            409 => {
+                Failure::usage(format!("cannot {doing}: {words}: give another --name, or delete it first"))
+            }
+            400 | 422 if words.contains("unknown field") => Failure::cluster(format!(
+                "cannot {doing}: the operator in this cluster is older than this program: {words}"
+            )),
+            400 | 413 | 422 => Failure::usage(format!("cannot {doing}: {words}")),
+            code => Failure::cluster(format!("cannot {doing}: the cluster answers {code}: {words}")),
+        }
+    }
+}
+
+/// An error and what it came from, once each.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use kube::core::response::StatusDetails;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_refusal_says_what_to_do() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let uri = "http://127.0.0.1:9".parse().expect("an address");
+        let client = Client::try_from(Config::new(uri)).expect("a client");
+        let connection = Connection { client, namespace: "shop".to_owned() };
+        let named = StatusDetails {
+            name: "checkout".to_owned(),
+            group: String::new(),
+            kind: "loadtests".to_owned(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        };
+        for (code, message, details, exit, said) in [
+            (
+                403,
+                "loadtests is forbidden: User \"ann\" cannot create",
+                None,
+                4,
+                "cannot run it: loadtests is forbidden: User \"ann\" cannot create",
+            ),
+            (
+                401,
+                "Unauthorized",
+                None,
+                4,
+                "cannot run it: the cluster does not know who you are: Unauthorized",
+            ),
+            (
+                404,
+                "loadtests \"checkout\" not found",
+                Some(named.clone()),
+                2,
+                "cannot run it: loadtests \"checkout\" not found in namespace shop: kubectl artillery list shows those that are there",
+            ),
+            (
+                404,
+                "404 page not found",
+                None,
+                4,
+                "cannot run it: this cluster has no LoadTests: install the operator (operator-deploy.sh)",
+            ),
+            (
+                409,
+                "loadtests \"checkout\" already exists",
+                Some(named),
+                2,
+                "cannot run it: loadtests \"checkout\" already exists: give another --name, or delete it first",
+            ),
+            (422, "spec.count: Invalid value: 0", None, 2, "cannot run it: spec.count: Invalid value: 0"),
+            (
+                400,
+                "unknown field \"spec.distribution\"",
+                None,
+                4,
+                "cannot run it: the operator in this cluster is older than this program: unknown field \"spec.distribution\"",
+            ),
+            (
+                500,
+                "etcdserver: timeout",
+                None,
+                4,
+                "cannot run it: the cluster answers 500: etcdserver: timeout",
+            ),
+        ] {
+            let status = Status { code, message: message.to_owned(), details, ..Status::default() };
+            let failure = connection.refused("run it", &kube::Error::Api(Box::new(status)));
+            assert_eq!((failure.exit.code(), failure.to_string().as_str()), (exit, said));
+        }
+    }
+}

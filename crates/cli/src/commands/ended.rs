@@ -1,0 +1,38 @@
+//! From a load test in a cluster that is over to its report, and to how the program ends: what `run`, `watch` and `wait` have in common.
+
+use crate::cluster::Connection;
+use crate::cluster::follow::{Followed, conclusion};
+use crate::cluster::stored::Stored;
+use crate::exit::{Exit, Failure};
+use crate::flags::Output;
+use crate::reports::{self, Targets};
+use crate::terminal::say;
+
+/// What is wanted of a report.
+pub struct Wanted<'a> {
+    /// The files that are to be written.
+    pub targets: &'a Targets,
+    /// What is printed.
+    pub output: Output,
+}
+
+/// Prints and writes the report of a load test that is over.
+pub async fn report(
+    connection: &Connection,
+    followed: &Followed,
+    wanted: Wanted<'_>,
+) -> Result<Exit, Failure> {
+    let (exit, words) = conclusion(&followed.load_test);
+    match Stored::fetch(connection, &followed.load_test).await {
+        Ok(stored) => {
+            reports::print_stored(&stored, wanted.output)?;
+            wanted.targets.write_stored(&stored)?;
+        }
+        Err(failure) => {
+            say(&words);
+            // a verdict without a report is no pass: what was asked for is not there
+            return Err(failure);
+        }
+    }
+    Ok(if followed.is_interrupted { Exit::Interrupted } else { exit })
+}

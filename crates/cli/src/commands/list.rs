@@ -1,0 +1,164 @@
+//! `list`: the load tests in a cluster, with what came of them.
+
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+use loadtest::api::PROGRESSING;
+use loadtest::human_duration::human_duration;
+use loadtest::{LoadTest, Timestamp};
+use serde_json::json;
+
+use crate::cluster::Connection;
+use crate::exit::{Exit, Failure};
+use crate::flags::{Cluster, List, Listed};
+use crate::terminal::{print, say};
+
+/// So many are asked for at a time.
+const PAGE: u32 = 100;
+const COLUMNS: [&str; 9] =
+    ["NAME", "COMPLETIONS", "DURATION", "VERDICT", "REQUESTS/S", "P95(MS)", "ERRORS", "PROGRESS", "AGE"];
+const WIDE: [&str; 4] = ["ENVIRONMENT", "ACTIVE", "REPORTING", "IMAGE"];
+
+pub async fn run(flags: &List, cluster: &Cluster) -> Result<Exit, Failure> {
+    let connection = Connection::open(cluster).await?;
+    let api = match flags.all_namespaces {
+        true => Api::all(connection.client.clone()),
+        false => connection.load_tests(),
+    };
+    let tests = all(&connection, &api, flags.selector.as_deref()).await?;
+    match flags.output {
+        Some(Listed::Json) => {
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": tests });
+            print(format_args!("{list:#}"))?;
+        }
+        Some(Listed::Yaml) => {
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": tests });
+            let yaml = serde_saphyr::to_string(&list)
+                .map_err(|error| Failure::internal(format!("cannot be written as YAML: {error}")))?;
+            print(yaml.trim_end())?;
+        }
+        Some(Listed::Name) => {
+            for test in &tests {
+                print(format_args!("loadtest.loadtest.artillery.io/{}", test.name()))?;
+            }
+        }
+        wide @ (Some(Listed::Wide) | None) if !tests.is_empty() => {
+            let rows = rows(&tests, flags.all_namespaces, wide.is_some(), Timestamp::now());
+            for line in aligned(&rows) {
+                print(line)?;
+            }
+        }
+        Some(Listed::Wide) | None if flags.all_namespaces => say("No load tests found"),
+        Some(Listed::Wide) | None => {
+            say(format_args!("No load tests found in namespace {}", connection.namespace))
+        }
+    }
+    Ok(Exit::Passed)
+}
+
+async fn all(
+    connection: &Connection,
+    api: &Api<LoadTest>,
+    selector: Option<&str>,
+) -> Result<Vec<LoadTest>, Failure> {
+    let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
+    params.label_selector = selector.map(str::to_owned);
+    let mut tests = Vec::new();
+    loop {
+        let page = api.list(&params).await.map_err(|error| connection.refused("list load tests", &error))?;
+        tests.extend(page.items);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok(tests);
+        }
+    }
+}
+
+fn rows(tests: &[LoadTest], with_namespace: bool, is_wide: bool, now: Timestamp) -> Vec<Vec<String>> {
+    let wide: &[&str] = if is_wide { &WIDE } else { &[] };
+    let namespace: &[&str] = if with_namespace { &["NAMESPACE"] } else { &[] };
+    let heads = namespace.iter().chain(&COLUMNS).chain(wide).map(|head| (*head).to_owned()).collect();
+    let row = |test: &LoadTest| {
+        let status = test.status.clone().unwrap_or_default();
+        let metrics = status.metrics.clone().unwrap_or_default();
+        let has_metrics = status.metrics.is_some();
+        let http = metrics.http.as_ref();
+        let number = |n: Option<i64>| n.map(|n| n.to_string());
+        let progress = status.condition(PROGRESSING).and_then(|condition| condition.reason.clone());
+        let created = test.metadata.creation_timestamp.as_ref().map(|at| at.0);
+        let mut cells = Vec::new();
+        if with_namespace {
+            cells.push(test.namespace());
+        }
+        cells.extend([
+            Some(test.name().to_owned()),
+            status.completions.clone(),
+            status.duration.clone(),
+            status.verdict.map(|verdict| format!("{verdict:?}")),
+            number(http.map(|http| http.requests_per_second)),
+            number(http.and_then(|http| http.response_time_milliseconds.as_ref()).map(|times| times.p95)),
+            number(has_metrics.then_some(metrics.errors)),
+            progress,
+            created.map(|created| human_duration(now.as_second() - created.as_second())),
+        ]);
+        if is_wide {
+            cells.extend([
+                test.spec.environment.clone(),
+                Some(status.active.to_string()),
+                status.workers.as_ref().map(|workers| format!("{}/{}", workers.reporting, workers.planned)),
+                status.image.clone(),
+            ]);
+        }
+        cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect()
+    };
+    std::iter::once(heads).chain(tests.iter().map(row)).collect()
+}
+
+/// Cells below each other, as kubectl has them.
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_stands_below_its_head_and_what_is_not_is_a_dash() {
+        let now: Timestamp = "2026-01-01T00:10:00Z".parse().expect("a time");
+        let test = |value| serde_json::from_value::<LoadTest>(value).expect("a load test");
+        let spec = json!({ "testScript": { "config": { "configMap": "a" } } });
+        let tests = [
+            test(json!({
+                "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "spec": spec,
+                "metadata": { "name": "checkout", "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z" },
+                "status": {
+                    "completions": "2/2", "duration": "55s", "verdict": "Passed", "active": 0,
+                    "conditions": [{ "type": "Progressing", "status": "False", "reason": "Succeeded" }],
+                    "metrics": { "errors": 1, "http": { "requests": 90, "requestsPerSecond": 9, "responseTimeMilliseconds": { "p50": 1, "p95": 31, "p99": 4 } } },
+                },
+            })),
+            test(json!({
+                "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "spec": spec,
+                "metadata": { "name": "b", "namespace": "shop", "creationTimestamp": "2026-01-01T00:09:30Z" },
+            })),
+        ];
+        let lines = aligned(&rows(&tests, false, false, now));
+        assert_eq!(
+            lines,
+            [
+                "NAME       COMPLETIONS   DURATION   VERDICT   REQUESTS/S   P95(MS)   ERRORS   PROGRESS    AGE",
+                "checkout   2/2           55s        Passed    9            31        1        Succeeded   10m",
+                "b          -             -          -         -            -         -        -           30s",
+            ]
+        );
+        let lines = aligned(&rows(&tests, true, true, now));
+        assert!(lines[0].starts_with("NAMESPACE   NAME") && lines[0].ends_with("IMAGE"), "{}", lines[0]);
+    }
+}

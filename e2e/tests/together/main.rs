@@ -1,0 +1,12 @@
+//! Load tests on real pods that leave the cluster as it is, in one binary, so that some run at a time.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+
+mod deletions;
+mod examples;
+mod loadtests;
+mod metrics;
+mod reports;
+mod spec;
+mod split;
+mod stopping;
