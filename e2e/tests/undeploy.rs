@@ -37,4 +37,10 @@ async fn an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing() {
     assert!(!roles.contains("artillery-operator"), "{roles}");
     let again = undeploy();
     assert!(again.contains("there is nothing to remove"), "{again}");
+
+    let command = ["run", "hack/basic-loadtest/test-script.yaml"];
+    let refused = cluster().artillery().args(command).output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("this cluster has no LoadTests: install the operator"), "{said}");
 }

@@ -16,7 +16,6 @@ use metrics::report::compare::Condition;
     name = "kubectl-artillery",
     bin_name = "kubectl artillery",
     version,
-    about,
     after_help = "Exit codes: 0 passed; 1 checks failed; 2 wrong usage or script; 3 the test did not end properly, or its result is inconclusive; 4 no cluster, no operator in it, or no right; 130 interrupted."
 )]
 pub struct Flags {

@@ -48,6 +48,28 @@ impl Cluster {
         command
     }
 
+    /// The kubeconfig of its administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// `kubectl artillery`: kubectl finds the plugin that was built beside the tests.
+    ///
+    /// # Panics
+    /// A test has no path.
+    pub fn artillery(&self) -> Command {
+        #[allow(clippy::expect_used, reason = "a test that cannot go on panics")]
+        let tests = std::env::current_exe().expect("the test's own path");
+        let built = tests.ancestors().nth(2).unwrap_or(&tests).to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(built).chain(std::env::split_paths(&path));
+        let mut command = self.command("kubectl");
+        command.arg("artillery").env_remove("NODE_OPTIONS");
+        // no folder of the PATH has a colon in its name
+        command.env("PATH", std::env::join_paths(path).unwrap_or_default());
+        command
+    }
+
     /// Runs kubectl and returns what it printed.
     ///
     /// # Errors

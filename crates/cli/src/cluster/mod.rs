@@ -88,6 +88,9 @@ impl Connection {
                 Failure::cluster(format!("cannot {doing}: the cluster does not know who you are: {words}"))
             }
             403 => Failure::cluster(format!("cannot {doing}: {words}")),
+            404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
+                Failure::usage(format!("cannot {doing}: {words}: give another --namespace, or make it first"))
+            }
             404 if named => Failure::usage(format!(
                 "cannot {doing}: {words} in namespace {}: kubectl artillery list shows those that are there",
                 self.namespace
@@ -170,6 +173,13 @@ mod tests {
                 None,
                 4,
                 "cannot run it: this cluster has no LoadTests: install the operator (operator-deploy.sh)",
+            ),
+            (
+                404,
+                "namespaces \"shop\" not found",
+                Some(StatusDetails { kind: "namespaces".to_owned(), ..named.clone() }),
+                2,
+                "cannot run it: namespaces \"shop\" not found: give another --namespace, or make it first",
             ),
             (
                 409,
