@@ -76,7 +76,7 @@ faults: ## Break things on purpose, often (ROUNDS=10, KILLS=100, SEED=), against
 	@hack/faults
 
 bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,batches; half an hour)
-	@cargo build --release --locked -p operator -p benches -p testbed --bins
+	@cargo build --release --locked -p operator -p benches -p testbed -p cli --bins
 	@TESTBED_BIN=$$(hack/cluster/build) target/release/benches $(if $(ONLY),--only $(ONLY))
 
 faults-nodes: ## Break a cluster with nodes under real load tests (SEED=, CASES="etcd node"; half an hour)

@@ -2,11 +2,12 @@
 //!
 //! A section starts a real API server without nodes ([`stand`]), plays its kubelets ([`kubelet`]), watches as a user would
 //! ([`witness`]), and prints a Markdown table ([`report`]) for `docs/benchmarks.md`. What is about the workers' measurements alone does
-//! without: it has the collector itself ([`loopback`]) and the real Artillery ([`artillery`]).
+//! without: it has the collector itself ([`loopback`]) and the real Artillery ([`artillery`]); so does the command line ([`cli`]).
 
 mod artillery;
 mod bare;
 mod batches;
+mod cli;
 mod collect;
 mod contender;
 mod intake;
@@ -96,6 +97,8 @@ enum Section {
     Reporter,
     /// How far apart workers start.
     Start,
+    /// How soon the command line answers, and how large it is.
+    Cli,
 }
 
 fn main() -> ExitCode {
@@ -150,6 +153,7 @@ async fn measure(flags: &Flags) -> Result<()> {
         (Section::Intake, "taking in"),
         (Section::Reporter, "the reporter"),
         (Section::Start, "the start"),
+        (Section::Cli, "the command line"),
     ] {
         if !wanted(section) {
             continue;
@@ -166,6 +170,7 @@ async fn measure(flags: &Flags) -> Result<()> {
             Section::Intake => intake::measure().await,
             Section::Reporter => reporter::measure().await,
             Section::Start => start::measure().await,
+            Section::Cli => cli::measure().await,
         }
         .with_context(|| format!("cannot measure {name}"))?;
         report::line(&format!("Load average: {load} before this section, {} after it.", machine::load()?));
