@@ -28,6 +28,8 @@ pub enum Command {
     /// Write the manifests of a load test of a script, for kubectl apply -k.
     #[command(alias = "gen")]
     Generate(Generate),
+    /// Say what a load test would do, and everything that is wrong with its script, without running it.
+    Plan(Box<crate::commands::plan::Flags>),
     /// Show a report that was written earlier, in any form.
     Report(Report),
     /// Compare two reports, and fail where the second is worse than it may be.

@@ -20,7 +20,7 @@ const LOAD_TEST: &str = "loadtest-cr.yaml";
 const KUSTOMIZATION: &str = "kustomization.yaml";
 const SCRIPT: &str = "test-script.yaml";
 /// A ConfigMap holds no more bytes.
-const MAX_CONFIG_MAP: u64 = 1 << 20;
+pub const MAX_CONFIG_MAP: u64 = 1 << 20;
 
 pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     let Generate { name, script: path, environment, out, count } = flags;
@@ -50,15 +50,15 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
 
 /// A file beside the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Beside {
+pub struct Beside {
     /// Where it is.
-    from: PathBuf,
+    pub from: PathBuf,
     /// Below the script's folder.
-    path: String,
+    pub path: String,
 }
 
 /// The files that a script names, by their keys in a ConfigMap.
-fn files<'a>(
+pub fn files<'a>(
     script: &Path,
     named: impl Iterator<Item = (&'a str, &'static [&'static str])>,
 ) -> Result<BTreeMap<String, Beside>, Failure> {

@@ -1,7 +1,8 @@
 //! One file per subcommand; each says how the program ends, or why it cannot go on.
 
 mod compare;
-mod generate;
+pub(crate) mod generate;
+pub(crate) mod plan;
 mod report;
 mod run;
 mod version;
@@ -17,6 +18,7 @@ pub async fn run(flags: Flags) -> Result<Exit, Failure> {
     match flags.command {
         Command::Run(flags) => run::run(&flags).await,
         Command::Generate(flags) => generate::run(&flags),
+        Command::Plan(flags) => plan::run(&flags).await,
         Command::Report(flags) => report::run(&flags),
         Command::Compare(flags) => compare::run(&flags),
         Command::Version(flags) => version::run(&flags),

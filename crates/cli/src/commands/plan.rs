@@ -1,0 +1,124 @@
+//! `plan`: what a load test would do, and everything that is wrong with its script, without running it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use loadtest::script;
+use metrics::delivery::Distribution;
+use serde_json::Value;
+
+use crate::exit::{Exit, Failure};
+use crate::flags::{self, Options, Output};
+use crate::plan::config::Source;
+use crate::plan::{Asked, Problem, document, plan};
+use crate::project::options;
+use crate::terminal::{print, say};
+
+/// `plan`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  # what four workers would do, and what is wrong with the script
+  kubectl artillery plan script.yaml --count 4
+
+  # what each would have of a load that they share, in the environment staging, as JSON
+  kubectl artillery plan script.yaml --count 4 --distribution Split -e staging -o json
+
+  # the same, as Artillery itself resolves templates and environments; none of the load or the hooks runs
+  kubectl artillery plan script.yaml --count 4 --resolve
+
+Exit codes: 0 nothing is wrong; 2 something is, and it is said on standard error as FILE:LINE:COLUMN: what.")]
+pub struct Flags {
+    /// The Artillery script.
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub script: PathBuf,
+
+    /// Number of workers: 1 to 10000.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
+
+    /// Whether each worker runs the whole script, or all of them run it once together.
+    #[arg(long, value_enum, ignore_case = true, default_value_t = flags::Distribution::Replicate)]
+    pub distribution: flags::Distribution,
+
+    /// Name of the load test; by default made of the script's file name.
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// How Artillery runs the script.
+    #[command(flatten)]
+    pub artillery: Options,
+
+    /// What is printed: words and a chart, or JSON.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
+    let artillery = options(&flags.artillery)?;
+    let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());
+    let text = read(&flags.script, "the script")?;
+    let mut files = vec![(flags.script.as_path(), text.clone())];
+    if let Some(config) = &flags.artillery.config {
+        files.push((config, read(config, "--config")?));
+    }
+    let mut texts = Vec::new();
+    let mut problems = Vec::new();
+    for (path, text) in files {
+        if path.to_str().is_some_and(script::is_program) {
+            continue;
+        }
+        let file = path.display().to_string();
+        match document::read(&text) {
+            Ok(root) => texts.push(Source { file, root }),
+            Err((at, why)) => problems.push(Problem::at(&file, at, why)),
+        }
+    }
+    let name = flags.name.clone().unwrap_or_else(|| name_of(&flags.script));
+    let asked = Asked {
+        name: &name,
+        script: &flags.script,
+        text: &text,
+        workers: flags.count,
+        distribution: match flags.distribution {
+            flags::Distribution::Replicate => Distribution::Replicate,
+            flags::Distribution::Split => Distribution::Split,
+        },
+        environment: flags.artillery.environment.as_deref(),
+        artillery: &artillery,
+        overrides: overrides.as_ref(),
+    };
+    let plan = plan(&asked, &texts, problems, None);
+    match flags.output {
+        Output::Text => print(format_args!("{}", plan.to_string().trim_end()))?,
+        Output::Json => {
+            let json = serde_json::to_string_pretty(&plan);
+            print(json.map_err(|error| Failure::internal(format!("the plan cannot be written: {error}")))?)?;
+        }
+    }
+    for problem in &plan.problems {
+        say(problem);
+    }
+    Ok(if plan.problems.is_empty() { Exit::Passed } else { Exit::Usage })
+}
+
+/// A text file, within the bounds of a script.
+fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    let shown = path.display();
+    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("{what} {shown}: {error}")))?;
+    if bytes.len() > script::MAX_BYTES {
+        let (is, most) = (bytes.len(), script::MAX_BYTES);
+        return Err(Failure::usage(format!("{what} {shown} has {is} bytes, more than {most}")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| Failure::usage(format!("{what} {shown} is no text in UTF-8: {error}")))
+}
+
+/// A name that Kubernetes takes, of a file's.
+fn name_of(script: &Path) -> String {
+    let stem = script.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let inner = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = stem.chars().map(inner).take(50).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "load-test".to_owned() } else { name.to_owned() }
+}
