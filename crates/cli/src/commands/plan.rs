@@ -4,14 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use collector::session::Hello;
+use loadtest::api::Artillery;
 use loadtest::script;
 use metrics::delivery::Distribution;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure};
 use crate::flags::{self, Options, Output};
-use crate::plan::config::Source;
-use crate::plan::{Asked, Problem, document, plan};
+use crate::local;
+use crate::local::artillery::Found;
+use crate::local::resolve::Answer;
+use crate::plan::compiled::Compiled;
+use crate::plan::config::{Source, Sources};
+use crate::plan::{Asked, Problem, Resolved, document, plan};
 use crate::project::options;
 use crate::terminal::{print, say};
 
@@ -48,6 +54,14 @@ pub struct Flags {
     /// How Artillery runs the script.
     #[command(flatten)]
     pub artillery: Options,
+
+    /// Ask Artillery itself what it makes of the script, its templates and environments. Nothing of the load, and no hook, runs.
+    #[arg(long)]
+    pub resolve: bool,
+
+    /// The Artillery to ask; by default that on the PATH, or one that is installed once from npm.
+    #[arg(long = "artillery", value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub executable: Option<PathBuf>,
 
     /// What is printed: words and a chart, or JSON.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -88,7 +102,26 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
         artillery: &artillery,
         overrides: overrides.as_ref(),
     };
-    let plan = plan(&asked, &texts, problems, None);
+    let is_read = problems.is_empty();
+    let resolved = if flags.resolve && is_read {
+        let sources = Sources {
+            texts: texts.iter().collect(),
+            environment: asked.environment,
+            overrides: asked.overrides,
+        };
+        let _compiled = Compiled::of(&flags.script, &sources);
+        resolve(flags, &artillery, &mut problems).await?
+    } else {
+        None
+    };
+    // what Artillery refuses is the end of it, but for what it does not say: where
+    let refused = if resolved.is_none() && flags.resolve && is_read {
+        std::mem::take(&mut problems)
+    } else {
+        Vec::new()
+    };
+    let mut plan = plan(&asked, &texts, problems, resolved.as_ref());
+    plan.problems.extend(refused);
     match flags.output {
         Output::Text => print(format_args!("{}", plan.to_string().trim_end()))?,
         Output::Json => {
@@ -100,6 +133,27 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
         say(problem);
     }
     Ok(if plan.problems.is_empty() { Exit::Passed } else { Exit::Usage })
+}
+
+/// Asks Artillery. What it refuses is a problem.
+async fn resolve(
+    flags: &Flags,
+    artillery: &Artillery,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Resolved>, Failure> {
+    let found = Found::find(flags.executable.as_deref())?;
+    let environment = flags.artillery.environment.as_deref();
+    Ok(match local::resolve::resolve(&found, &flags.script, environment, artillery).await? {
+        Answer::Plan(hello) => {
+            let Hello { artillery, phases, ensure, rows, .. } = *hello;
+            Some(Resolved { artillery, phases, ensure, rows })
+        }
+        Answer::Refused(said) => {
+            problems
+                .push(Problem::nowhere(format!("Artillery {} refuses the script: {said}", found.version)));
+            None
+        }
+    })
 }
 
 /// A text file, within the bounds of a script.

@@ -1,5 +1,8 @@
 //! Everything that is wrong with a script, as far as can be told without Artillery: all of it, and not only the first.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use metrics::checks::{Ensure, EnsureError, reads_templates};

@@ -3,6 +3,7 @@
 
 mod chart;
 pub mod checks;
+pub mod compiled;
 pub mod config;
 pub mod document;
 pub mod load;

@@ -37,8 +37,8 @@ impl fmt::Display for Plan {
         }
         for (payload, rows) in self.rows.iter().enumerate() {
             match rows {
-                Some(rows) => writeln!(f, "Payload {payload} has {rows} rows")?,
-                None => writeln!(f, "Payload {payload}: each worker has all of it")?,
+                Some(rows) => writeln!(f, "Rows of payload {payload}: {rows}")?,
+                None => writeln!(f, "Rows of payload {payload}: all of them for each worker")?,
             }
         }
         if let Some(checks @ 1..) = self.checks {
