@@ -34,6 +34,8 @@ pub enum Command {
     Report(Report),
     /// Compare two reports, and fail where the second is worse than it may be.
     Compare(Compare),
+    /// Complete what is typed, in a shell or by kubectl.
+    Completion(crate::commands::completion::Flags),
     /// Show the versions of this program and of the Artillery that it would use.
     Version(Version),
 }

@@ -1,6 +1,7 @@
 //! One file per subcommand; each says how the program ends, or why it cannot go on.
 
 mod compare;
+pub mod completion;
 pub(crate) mod generate;
 pub(crate) mod plan;
 mod report;
@@ -21,6 +22,7 @@ pub async fn run(flags: Flags) -> Result<Exit, Failure> {
         Command::Plan(flags) => plan::run(&flags).await,
         Command::Report(flags) => report::run(&flags),
         Command::Compare(flags) => compare::run(&flags),
+        Command::Completion(flags) => completion::run(&flags),
         Command::Version(flags) => version::run(&flags),
     }
 }
