@@ -16,6 +16,8 @@ pub enum Exit {
     Usage,
     /// 3: the load test did not end properly, or its result is inconclusive.
     Inconclusive,
+    /// 4: there is no cluster, or no right to what was asked for.
+    NoCluster,
     /// 130: it was interrupted (128 and the number of SIGINT, as shells have it).
     Interrupted,
 }
@@ -28,6 +30,7 @@ impl Exit {
             Self::ChecksFailed => 1,
             Self::Usage => 2,
             Self::Inconclusive => 3,
+            Self::NoCluster => 4,
             Self::Interrupted => 130,
         }
     }
@@ -59,6 +62,11 @@ impl Failure {
     /// What should have worked did not.
     pub fn internal(message: impl Into<String>) -> Self {
         Self { exit: Exit::Inconclusive, message: message.into() }
+    }
+
+    /// There is no cluster, or no right to what was asked for.
+    pub fn no_cluster(message: impl Into<String>) -> Self {
+        Self { exit: Exit::NoCluster, message: message.into() }
     }
 
     /// Its user ended it.

@@ -12,7 +12,7 @@ use metrics::report::compare::Condition;
     bin_name = "kubectl artillery",
     version,
     about,
-    after_help = "Exit codes: 0 passed; 1 checks failed; 2 wrong usage or script; 3 the test did not end properly, or its result is inconclusive; 130 interrupted."
+    after_help = "Exit codes: 0 passed; 1 checks failed; 2 wrong usage or script; 3 the test did not end properly, or its result is inconclusive; 4 no cluster, or no right; 130 interrupted."
 )]
 pub struct Flags {
     /// What to do.
@@ -30,6 +30,8 @@ pub enum Command {
     Generate(Generate),
     /// Say what a load test would do, and everything that is wrong with its script, without running it.
     Plan(Box<crate::commands::plan::Flags>),
+    /// Write first scripts of services in a cluster, of the HTTP liveness probes behind them.
+    Scaffold(crate::commands::scaffold::Flags),
     /// Show a report that was written earlier, in any form.
     Report(Report),
     /// Compare two reports, and fail where the second is worse than it may be.

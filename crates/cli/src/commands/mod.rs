@@ -6,6 +6,7 @@ pub(crate) mod generate;
 pub(crate) mod plan;
 mod report;
 mod run;
+pub(crate) mod scaffold;
 mod version;
 
 use crate::exit::{Exit, Failure};
@@ -20,6 +21,7 @@ pub async fn run(flags: Flags) -> Result<Exit, Failure> {
         Command::Run(flags) => run::run(&flags).await,
         Command::Generate(flags) => generate::run(&flags),
         Command::Plan(flags) => plan::run(&flags).await,
+        Command::Scaffold(flags) => scaffold::run(&flags).await,
         Command::Report(flags) => report::run(&flags),
         Command::Compare(flags) => compare::run(&flags),
         Command::Completion(flags) => completion::run(&flags),

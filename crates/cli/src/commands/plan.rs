@@ -68,6 +68,10 @@ pub struct Flags {
     pub output: Output,
 }
 
+/// Prints the plan; what is wrong is said on standard error.
+///
+/// # Errors
+/// A file cannot be read, an option is wrong, or Artillery cannot be asked.
 pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
     let artillery = options(&flags.artillery)?;
     let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());

@@ -118,7 +118,7 @@ fn row(index: usize, phase: &Phase) -> Vec<String> {
             cells.extend([String::new(), "Artillery passes over it: no load, and no time".to_owned()])
         }
         Asks::KnownAtRunTime => cells.extend([String::new(), "known at run time".to_owned()]),
-        Asks::Wrong => cells.extend([String::new(), "wrong, see below".to_owned()]),
+        Asks::Wrong => cells.extend([String::new(), "wrong".to_owned()]),
     }
     cells
 }
