@@ -91,7 +91,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn add(&mut self, path: &str, as_written: &str) -> Result<(), Failure> {
-        let below = script::below(path).filter(|_| !path.starts_with('/')).ok_or_else(|| {
+        let below = below(path).ok_or_else(|| {
             Failure::usage(format!(
                 "{}: \"{as_written}\" lies outside the script's folder: move it there",
                 self.script.display()
@@ -142,6 +142,11 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+/// A path that a script names, in its shortest form; `None` where it leads out of the script's folder.
+pub fn below(path: &str) -> Option<String> {
+    script::below(path).filter(|_| !path.starts_with('/'))
 }
 
 /// Where a file that is named from here lies below that folder.

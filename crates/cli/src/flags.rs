@@ -45,10 +45,16 @@ pub enum Command {
     /// Write the manifests of a load test of a script, for kubectl apply -k.
     #[command(alias = "gen")]
     Generate(Generate),
+    /// Say what a load test would do, and everything that is wrong with its script, without running it.
+    Plan(Box<crate::commands::plan::Flags>),
+    /// Write first scripts of services in a cluster, of the HTTP liveness probes behind them.
+    Scaffold(crate::commands::scaffold::Flags),
     /// Show the report of a load test, or one that was written earlier, in any form.
     Report(Report),
     /// Compare two reports, and fail where the second is worse than it may be.
     Compare(Compare),
+    /// Complete what is typed, in a shell or by kubectl.
+    Completion(crate::commands::completion::Flags),
     /// Show the versions of this program and of the Artillery that it would use.
     Version(Version),
 }
@@ -146,7 +152,7 @@ impl Run {
 
     /// How long workers wait for each other, in seconds.
     pub fn start_timeout(&self) -> i32 {
-        self.start_timeout.unwrap_or(600)
+        self.start_timeout.unwrap_or(crate::cluster::bundle::START_TIMEOUT)
     }
 
     /// The first flag that was given of those that make a load test of a script: one that is written down says all that itself.

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod exit;
 pub mod flags;
 mod local;
+mod plan;
 mod progress;
 mod project;
 mod reports;

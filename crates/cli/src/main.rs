@@ -10,9 +10,13 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::{commands, exit::Failure, flags::Flags, terminal::say};
+use cli::{commands, exit::Failure, flags::Flags, terminal, terminal::say};
 
 fn main() -> ExitCode {
+    if let Some(answer) = commands::completion::asked() {
+        let _ = terminal::print(answer);
+        return ExitCode::SUCCESS;
+    }
     let flags = Flags::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let exit = match runtime {

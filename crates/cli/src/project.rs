@@ -136,7 +136,11 @@ fn check_files(
     Ok(())
 }
 
-fn options(flags: &Options) -> Result<Artillery, Failure> {
+/// Artillery's options, as they were typed.
+///
+/// # Errors
+/// One is no object in JSON, or names a file that is not there.
+pub fn options(flags: &Options) -> Result<Artillery, Failure> {
     let Options { environment: _, target, variables, overrides, scenario_name, config, dotenv } = flags;
     Ok(Artillery {
         target: target.clone(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
@@ -12,7 +13,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub const MAX_DEPTH: usize = 100;
 
 /// What Artillery adds to a processor's name, as Node does.
-const PROCESSOR_ENDINGS: [&str; 6] = ["", ".js", ".cjs", ".mjs", ".ts", "/index.js"];
+pub const PROCESSOR_ENDINGS: &[&str] = &["", ".js", ".cjs", ".mjs", ".ts", "/index.js"];
 
 /// What is read of a script.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,7 +40,7 @@ pub struct NamedFile<'a> {
 impl NamedFile<'_> {
     /// What Artillery may add to the path, as Node does: the file is there under one of these endings.
     pub fn endings(&self) -> &'static [&'static str] {
-        if self.key == "processor" { &PROCESSOR_ENDINGS } else { &[""] }
+        if self.key == "processor" { PROCESSOR_ENDINGS } else { &[""] }
     }
 
     /// Whether it can be told where the file is: not of a template, nor of a pattern.
@@ -122,6 +123,21 @@ struct Config {
     plugins: Option<BTreeMap<String, Value>>,
 }
 
+/// Reads a script as whatever type, within the bounds of what Artillery could read.
+///
+/// # Errors
+/// It is no such YAML, or not of that type; where, by line and column.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1 },
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        strict_booleans: true,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options)
+}
+
 /// Reads a script.
 ///
 /// # Errors
@@ -130,15 +146,7 @@ pub fn read(text: &str) -> Result<Script, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
     }
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1 },
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
-        strict_booleans: true,
-        legacy_octal_numbers: true,
-        with_snippet: false,
-    };
-    let root: Option<Root> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+    let root: Option<Root> = parse(text).map_err(|error| error.to_string())?;
     let config = root.and_then(|root| root.config).unwrap_or_default();
     let plugin = config.plugins.and_then(|mut plugins| plugins.remove("ensure"));
     let named = |config: &Value| {

@@ -1,18 +1,21 @@
 //! From a script and the files beside it to the objects that run it in a cluster: a LoadTest, and the ConfigMaps that it names. Pure but
 //! for reading the files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use loadtest::api::{Artillery, Distribution, FILE_NAME, File, KeyToPath, ScriptConfig, Start, TestScript};
-use loadtest::{LoadTest, LoadTestSpec, plan};
+use loadtest::api::{
+    Artillery, Distribution, FILE_NAME, File, KeyToPath, SCRIPT_KEY, ScriptConfig, Start, TestScript,
+};
+use loadtest::{LoadTest, LoadTestSpec, plan, script};
 
-use crate::beside::Beside;
+use crate::beside::{self, Beside};
 use crate::exit::Failure;
+use crate::project::Project;
 
 /// A ConfigMap holds 1 MiB (Kubernetes' own limit); some of it is for the names of the keys.
 const MAX_BYTES: usize = 1_000_000;
@@ -22,17 +25,16 @@ const MAX_CONFIG_MAPS: usize = 64;
 /// The label of the ConfigMaps' component, as `generate` and the first operator's plugin have it.
 const COMPONENT: &str = "loadtest-config";
 
-/// What is wanted of the load test.
-#[derive(Debug)]
+/// How long workers wait for each other where nothing is said, in seconds: the API's own default.
+pub const START_TIMEOUT: i32 = 600;
+
+/// What is wanted of the load test beside what its script says.
+#[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Its name.
     pub name: &'a str,
     /// Number of workers.
     pub count: i32,
-    /// The script's environment.
-    pub environment: Option<&'a str>,
-    /// Artillery's options; its files are paths below the script's folder.
-    pub artillery: Artillery,
     /// How the load is shared out.
     pub distribution: Distribution,
     /// How long workers wait for each other, in seconds.
@@ -48,12 +50,36 @@ pub struct Bundle {
     pub load_test: LoadTest,
 }
 
-/// Makes them of the script of that key and text, and of the files beside it.
+/// Makes them of a script and of what it needs beside itself. Returns the packages that are required, too.
 ///
 /// # Errors
-/// A file that is too large or has a name that no ConfigMap can give, too many of them, or a name that no load test can bear.
-pub fn bundle(wanted: Wanted<'_>, key: &str, script: Vec<u8>, files: &[Beside]) -> Result<Bundle, Failure> {
-    let Wanted { name, count, environment, artillery, distribution, start_timeout } = wanted;
+/// A file that cannot be read or given, or a name that no load test can bear.
+pub fn of_project(mut project: Project, wanted: Wanted<'_>) -> Result<(Bundle, BTreeSet<String>), Failure> {
+    let path = &project.script;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let Artillery { config, dotenv, .. } = &project.artillery;
+    let more: Vec<_> = [config, dotenv].into_iter().flatten().map(Path::new).collect();
+    let found = beside::find(path, &project.read, project.environment.as_deref(), &more)?;
+    let below = |file: &Option<String>| {
+        file.as_ref().map(|file| beside::below_folder(folder, Path::new(file))).transpose()
+    };
+    (project.artillery.config, project.artillery.dotenv) = (below(config)?, below(dotenv)?);
+    let script = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    // Artillery tells a program by its name
+    let own_name = path.file_name().and_then(|name| name.to_str()).filter(|name| script::is_program(name));
+    let key = own_name.unwrap_or(SCRIPT_KEY).to_owned();
+    let bundle = bundle(wanted, project, (&key, script), &found.files)?;
+    Ok((bundle, found.packages))
+}
+
+fn bundle(
+    wanted: Wanted<'_>,
+    project: Project,
+    (key, script): (&str, Vec<u8>),
+    files: &[Beside],
+) -> Result<Bundle, Failure> {
+    let Wanted { name, count, distribution, start_timeout } = wanted;
+    let Project { environment, artillery, .. } = project;
     let script_map = format!("{name}-test-script");
     let mut config_maps = vec![config_map(name, &script_map, [(key.to_owned(), script)].into())];
     let packed = pack(files)?;
@@ -75,18 +101,18 @@ pub fn bundle(wanted: Wanted<'_>, key: &str, script: Vec<u8>, files: &[Beside]) 
         name,
         LoadTestSpec {
             count,
-            environment: environment.map(str::to_owned),
+            environment,
             test_script: TestScript {
                 config: Some(ScriptConfig {
                     config_map: script_map,
-                    key: (key != loadtest::api::SCRIPT_KEY).then(|| key.to_owned()),
+                    key: (key != SCRIPT_KEY).then(|| key.to_owned()),
                 }),
                 files: given,
                 ..TestScript::default()
             },
             artillery: (artillery != Artillery::default()).then_some(artillery),
             distribution: (distribution != Distribution::Replicate).then_some(distribution),
-            start: (start_timeout != 600)
+            start: (start_timeout != START_TIMEOUT)
                 .then_some(Start { timeout_seconds: Some(start_timeout), on_timeout: None }),
             ..LoadTestSpec::default()
         },
@@ -97,13 +123,13 @@ pub fn bundle(wanted: Wanted<'_>, key: &str, script: Vec<u8>, files: &[Beside]) 
     Ok(Bundle { config_maps, load_test })
 }
 
-/// A name for a load test of that script which nothing else bears: its own name in letters that a name can have, and something random.
-pub fn name_of(script: &Path, random: &str) -> String {
+/// A name for a load test of that script: its own, in letters that a name can have.
+pub fn name_of(script: &Path) -> String {
     let stem = script.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_lowercase();
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name: String = name.trim_matches('-').chars().take(40).collect();
     let name = name.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-').trim_end_matches('-');
-    if name.is_empty() { format!("load-test-{random}") } else { format!("{name}-{random}") }
+    if name.is_empty() { "load-test".to_owned() } else { name.to_owned() }
 }
 
 struct Packed {
@@ -186,13 +212,16 @@ mod tests {
     use super::*;
 
     fn wanted(name: &str) -> Wanted<'_> {
-        Wanted {
-            name,
-            count: 2,
+        Wanted { name, count: 2, distribution: Distribution::Replicate, start_timeout: START_TIMEOUT }
+    }
+
+    fn project() -> Project {
+        Project {
+            name: String::new(),
+            script: "script.yaml".into(),
+            read: script::Script::default(),
             environment: None,
             artillery: Artillery::default(),
-            distribution: Distribution::Replicate,
-            start_timeout: 600,
         }
     }
 
@@ -214,8 +243,8 @@ mod tests {
             &folder,
             &[("a_b", b"text"), ("a/b", b"other"), ("c.bin", &[0xff, 0xfe]), ("d", &large), ("e", &large)],
         );
-        let made =
-            bundle(wanted("checkout"), "test-script.yaml", b"config: {}".to_vec(), &files).expect("objects");
+        let made = bundle(wanted("checkout"), project(), (SCRIPT_KEY, b"config: {}".to_vec()), &files)
+            .expect("objects");
         let names: Vec<_> =
             made.config_maps.iter().map(|map| map.metadata.name.as_deref().unwrap_or("")).collect();
         assert_eq!(
@@ -245,8 +274,9 @@ mod tests {
             ("check.out", "a", b"", "--name check.out: \"check.out\": metadata.name must not contain dots"),
         ] {
             let files = files(&folder, &[(path, content)]);
-            let error =
-                bundle(wanted(name), "test-script.yaml", Vec::new(), &files).expect_err(said).to_string();
+            let error = bundle(wanted(name), project(), (SCRIPT_KEY, Vec::new()), &files)
+                .expect_err(said)
+                .to_string();
             assert!(error.contains(said), "{error}");
         }
     }
@@ -254,12 +284,12 @@ mod tests {
     #[test]
     fn a_script_s_name_becomes_one_that_a_load_test_can_bear() {
         for (script, name) in [
-            ("load/Check Out_v2.yaml", "check-out-v2-x1"),
-            ("2024.yml", "load-test-x1"),
-            ("Ünï.yml", "n-x1"),
-            (&format!("{}.yml", "a".repeat(80)), &format!("{}-x1", "a".repeat(40))),
+            ("load/Check Out_v2.yaml", "check-out-v2"),
+            ("2024.yml", "load-test"),
+            ("Ünï.yml", "n"),
+            (&format!("{}.yml", "a".repeat(80)), &"a".repeat(40)),
         ] {
-            assert_eq!(name_of(Path::new(script), "x1"), *name);
+            assert_eq!(name_of(Path::new(script)), *name);
         }
     }
 }

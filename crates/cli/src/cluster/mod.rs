@@ -73,40 +73,38 @@ impl Connection {
         read.map_err(|error| self.refused(&format!("read the load test {name}"), &error))
     }
 
-    /// What a refusal means: what was to be done, why not, and what can be done about it.
+    /// What a refusal means, in its namespace: see [`refused`].
     pub fn refused(&self, doing: &str, error: &kube::Error) -> Failure {
-        let kube::Error::Api(status) = error else {
-            return Failure::cluster(format!(
-                "cannot {doing}: the cluster cannot be asked: {}",
-                chain(error)
-            ));
-        };
-        let words = status.message.trim();
-        let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
-        match status.code {
-            401 => {
-                Failure::cluster(format!("cannot {doing}: the cluster does not know who you are: {words}"))
-            }
-            403 => Failure::cluster(format!("cannot {doing}: {words}")),
-            404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
-                Failure::usage(format!("cannot {doing}: {words}: give another --namespace, or make it first"))
-            }
-            404 if named => Failure::usage(format!(
-                "cannot {doing}: {words} in namespace {}: kubectl artillery list shows those that are there",
-                self.namespace
-            )),
-            404 => Failure::cluster(format!(
-                "cannot {doing}: this cluster has no LoadTests: install the operator (operator-deploy.sh)"
-            )),
-            409 => {
-                Failure::usage(format!("cannot {doing}: {words}: give another --name, or delete it first"))
-            }
-            400 | 422 if words.contains("unknown field") => Failure::cluster(format!(
-                "cannot {doing}: the operator in this cluster is older than this program: {words}"
-            )),
-            400 | 413 | 422 => Failure::usage(format!("cannot {doing}: {words}")),
-            code => Failure::cluster(format!("cannot {doing}: the cluster answers {code}: {words}")),
+        refused(doing, &self.namespace, error)
+    }
+}
+
+/// What a refusal means: what was to be done, why not, and what can be done about it.
+pub fn refused(doing: &str, namespace: &str, error: &kube::Error) -> Failure {
+    let kube::Error::Api(status) = error else {
+        return Failure::cluster(format!("cannot {doing}: the cluster cannot be asked: {}", chain(error)));
+    };
+    let words = status.message.trim();
+    let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+    match status.code {
+        401 => Failure::cluster(format!("cannot {doing}: the cluster does not know who you are: {words}")),
+        403 => Failure::cluster(format!("cannot {doing}: {words}")),
+        404 if status.details.as_ref().is_some_and(|details| details.kind == "namespaces") => {
+            Failure::usage(format!("cannot {doing}: {words}: give another --namespace, or make it first"))
         }
+        404 if named => Failure::usage(format!(
+            "cannot {doing}: {words} in namespace {}: kubectl artillery list shows those that are there",
+            namespace
+        )),
+        404 => Failure::cluster(format!(
+            "cannot {doing}: this cluster has no LoadTests: install the operator (operator-deploy.sh)"
+        )),
+        409 => Failure::usage(format!("cannot {doing}: {words}: give another --name, or delete it first")),
+        400 | 422 if words.contains("unknown field") => Failure::cluster(format!(
+            "cannot {doing}: the operator in this cluster is older than this program: {words}"
+        )),
+        400 | 413 | 422 => Failure::usage(format!("cannot {doing}: {words}")),
+        code => Failure::cluster(format!("cannot {doing}: the cluster answers {code}: {words}")),
     }
 }
 

@@ -22,7 +22,7 @@ const LOAD_TEST: &str = "loadtest-cr.yaml";
 const KUSTOMIZATION: &str = "kustomization.yaml";
 const SCRIPT: &str = "test-script.yaml";
 /// A ConfigMap holds no more bytes.
-const MAX_CONFIG_MAP: u64 = 1 << 20;
+pub const MAX_CONFIG_MAP: u64 = 1 << 20;
 
 pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     let Generate { name, script: path, environment, out, count } = flags;

@@ -1,13 +1,16 @@
 //! One file per subcommand; each says how the program ends, or why it cannot go on.
 
 mod compare;
+pub mod completion;
 mod ended;
 mod generate;
 mod list;
 mod logs;
 mod manifests;
+pub mod plan;
 mod report;
 mod run;
+pub mod scaffold;
 mod stop;
 mod version;
 mod watch;
@@ -32,5 +35,8 @@ pub async fn run(flags: Flags) -> Result<Exit, Failure> {
         Command::Report(flags) => report::run(&flags, &cluster).await,
         Command::Compare(flags) => compare::run(&flags, &cluster).await,
         Command::Version(flags) => version::run(&flags, &cluster).await,
+        Command::Plan(flags) => plan::run(&flags).await,
+        Command::Scaffold(flags) => scaffold::run(&flags, &cluster).await,
+        Command::Completion(flags) => completion::run(&flags),
     }
 }

@@ -1,12 +1,11 @@
 //! `run`: a script becomes a load test, here or in a cluster, which is followed to its end and reported.
 
-use std::fs;
 use std::path::Path;
 
-use super::ended::{self, Wanted};
+use super::ended;
 use super::manifests;
 use crate::cluster::Connection;
-use crate::cluster::bundle::{self, Bundle, bundle, name_of};
+use crate::cluster::bundle::{self, Bundle, Wanted, name_of};
 use crate::cluster::follow::{Follow, OnInterrupt};
 use crate::cluster::made::Made;
 use crate::exit::{Exit, Failure};
@@ -76,7 +75,7 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
         }
         Err(failure) => return Err(failure),
     };
-    let exit = ended::report(&connection, &followed, Wanted { targets, output: flags.output }).await?;
+    let exit = ended::report(&connection, &followed, ended::Wanted { targets, output: flags.output }).await?;
     if flags.rm {
         made.remove().await?;
     }
@@ -85,33 +84,22 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
 
 /// The objects of a script.
 fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
-    let mut project = Project::read(path, flags)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let (config, dotenv) = (project.artillery.config.take(), project.artillery.dotenv.take());
-    let more: Vec<_> = [&config, &dotenv].into_iter().flatten().map(Path::new).collect();
-    let found = beside::find(path, &project.read, project.environment.as_deref(), &more)?;
-    if let Some(note) = beside::packages_in_words(&found.packages) {
-        say(note);
-    }
-    let below =
-        |file: Option<String>| file.map(|file| beside::below_folder(folder, Path::new(&file))).transpose();
-    project.artillery.config = below(config)?;
-    project.artillery.dotenv = below(dotenv)?;
-    let script = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-    let own_name =
-        path.file_name().and_then(|name| name.to_str()).filter(|name| loadtest::script::is_program(name));
+    let project = Project::read(path, flags)?;
     let name = match &flags.name {
         Some(name) => name.clone(),
-        None => name_of(path, &local::random_hex()?[..5]),
+        // it can be run again
+        None => format!("{}-{}", name_of(path), &local::random_hex()?[..5]),
     };
-    let wanted = bundle::Wanted {
+    let wanted = Wanted {
         name: &name,
         // at most 10,000
         count: i32::try_from(flags.count()).unwrap_or(i32::MAX),
-        environment: project.environment.as_deref(),
-        artillery: project.artillery,
         distribution: flags.distribution().into(),
         start_timeout: flags.start_timeout(),
     };
-    bundle(wanted, own_name.unwrap_or(loadtest::api::SCRIPT_KEY), script, &found.files)
+    let (bundle, packages) = bundle::of_project(project, wanted)?;
+    if let Some(note) = beside::packages_in_words(&packages) {
+        say(note);
+    }
+    Ok(bundle)
 }

@@ -2,6 +2,7 @@
 
 pub mod artillery;
 mod edge;
+pub mod resolve;
 mod workers;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ pub const SOON: Duration = Duration::from_secs(60);
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 /// The Artillery of `hack/artillery`.
-fn artillery() -> PathBuf {
+pub fn artillery() -> PathBuf {
     let home = std::env::var("ARTILLERY_HOME").expect("ARTILLERY_HOME: what `hack/artillery 2.0.34` prints");
     Path::new(&home).join("node_modules/artillery/bin/run")
 }

@@ -39,6 +39,8 @@ pub enum Arrivals {
 pub struct PlanError {
     /// The phase, from 0 on.
     pub phase: usize,
+    /// The field of it that is wrong, where it is one.
+    pub field: Option<&'static str>,
     /// What is wrong with it.
     pub message: String,
 }
@@ -59,7 +61,7 @@ pub fn plan(phases: &Json) -> Result<Vec<PhasePlan>, PlanError> {
 
 /// The phases that are not passed over, and what each comes to.
 pub(super) fn loads(phases: &Json) -> Result<Vec<(Phase<'_>, Load)>, PlanError> {
-    let error = |phase, message: &str| PlanError { phase, message: message.to_owned() };
+    let error = |phase, message: &str| PlanError { phase, field: None, message: message.to_owned() };
     let phases = phases.as_array().ok_or_else(|| error(0, "a list of phases is expected"))?;
     if phases.len() > MAX_PHASES {
         return Err(error(MAX_PHASES, "there are more than 1000 phases"));
@@ -109,7 +111,11 @@ enum Kind {
 
 impl Phase<'_> {
     pub(super) fn error(&self, message: String) -> PlanError {
-        PlanError { phase: self.index, message }
+        PlanError { phase: self.index, field: None, message }
+    }
+
+    pub(super) fn error_in(&self, field: &'static str, message: String) -> PlanError {
+        PlanError { field: Some(field), ..self.error(message) }
     }
 
     pub(super) fn name(&self) -> Option<String> {
@@ -153,9 +159,7 @@ impl Phase<'_> {
         if !is_ramp && self.is_true("arrivalRate") {
             // a share that one of several workers got may be anything; of the whole, Artillery takes whole ones
             if !self.has("totalWorkers") && rate.fract() != 0.0 {
-                return Err(
-                    self.error(format!("its arrivalRate is {}: a whole number is expected", string(rate)))
-                );
+                return Err(self.no_whole_rate(rate));
             }
         } else if !is_ramp && !self.is_true("arrivalCount") && !self.is_true("pause") {
             return Ok(None);
@@ -181,7 +185,7 @@ impl Phase<'_> {
     }
 
     /// A duration or a pause in seconds: a whole number of them, or a text with a unit.
-    fn seconds(&self, field: &str) -> Result<f64, PlanError> {
+    fn seconds(&self, field: &'static str) -> Result<f64, PlanError> {
         let seconds = self.number(field);
         let seconds = match self.phase.get(field) {
             _ if seconds.fract() == 0.0 => seconds,
@@ -192,7 +196,10 @@ impl Phase<'_> {
             Ok(seconds)
         } else {
             let is = self.shown(field);
-            Err(self.error(format!("its {field} is {is}: whole seconds, or a text as \"2m\" are expected")))
+            Err(self.error_in(
+                field,
+                format!("its {field} is {is}: whole seconds, or a text as \"2m\" are expected"),
+            ))
         }
     }
 
@@ -214,20 +221,26 @@ impl Phase<'_> {
         }
     }
 
+    fn no_whole_rate(&self, rate: f64) -> PlanError {
+        self.error_in(
+            "arrivalRate",
+            format!("its arrivalRate is {}: a whole number is expected", string(rate)),
+        )
+    }
+
     fn rate(&self) -> Result<Load, PlanError> {
         let rate = self.number("arrivalRate");
         // a share that one of several workers got may be anything; of the whole, Artillery takes whole ones
         if !self.has("totalWorkers") && rate.fract() != 0.0 {
-            return Err(
-                self.error(format!("its arrivalRate is {}: a whole number is expected", string(rate)))
-            );
+            return Err(self.no_whole_rate(rate));
         }
         let milliseconds = self.seconds("duration")? * 1000.0;
         match self.phase.get("mode").and_then(Json::as_str) {
             None | Some("uniform" | "") => self.uniform(1000.0 / rate, milliseconds),
             Some("poisson") => Ok(Load::Poisson { rate, milliseconds }),
             Some(mode) => {
-                Err(self.error(format!("its mode is {mode:?}: \"uniform\" or \"poisson\" are expected")))
+                let message = format!("its mode is {mode:?}: \"uniform\" or \"poisson\" are expected");
+                Err(self.error_in("mode", message))
             }
         }
     }
@@ -259,7 +272,9 @@ impl Phase<'_> {
         let or_one = |field| if self.has(field) { self.number(field) } else { 1.0 };
         let ramp = Ramp { from, to, seconds, worker: or_one("worker"), workers: or_one("totalWorkers") };
         if ramp.arrivals() > 1e15 {
-            return Err(self.error(format!("it would ramp to {}: fewer are expected", string(to))));
+            return Err(
+                self.error_in("rampTo", format!("it would ramp to {}: fewer are expected", string(to)))
+            );
         }
         Ok(ramp)
     }

@@ -101,7 +101,7 @@ impl Split {
                 let shown: String = value.to_string().chars().take(MAX_SHOWN).collect();
                 let message =
                     format!("it is {shown}: an object with one of {} is expected", FORMS.join(", "));
-                return Err(PlanError { phase, message }.into());
+                return Err(PlanError { phase, field: None, message }.into());
             }
         }
         let mut turn = 0;
@@ -286,9 +286,8 @@ fn cap(phase: &Phase<'_>) -> Result<Option<u64>, PlanError> {
     }
     let cap = phase.number("maxVusers");
     if cap.fract() != 0.0 || !(0.0..=1e15).contains(&cap) {
-        return Err(
-            phase.error(format!("its maxVusers is {}: a whole number is expected", phase.shown("maxVusers")))
-        );
+        let message = format!("its maxVusers is {}: a whole number is expected", phase.shown("maxVusers"));
+        return Err(phase.error_in("maxVusers", message));
     }
     Ok(Some(cap as u64))
 }

@@ -1,0 +1,324 @@
+//! Everything that is wrong with a script, as far as can be told without Artillery: all of it, and not only the first.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use metrics::checks::{Ensure, EnsureError, reads_templates};
+use serde_json::{Value, json};
+
+use super::config::{Known, Setting, Sources};
+use super::document::{Node, Place};
+use super::problem::Problem;
+
+/// Engines that take their flow as steps of one key each.
+const STEPS: [&str; 3] = ["http", "ws", "socketio"];
+/// Steps of the HTTP engine that are a request.
+const REQUESTS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// What is given besides the texts.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// `--target`.
+    pub target: Option<&'a str>,
+    /// The script's folder.
+    pub folder: &'a Path,
+    /// That of the file of `--config`: a processor may lie there as well.
+    pub config_folder: Option<&'a Path>,
+}
+
+/// A file that a text names, and that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// As it is written.
+    pub path: String,
+    /// What may be added to that, as Node does.
+    pub endings: &'static [&'static str],
+    /// Where it is named.
+    pub named_in: String,
+    /// The place there.
+    pub at: Place,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// The files that are named and there.
+    pub files: Vec<File>,
+    /// What only Artillery can tell, in words.
+    pub at_run_time: Vec<String>,
+    /// How many checks there are; `None` where only Artillery can tell.
+    pub checks: Option<usize>,
+}
+
+/// Looks at everything but the phases.
+pub fn check(sources: &Sources<'_>, given: Given<'_>) -> Found {
+    let mut found = Found { checks: Some(0), ..Found::default() };
+    for source in &sources.texts {
+        for key in source.root.repeated_keys() {
+            let message =
+                format!("{} stands twice in this mapping, and Artillery refuses that: remove one", key.text);
+            found.problems.push(Problem::at(&source.file, key.at, message));
+        }
+    }
+    found.environment(sources);
+    found.target(sources, given);
+    found.payload(sources, given);
+    found.processor(sources, given);
+    found.ensure(sources);
+    found.scenarios(sources);
+    found
+}
+
+impl Found {
+    fn environment(&mut self, sources: &Sources<'_>) {
+        let (Some(wanted), Some(source)) = (sources.environment, sources.texts.first()) else { return };
+        let there = sources.environments();
+        if there.contains(&wanted) {
+            return;
+        }
+        let there =
+            if there.is_empty() { "it has none".to_owned() } else { format!("it has {}", there.join(", ")) };
+        let message = format!("--environment {wanted}: the script has no such environment: {there}");
+        let config = source.root.entry("config");
+        let key =
+            config.and_then(|(_, config)| config.entry("environments")).or(config).map(|(key, _)| key.at);
+        self.problems.push(Problem::at(&source.file, key.unwrap_or(Place::START), message));
+    }
+
+    fn target(&mut self, sources: &Sources<'_>, given: Given<'_>) {
+        let Some(source) = sources.texts.first() else { return };
+        let Some(config) = sources.top("config") else {
+            if !sources.overrides_top("config") {
+                let message = "config is missing: it says what the target is, and which phases the load has";
+                self.problems.push(Problem::at(&source.file, source.root.at, message));
+            }
+            return;
+        };
+        if !config.node.is_map() {
+            self.problems
+                .push(Problem::of(&config, "config is expected to be a mapping, with target and phases"));
+        } else if given.target.is_none() && matches!(sources.find("target"), Known::Nothing) {
+            let message = match (sources.environment, sources.environments().is_empty()) {
+                (None, false) => {
+                    "config.target is missing: give it, or --target, or an --environment that has one"
+                }
+                _ => "config.target is missing: give it, or --target",
+            };
+            self.problems.push(Problem::of(&config, message));
+        }
+    }
+
+    fn payload(&mut self, sources: &Sources<'_>, given: Given<'_>) {
+        let setting = match sources.find("payload") {
+            Known::Nothing => return,
+            Known::Here(setting) => setting,
+            Known::Overridden(_) | Known::Merged(_) => {
+                return self.at_run_time.push("config.payload, which is merged of several".to_owned());
+            }
+        };
+        let payloads = setting.node.list().unwrap_or(std::slice::from_ref(setting.node));
+        for payload in payloads.iter().filter(|payload| !payload.is_null()) {
+            match payload.entry("path") {
+                Some((_, path)) if path.text().is_some() => {
+                    self.file(&setting, path, &[""], &[Some(given.folder)])
+                }
+                _ => {
+                    let message = "this payload has no path: the path of a CSV file, from the script's folder, is expected";
+                    self.problems.push(Problem::at(setting.file, payload.at, message));
+                }
+            }
+        }
+    }
+
+    fn processor(&mut self, sources: &Sources<'_>, given: Given<'_>) {
+        if let Known::Here(setting) = sources.find("processor") {
+            self.file(
+                &setting,
+                setting.node,
+                loadtest::script::PROCESSOR_ENDINGS,
+                &[Some(given.folder), given.config_folder],
+            );
+        }
+    }
+
+    /// A file must be there in one of the folders.
+    fn file(
+        &mut self,
+        setting: &Setting<'_>,
+        path: &Node,
+        endings: &'static [&'static str],
+        folders: &[Option<&Path>],
+    ) {
+        let what = if setting.key.text == "payload" { "config.payload.path" } else { "config.processor" };
+        let Some(text) = path.text() else {
+            let message = format!("{what} is {}: the path of a file is expected", path.json());
+            return self.problems.push(Problem::at(setting.file, path.at, message));
+        };
+        if text.contains("{{") {
+            return self.at_run_time.push(format!("{what}, which is {text}"));
+        }
+        let is_in =
+            |folder: &&Path| endings.iter().any(|ending| folder.join(format!("{text}{ending}")).is_file());
+        let mut folders = folders.iter().copied().flatten();
+        if folders.clone().any(|folder| is_in(&folder)) {
+            self.files.push(File {
+                path: text.to_owned(),
+                endings,
+                named_in: setting.file.to_owned(),
+                at: path.at,
+            });
+            return;
+        }
+        let folder = folders.next().unwrap_or(Path::new(""));
+        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
+        let message = format!("{what} is {text:?}, and there is no such file in {}", folder.display());
+        self.problems.push(Problem::at(setting.file, path.at, message));
+    }
+
+    fn ensure(&mut self, sources: &Sources<'_>) {
+        let plugins = sources.all("plugins");
+        let of_plugin = plugins.iter().filter_map(|plugins| {
+            let (key, node) = plugins.node.entry("ensure")?;
+            Some(Setting { file: plugins.file, key, node })
+        });
+        let of_plugin: Vec<_> = of_plugin.collect();
+        let config = sources.overrides.and_then(|overrides| overrides.get("config"));
+        if let Some(config) = config
+            && ["ensure", "plugins"].iter().any(|key| config.get(key).is_some())
+        {
+            self.checks = None;
+            return self.at_run_time.push("the checks, which --overrides has a part of".to_owned());
+        }
+        if of_plugin.is_empty() {
+            return;
+        }
+        let mut settings = sources.all("ensure");
+        settings.retain(|setting| !setting.node.is_null());
+        let settings = if settings.is_empty() { of_plugin } else { settings };
+        match settings.as_slice() {
+            [setting] if reads_templates(&setting.node.json()) => {
+                self.checks = None;
+                self.at_run_time.push("the checks, which have templates".to_owned());
+            }
+            [setting] => {
+                let (checks, problems) = checks(setting);
+                self.checks = Some(checks);
+                self.problems.extend(problems);
+            }
+            _ => {
+                self.checks = None;
+                self.at_run_time.push("the checks, which are merged of several".to_owned());
+            }
+        }
+    }
+
+    fn scenarios(&mut self, sources: &Sources<'_>) {
+        if sources.overrides_top("scenarios") {
+            return;
+        }
+        let Some(source) = sources.texts.first() else { return };
+        let Some(setting) = sources.top("scenarios") else {
+            let message = "scenarios is missing: a list of what virtual users do is expected";
+            return self.problems.push(Problem::at(&source.file, source.root.at, message));
+        };
+        let Some(scenarios) = setting.node.list() else {
+            return self.problems.push(Problem::of(&setting, "scenarios is expected to be a list"));
+        };
+        for scenario in scenarios {
+            self.flow(setting.file, scenario);
+        }
+        for key in ["before", "after"] {
+            if let Some(Setting { file, node, .. }) = sources.top(key) {
+                self.flow(file, node);
+            }
+        }
+    }
+
+    /// A scenario, or a hook, has a flow of steps.
+    fn flow(&mut self, file: &str, scenario: &Node) {
+        let engine = scenario.get("engine").and_then(Node::text).unwrap_or("http");
+        if !STEPS.contains(&engine) {
+            return;
+        }
+        match scenario.entry("flow") {
+            None => {
+                let message = "this has no flow: a list of steps is expected";
+                self.problems.push(Problem::at(file, scenario.at, message));
+            }
+            Some((key, flow)) => match flow.list() {
+                Some(steps) => self.steps(file, engine, steps),
+                None => {
+                    self.problems.push(Problem::at(file, key.at, "flow is expected to be a list of steps"));
+                }
+            },
+        }
+    }
+
+    fn steps(&mut self, file: &str, engine: &str, steps: &[Node]) {
+        for step in steps {
+            if let Some(steps) = step.get("loop").and_then(Node::list) {
+                self.steps(file, engine, steps);
+                continue;
+            }
+            let names: Vec<_> = step.entries().iter().map(|(key, _)| key.text.as_str()).collect();
+            if engine != "socketio" && names.len() != 1 {
+                let is = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+                let message = format!(
+                    "a step has one key, such as get, and this one has {is}: what belongs to it is indented deeper; another step begins with a dash"
+                );
+                self.problems.push(Problem::at(file, step.at, message));
+            }
+            for (key, request) in
+                step.entries().iter().filter(|(key, _)| REQUESTS.contains(&key.text.as_str()))
+            {
+                if engine == "http" && request.get("url").and_then(Node::text).is_none() {
+                    let message = format!("this {} has no url: a text is expected", key.text);
+                    self.problems.push(Problem::at(file, key.at, message));
+                }
+            }
+        }
+    }
+}
+
+/// The checks of an `ensure`, and what is wrong with each.
+fn checks(setting: &Setting<'_>) -> (usize, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut count = 0;
+    let mut read = |ensure: Value, place: &dyn Fn(&str) -> Place| {
+        let (checks, errors) = match Ensure::read(&ensure) {
+            Ok(read) => (read.len(), read.errors()),
+            Err(error) => (0, vec![error]),
+        };
+        count += checks;
+        problems.extend(errors.into_iter().map(|EnsureError { path, message }| {
+            let at = place(&path);
+            let path = path.replace("[0]", "");
+            Problem::at(setting.file, at, format!("{path} cannot be evaluated: {message}"))
+        }));
+    };
+    let mut rest = setting.node.json();
+    for list in ["thresholds", "conditions"] {
+        let Some(entries) = setting.node.get(list).and_then(Node::list) else { continue };
+        for entry in entries {
+            // one by one, for the first that is wrong hides the others
+            let place = |path: &str| {
+                let within = path.split_once("[0].").and_then(|(_, within)| entry.get(within));
+                within.map_or(entry.at, |node| node.at)
+            };
+            read(json!({ list: [entry.json()] }), &place);
+        }
+        if let Some(fields) = rest.as_object_mut() {
+            fields.remove(list);
+        }
+    }
+    let place = |path: &str| {
+        let key = path.strip_prefix("ensure.").unwrap_or(path);
+        setting.node.entry(key).map_or(setting.key.at, |(_, node)| node.at)
+    };
+    read(rest, &place);
+    (count, problems)
+}
