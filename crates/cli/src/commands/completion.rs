@@ -143,7 +143,7 @@ mod tests {
             ),
             (
                 &["run", "--distr"],
-                "--distribution\tWhether each worker runs the whole script, or all of them run it once together",
+                "--distribution\tWhether each worker runs the whole script (the default), or all of them run it once together",
                 ":4",
             ),
             (&["run", "--distribution", "S"], "Split\tThe workers together run it once", ":4"),

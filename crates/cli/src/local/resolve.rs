@@ -16,6 +16,7 @@ use loadtest::process;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,10 @@ pub async fn resolve(
             ended = workers.next_end() => {
                 let code = ended.map_or(1, |(_, code)| code);
                 let said = workers.tail(0);
-                let said = if said.trim().is_empty() { format!("exit code {code}") } else { said.trim().to_owned() };
+                let lines = said.lines().map(str::trim_end);
+                let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("Test run id"));
+                let said = lines.collect::<Vec<_>>().join("\n  ");
+                let said = if said.is_empty() { format!("exit code {code}") } else { said };
                 Ok(Answer::Refused(said))
             }
         }
@@ -97,7 +101,14 @@ pub async fn resolve(
             found.version
         ))
     };
-    timeout(PATIENCE, answer).await.map_err(late)?
+    let cannot = |error: std::io::Error| Failure::internal(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    tokio::select! {
+        answer = timeout(PATIENCE, answer) => answer.map_err(late)?,
+        // what was begun is cleared away
+        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted("interrupted: Artillery was not waited for")),
+        _ = terminate.recv() => Err(Failure::interrupted("interrupted: Artillery was not waited for")),
+    }
 }
 
 #[derive(Clone)]

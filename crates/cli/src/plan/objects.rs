@@ -192,3 +192,86 @@ fn operators(wanted: &Wanted<'_>, bundle: &Bundle, objects: &mut Vec<Object>) ->
 fn bytes(object: &impl Serialize) -> Option<u64> {
     serde_json::to_vec(object).ok().map(|bytes| bytes.len() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::document::Place;
+
+    fn of(folder: &Path, name: &str, paths: &[&str], workers: u32) -> (Vec<Object>, Vec<String>) {
+        let files: Vec<_> = paths
+            .iter()
+            .map(|path| File {
+                path: (*path).to_owned(),
+                endings: &[""],
+                named_in: "s.yaml".to_owned(),
+                at: Place { line: 3, column: 9 },
+            })
+            .collect();
+        let wanted = Wanted {
+            name,
+            script: &folder.join("s.yaml"),
+            text: "config: {target: a}\nscenarios: []\n",
+            files: &files,
+            workers,
+            distribution: Distribution::Split,
+            environment: Some("dev"),
+            artillery: &Artillery { config: Some("more/c.yaml".to_owned()), ..Artillery::default() },
+        };
+        let (objects, problems) = objects(&wanted, true);
+        (objects, problems.iter().map(Problem::to_string).collect())
+    }
+
+    #[test]
+    fn the_objects_are_those_that_the_operator_takes_and_makes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("data")).expect("a folder");
+        fs::write(folder.path().join("data/users.csv"), "a,b\n").expect("a file");
+        let (objects, problems) = of(folder.path(), "checkout", &["./data/users.csv"], 4);
+        assert_eq!(problems, [""; 0]);
+        let names: Vec<_> = objects.iter().map(|object| (object.kind, object.name.as_str())).collect();
+        assert_eq!(
+            names,
+            [
+                ("ConfigMap", "checkout-test-script"),
+                ("ConfigMap", "checkout-files"),
+                ("LoadTest", "checkout"),
+                ("ConfigMap", "checkout-reporter-…"),
+                ("Job", "checkout"),
+                ("ConfigMap", "checkout-report"),
+            ]
+        );
+        assert_eq!((objects[0].bytes, objects[1].bytes), (Some(34), Some(4)));
+        assert_eq!(objects[1].content, "c.yaml, data/users.csv");
+        assert!(objects[4].content.starts_with("4 pods of artilleryio/artillery:latest"), "{:?}", objects[4]);
+        assert!(objects[4].bytes > Some(1000), "it was built");
+    }
+
+    #[test]
+    fn what_kubernetes_would_refuse_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = vec![b'a'; 1 << 20];
+        fs::create_dir(folder.path().join("in")).expect("a folder");
+        for name in ["a.csv", "b b.csv", "in/a.csv", "in_a.csv"] {
+            fs::write(folder.path().join(name), "a\n").expect("a file");
+        }
+        fs::write(folder.path().join("large.csv"), large).expect("a file");
+        for (name, paths, said) in [
+            ("a.b", &[][..], "\"a.b\": metadata.name must not contain dots"),
+            ("t", &["b b.csv"], "s.yaml:3:9: "),
+            (
+                "t",
+                &["in/a.csv", "in_a.csv"],
+                "s.yaml:3:9: in_a.csv has the key in_a.csv of another file: rename one",
+            ),
+            (
+                "t",
+                &["large.csv", "a.csv"],
+                "the files that the script names have 1048578 bytes, and a ConfigMap holds at most",
+            ),
+        ] {
+            let (_, problems) = of(folder.path(), name, paths, 1);
+            assert!(problems.len() == 1 && problems[0].starts_with(said), "{name} {paths:?}: {problems:?}");
+        }
+    }
+}

@@ -83,9 +83,9 @@ pub fn phases(sources: &Sources<'_>, resolved: Option<&Value>, workers: u32, spl
             json!([{"duration": 1, "arrivalCount": 1}])
         }
         (None, Known::Merged(settings)) => {
-            let places = settings.iter().map(|setting| format!("line {}", setting.key.at.line));
+            let places = settings.iter().map(|setting| format!("{}:{}", setting.file, setting.key.at.line));
             let places = places.collect::<Vec<_>>().join(" and ");
-            phases.at_run_time.push(format!("the phases, which Artillery merges of those in {places}"));
+            phases.at_run_time.push(format!("the phases, which Artillery merges of those at {places}"));
             return phases;
         }
     };

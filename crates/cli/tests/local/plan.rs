@@ -53,7 +53,7 @@ fn artillery_resolves_templates_and_environments_and_nothing_runs() {
     assert_eq!((&without["load"], &without["phases"]), (&json!(null), &json!([])));
     assert_eq!(
         without["knownAtRunTime"],
-        json!(["the phases, which Artillery merges of those in line 6 and line 10"])
+        json!(["the phases, which Artillery merges of those at script.yaml:6 and script.yaml:10"])
     );
 
     let with = plan(&bed, &[&arguments[..], &["--resolve"]].concat());
@@ -95,6 +95,30 @@ fn what_artillery_refuses_is_a_problem() {
         ended.stderr
     );
     assert_eq!(bed.seen(), 0);
+}
+
+#[test]
+fn what_is_said_to_be_wrong_artillery_refuses_too() {
+    for (script, said, by_artillery) in [
+        ("scenarios: [{ name: x }]", ":2:13: this has no flow", "\"scenarios[0].flow\" is required"),
+        ("scenarios: [{ flow: [{ log: x, think: 1 }] }]", ":2:22: a step has one key", "must have 1 key"),
+        (
+            "scenarios: [{ flow: [{ get: {} }] }]",
+            ":2:24: this get has no url",
+            "flow[0].get.url\" is required",
+        ),
+        ("scenarios: []\nbefore: { flow: {} }", ":3:11: flow is expected to be a list", "must be an array"),
+        ("scenarios: []\nscenarios: []", ":3:1: scenarios stands twice", "duplicated mapping key at line 3"),
+        ("before: { flow: [] }", ":1:1: scenarios is missing", "\"scenarios\" is required"),
+    ] {
+        let bed = project();
+        bed.write("script.yaml", &format!("config: {{ target: 'http://t' }}\n{script}\n"));
+        let ended = plan(&bed, &["--resolve"]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("script.yaml{said}")), "{ended:?}");
+        let refused = ended.stderr.split_once("Artillery 2.0.34 refuses the script: ").map(|(_, why)| why);
+        assert!(refused.is_some_and(|why| why.contains(by_artillery)), "{}", ended.stderr);
+    }
 }
 
 #[test]
