@@ -1,24 +1,20 @@
 //! `report`: a report that was written earlier, in another form.
 
 use std::fs;
-use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use metrics::report::Document;
 
 use crate::exit::{Exit, Failure};
 use crate::flags::Report;
-use crate::reports::{Form, Targets};
-use crate::terminal::printed;
+use crate::reports::{Form, Targets, print};
 
 pub fn run(flags: &Report) -> Result<Exit, Failure> {
-    let targets = Targets::of_document(&flags.reports)?;
+    let targets = Targets::of(&flags.reports)?;
     let document = read(&flags.file)?;
-    targets.write_document(&document)?;
+    targets.write(&document)?;
     if flags.reports.is_empty() {
-        let mut to = BufWriter::new(io::stdout().lock());
-        let form = Form::from(flags.output);
-        printed(form.write_document(&document, &mut to).and_then(|()| to.flush()))?;
+        print(&document, Form::from(flags.output))?;
     }
     Ok(Exit::Passed)
 }

@@ -17,7 +17,8 @@ pub async fn run(flags: &Run) -> Result<Exit, Failure> {
     let project = Project::read(flags)?;
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
-    reports::print(&report, flags.output)?;
-    targets.write(&report)?;
+    let document = reports::document(&report)?;
+    reports::print(&document, flags.output.into())?;
+    targets.write(&document)?;
     Ok(if ran.is_interrupted { Exit::Interrupted } else { Exit::of(&report.verdict) })
 }
