@@ -218,7 +218,7 @@ impl Condition {
 fn figure(document: &Document, metric: &str) -> Option<f64> {
     let metric = match metric {
         "requests" => "http.requests",
-        "errors" => return Some(document.errors().iter().map(|(_, count)| count).sum()),
+        "errors" => return Some(document.errors_in_all()),
         other => other,
     };
     let stats = &document.aggregate;
@@ -293,6 +293,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Condition>().expect(text).evaluate(&a, &b), Err(said.to_owned()));
         }
+    }
+
+    #[test]
+    fn where_there_is_no_error_there_are_0_of_them() {
+        let none = Document::parse(br#"{"aggregate": {}}"#).expect("a report");
+        let held = "errors > 0".parse::<Condition>().expect("one").evaluate(&none, &none);
+        assert_eq!(held, Ok(Held { holds: false, words: "errors > 0: it is 0".to_owned() }));
     }
 
     #[test]

@@ -256,6 +256,12 @@ impl Document {
         }
     }
 
+    /// All errors together.
+    pub fn errors_in_all(&self) -> f64 {
+        // to sum up nothing would give -0
+        self.errors().iter().fold(0.0, |sum, (_, count)| sum + count)
+    }
+
     /// Errors by their code, the most frequent first.
     pub fn errors(&self) -> Vec<(&str, f64)> {
         let mut errors: Vec<_> = self

@@ -143,14 +143,13 @@ fn cards(document: &Document) -> Vec<Card> {
         let name = if name == "http.response_time" { "Response time, p95" } else { "Latency, p95" };
         cards.push(card(name, format!("{} ms", number(figures.p95)), more));
     }
-    let errors: f64 = document.errors().iter().map(|(_, count)| count).sum();
     let kinds = document.errors().len();
     let more = match kinds {
         0 => String::new(),
         1 => "of one kind".to_owned(),
         kinds => format!("of {kinds} kinds"),
     };
-    cards.push(card("Errors", number(errors), more));
+    cards.push(card("Errors", number(document.errors_in_all()), more));
     let planned = document.loadtest.as_ref().and_then(|section| section.vusers.planned);
     let created = document.counter("vusers.created");
     let failed = document.counter("vusers.failed");

@@ -207,9 +207,14 @@ fn an_hour_with_two_hundred_endpoints_is_below_three_megabytes() {
 
 #[test]
 fn numbers_and_days_are_written_for_people() {
-    for (value, wanted) in
-        [(0.0, "0"), (999.0, "999"), (1234.56, "1\u{202f}234.6"), (-1_000_000.0, "-1\u{202f}000\u{202f}000")]
-    {
+    for (value, wanted) in [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (-0.04, "0"),
+        (999.0, "999"),
+        (1234.56, "1\u{202f}234.6"),
+        (-1_000_000.0, "-1\u{202f}000\u{202f}000"),
+    ] {
         assert_eq!(number(value), wanted);
     }
     for (milliseconds, wanted) in [

@@ -39,7 +39,8 @@ pub(in crate::report) fn visible(text: &str) -> String {
 
 /// `12 345.6`: thousands apart, one decimal where there is one.
 pub(super) fn number(value: f64) -> String {
-    let rounded = (value * 10.0).round() / 10.0;
+    // no -0, which sums of nothing are
+    let rounded = (value * 10.0).round() / 10.0 + 0.0;
     let text = if rounded.fract() == 0.0 { format!("{rounded:.0}") } else { format!("{rounded:.1}") };
     let (whole, decimals) = text.split_once('.').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
