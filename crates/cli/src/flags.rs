@@ -267,7 +267,8 @@ pub struct Generate {
 /// `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  # a page of a report
+  # the summary of a report, and a page
+  kubectl artillery report report.json
   kubectl artillery report report.json --report report.html
 
   # for the summary of a GitHub job
@@ -277,12 +278,12 @@ pub struct Report {
     #[arg(value_name = "FILE|NAME")]
     pub of: PathBuf,
 
-    /// Write it to this file; its ending says in which form: .html, .xml (JUnit) or .md. Can be given several times.
+    /// Write it to this file; its ending says in which form: .html, .json, .xml (JUnit), .md or .txt. Can be given several times.
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
 
     /// The form in which it is printed, where no file is given.
-    #[arg(short, long, value_enum, default_value_t = Printed::Markdown)]
+    #[arg(short, long, value_enum, default_value_t = Printed::Text)]
     pub output: Printed,
 }
 
@@ -313,6 +314,10 @@ pub struct Compare {
 /// In which form a report is printed.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Printed {
+    /// The summary, as Artillery lays it out.
+    Text,
+    /// The report as JSON.
+    Json,
     /// For a pull request.
     Markdown,
     /// For continuous integration.

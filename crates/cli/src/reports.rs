@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
 
-use crate::cluster::stored::Stored;
 use crate::exit::Failure;
 use crate::flags::{Output, Printed};
 use crate::terminal::printed;
@@ -26,8 +25,6 @@ pub enum Form {
     Markdown,
 }
 
-/// What is said of other forms.
-const FROM_FILE: &str = "a report that was read from a file can be written as .html, .xml (JUnit) or .md";
 /// What endings stand for.
 const ENDINGS: [(&str, Form); 5] = [
     ("html", Form::Html),
@@ -43,41 +40,26 @@ impl Form {
         ENDINGS.iter().find(|(known, _)| *known == ending).map(|(_, form)| *form)
     }
 
-    fn write(self, report: &Report<'_>, mut to: impl Write) -> io::Result<()> {
-        match self {
-            Self::Json => {
-                report.write_json(&mut to)?;
-                writeln!(to)
-            }
-            Self::Text => report.write_text(&mut to, &HIDDEN),
-            Self::Html | Self::Junit | Self::Markdown => {
-                self.write_document(&Document::of(report).map_err(io::Error::other)?, to)
-            }
-        }
-    }
-
-    /// Writes what is stored in a cluster, where the operator has written some forms.
+    /// Writes a report, of a load test that has just ended or of a file.
     ///
     /// # Errors
     /// Of the writer.
-    pub fn write_stored(self, stored: &Stored, mut to: impl Write) -> io::Result<()> {
+    pub fn write(self, document: &Document, to: impl Write) -> io::Result<()> {
         match self {
-            Self::Json => writeln!(to, "{}", stored.json.trim_end()),
-            Self::Text => writeln!(to, "{}", stored.text.trim_end_matches('\n')),
-            Self::Html | Self::Junit | Self::Markdown => self.write_document(&stored.document, to),
-        }
-    }
-
-    /// Writes what was read from a file.
-    ///
-    /// # Errors
-    /// Of the writer; or it is a form that stands on more than a file says.
-    pub fn write_document(self, document: &Document, to: impl Write) -> io::Result<()> {
-        match self {
+            Self::Json => document.write_json(to),
+            Self::Text => document.write_text(to, &HIDDEN),
             Self::Html => html::write(document, to),
             Self::Junit => junit::write(document, to),
             Self::Markdown => markdown::write(document, to),
-            Self::Json | Self::Text => Err(io::Error::new(io::ErrorKind::InvalidInput, FROM_FILE)),
+        }
+    }
+}
+
+impl From<Output> for Form {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text,
+            Output::Json => Self::Json,
         }
     }
 }
@@ -85,6 +67,8 @@ impl Form {
 impl From<Printed> for Form {
     fn from(printed: Printed) -> Self {
         match printed {
+            Printed::Text => Self::Text,
+            Printed::Json => Self::Json,
             Printed::Markdown => Self::Markdown,
             Printed::Junit => Self::Junit,
             Printed::Html => Self::Html,
@@ -118,50 +102,15 @@ impl Targets {
         paths.iter().map(target).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The same for what was read from a file.
-    ///
-    /// # Errors
-    /// As before; or a form that stands on more than a file says.
-    pub fn of_document(paths: &[PathBuf]) -> Result<Self, Failure> {
-        let targets = Self::of(paths)?;
-        match targets.0.iter().find(|(_, form)| matches!(form, Form::Json | Form::Text)) {
-            Some((path, _)) => {
-                let shown = path.display();
-                Err(Failure::usage(format!("--report {shown}: {FROM_FILE}")))
-            }
-            None => Ok(targets),
-        }
-    }
-
     /// Writes all of them.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn write(&self, report: &Report<'_>) -> Result<(), Failure> {
-        self.each(|form, file| form.write(report, file))
-    }
-
-    /// The same of what was read from a file.
-    ///
-    /// # Errors
-    /// As for [`Form::write_document`].
-    pub fn write_document(&self, document: &Document) -> Result<(), Failure> {
-        self.each(|form, file| form.write_document(document, file))
-    }
-
-    /// The same of what is stored in a cluster.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn write_stored(&self, stored: &Stored) -> Result<(), Failure> {
-        self.each(|form, file| form.write_stored(stored, file))
-    }
-
-    fn each(&self, write: impl Fn(Form, &mut BufWriter<File>) -> io::Result<()>) -> Result<(), Failure> {
+    pub fn write(&self, document: &Document) -> Result<(), Failure> {
         for (path, form) in &self.0 {
             let written = File::create(path).and_then(|file| {
                 let mut file = BufWriter::new(file);
-                write(*form, &mut file)?;
+                form.write(document, &mut file)?;
                 file.flush()
             });
             written.map_err(|error| Failure::file("write", path, &error))?;
@@ -170,30 +119,21 @@ impl Targets {
     }
 }
 
+/// The report of a load test that has just ended, as a file would have it.
+///
+/// # Errors
+/// It has a number that JSON cannot say.
+pub fn document(report: &Report<'_>) -> Result<Document, Failure> {
+    Document::of(report).map_err(|error| Failure::internal(format!("there is no report: {error}")))
+}
+
 /// Prints what is asked for.
 ///
 /// # Errors
 /// Standard output cannot be written for another reason.
-pub fn print(report: &Report<'_>, output: Output) -> Result<(), Failure> {
-    let form = match output {
-        Output::Text => Form::Text,
-        Output::Json => Form::Json,
-    };
+pub fn print(document: &Document, form: Form) -> Result<(), Failure> {
     let mut to = BufWriter::new(io::stdout().lock());
-    printed(form.write(report, &mut to).and_then(|()| to.flush()))
-}
-
-/// Prints what is asked for of what is stored in a cluster.
-///
-/// # Errors
-/// Standard output cannot be written for another reason.
-pub fn print_stored(stored: &Stored, output: Output) -> Result<(), Failure> {
-    let form = match output {
-        Output::Text => Form::Text,
-        Output::Json => Form::Json,
-    };
-    let mut to = BufWriter::new(io::stdout().lock());
-    printed(form.write_stored(stored, &mut to).and_then(|()| to.flush()))
+    printed(form.write(document, &mut to).and_then(|()| to.flush()))
 }
 
 #[cfg(test)]
@@ -209,8 +149,6 @@ mod tests {
         );
         let error = Targets::of(&["nowhere/report.json".into()]).expect_err("refused").to_string();
         assert!(error.ends_with("there is no folder nowhere"), "{error}");
-        let error = Targets::of_document(&["a.txt".into()]).expect_err("refused").to_string();
-        assert_eq!(error, format!("--report a.txt: {FROM_FILE}"));
         let targets = Targets::of(&["a.json".into(), "b.html".into()]).expect("targets");
         assert_eq!(targets.0.iter().map(|(_, form)| *form).collect::<Vec<_>>(), [Form::Json, Form::Html]);
     }

@@ -1,13 +1,15 @@
 //! From what the collector knows of a load test that is over, and what is known of its end, to its [`Report`]: for whoever ran the workers,
 //! a cluster or this machine. Pure; what the figures and the verdict are is the affair of `metrics`.
 
+mod per_worker;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use metrics::aggregate::{Aggregate, Measured};
 use metrics::checks::{CheckResult, Ensure};
 use metrics::delivery::{self, Cpu, Delivered, Distribution, Plans, Shortfall};
-use metrics::report::{Identity, Report, Workers};
+use metrics::report::{Identity, Plan, Report, Workers, fewer};
 use metrics::verdict::{EXPECTATIONS_FAILED, End, Facts, Gaps, WorkerEnd, WorkerFacts, verdict};
 use metrics::wire::PhaseTimes;
 
@@ -16,6 +18,8 @@ use crate::session::{HealthSummary, Others, PhaseFact, StartFacts, Worker, Worke
 
 /// So many lines say what is missing; `workers.lost` says of how many workers something is.
 const MAX_MISSING: usize = 500;
+/// So many workers are told one by one.
+const MAX_WORKERS: usize = 1000;
 /// No name or text from elsewhere has more characters in a sentence.
 const MAX_TEXT: usize = 500;
 
@@ -69,6 +73,8 @@ pub fn report<'a>(ended: &Ended<'_>, heard: Option<&'a Conclusion>) -> Report<'a
         StartFacts::Released { at, .. } => Some(at.millis()),
         StartFacts::Waiting | StartFacts::TimedOut { .. } => None,
     });
+    let per_worker = per_worker::all(ended, &facts.workers, heard);
+    let told = per_worker.len().min(MAX_WORKERS);
     Report {
         identity: identity(ended, heard),
         workers: counted(&facts, heard),
@@ -80,6 +86,11 @@ pub fn report<'a>(ended: &Ended<'_>, heard: Option<&'a Conclusion>) -> Report<'a
         undelivered: facts.undelivered,
         checks: facts.checks,
         verdict,
+        plan: heard
+            .and_then(|heard| heard.hello.as_ref())
+            .map(|hello| Plan::of(ended.distribution, &hello.phases, planned, plans.as_ref())),
+        per_worker_left_out: per_worker.len() - told,
+        per_worker: fewer(per_worker, told),
         aggregate,
     }
 }

@@ -5,6 +5,7 @@
 
 mod load;
 mod plan;
+mod planned;
 mod plans;
 mod share;
 mod shared_phase;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::plan::{Arrivals, PhasePlan, PlanError, plan, vusers};
+pub use self::planned::{PhaseKind, PlannedPhase, planned};
 pub use self::plans::{Distribution, Plans};
 pub use self::share::{ShareError, Split, check_rows};
 pub use self::shared_phase::{SharedPhase, Time};

@@ -1,5 +1,28 @@
 //! Numbers as JavaScript rounds, writes and reads them: Artillery's reports and checks are made of these.
 
+use serde::Serializer;
+use serde_json::Number;
+
+/// As JSON has it: without `.0` where it is whole; 0 in place of what is no number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "it is checked")]
+pub fn json(number: f64) -> Number {
+    let whole = number as i64;
+    if whole as f64 == number && whole.unsigned_abs() < 1 << 53 {
+        whole.into()
+    } else {
+        Number::from_f64(number).unwrap_or_else(|| 0.into())
+    }
+}
+
+/// Writes a number that may be missing as [`json`] has it.
+///
+/// # Errors
+/// Of the writer.
+#[allow(clippy::ref_option, reason = "serde asks for it")]
+pub fn serialize<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&number.map(json), serializer)
+}
+
 /// `Math.round`: to the nearest whole number, halves upwards.
 pub fn round(number: f64) -> f64 {
     let floor = number.floor();

@@ -4,13 +4,20 @@
 
 pub mod compare;
 pub mod document;
+mod endpoints;
 pub mod html;
 mod json;
 pub mod junit;
 pub mod markdown;
+mod per_worker;
+mod planned;
 mod text;
 
-pub use document::Document;
+pub use document::{Document, DocumentError};
+pub use per_worker::{End as WorkerEnd, PerWorker, WorkerVusers, fewer};
+pub use planned::Plan;
+
+pub use crate::javascript::round_to_tenths;
 
 use std::io;
 
@@ -44,6 +51,12 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// Whether it passed, and why.
     pub verdict: Verdict,
+    /// What the script asked for; `None` where no worker said.
+    pub plan: Option<Plan>,
+    /// What became of each worker, by completion index.
+    pub per_worker: Vec<PerWorker>,
+    /// So many workers are not among them.
+    pub per_worker_left_out: usize,
     /// What was measured.
     pub aggregate: &'a Aggregate,
 }
@@ -100,7 +113,7 @@ impl Report<'_> {
     /// # Errors
     /// Of the writer.
     pub fn write_text(&self, to: impl io::Write, hidden: &[&str]) -> io::Result<()> {
-        text::write(self, to, hidden)
+        Document::totals(self).map_err(io::Error::other)?.write_text(to, hidden)
     }
 }
 

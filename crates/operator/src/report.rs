@@ -13,7 +13,7 @@ use loadtest::lifecycle::Outcome;
 use loadtest::observed::Observed;
 use metrics::checks::CheckResult;
 use metrics::delivery::Distribution;
-use metrics::report::{HIDDEN, Report, Workers};
+use metrics::report::{HIDDEN, Report, Workers, fewer};
 use metrics::verdict::{self, End};
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ const MAX_CHECKS: usize = 100;
 const MAX_TEXT: usize = 500;
 /// `report.json` has no more bytes, lest its ConfigMap be too large; what is left out is said.
 const MAX_JSON: usize = 600 * 1024;
+/// Of so many workers it tells where there is no room for more.
+const FEWER_WORKERS: [usize; 2] = [100, 0];
 /// `report.txt` has no more bytes.
 const MAX_TEXT_BYTES: usize = 200 * 1024;
 
@@ -183,18 +185,28 @@ fn render(report: &Report<'_>) -> Rendered {
         text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         text.push_str("\n(cut here: too long; see report.json)\n");
     }
-    Rendered { json: fit(json), text }
+    Rendered { json: fit(json, report, MAX_JSON), text }
 }
 
-/// What has to be left out first.
-fn fit(mut json: Value) -> String {
+/// What has to be left out first: workers one by one, then what is there twice, then the time line, then the totals.
+fn fit(mut json: Value, report: &Report<'_>, most: usize) -> String {
     let mut whole = json.to_string();
-    let leave_out = |json: &mut Value, what: &str, empty: Value, why: &str| {
-        json[what] = empty;
-        json["loadtest"]["leftOut"] = Value::from(why);
-        json.to_string()
-    };
-    if whole.len() > MAX_JSON {
+    let mut left_out: Vec<&str> = Vec::new();
+    for told in FEWER_WORKERS {
+        if whole.len() <= most || report.per_worker.len() <= told {
+            continue;
+        }
+        let all = report.per_worker.len() + report.per_worker_left_out;
+        // of numbers and texts JSON is made without an error
+        json["loadtest"]["perWorker"] =
+            serde_json::to_value(fewer(report.per_worker.clone(), told)).unwrap_or_default();
+        json["loadtest"]["perWorkerLeftOut"] = Value::from(all - told);
+        left_out =
+            vec!["perWorker: not all workers have room here; they are in the snapshot beside this report"];
+        json["loadtest"]["leftOut"] = left_out.join(". ").into();
+        whole = json.to_string();
+    }
+    if whole.len() > most {
         // Artillery writes them twice, under `summaries` and `histograms`
         for step in json["intermediate"].as_array_mut().into_iter().flatten() {
             step.as_object_mut().map(|step| step.remove("histograms"));
@@ -202,14 +214,24 @@ fn fit(mut json: Value) -> String {
         json["aggregate"].as_object_mut().map(|aggregate| aggregate.remove("histograms"));
         whole = json.to_string();
     }
-    if whole.len() > MAX_JSON {
-        let why = "intermediate: the time line has no room here; it is in the snapshot beside this report";
-        whole = leave_out(&mut json, "intermediate", Value::Array(Vec::new()), why);
-    }
-    if whole.len() > MAX_JSON {
-        let why =
-            "aggregate and intermediate: they have no room here; they are in the snapshot beside this report";
-        whole = leave_out(&mut json, "aggregate", Value::Object(serde_json::Map::new()), why);
+    for (what, empty, why) in [
+        (
+            "intermediate",
+            Value::Array(Vec::new()),
+            "intermediate: the time line has no room here; it is in the snapshot beside this report",
+        ),
+        (
+            "aggregate",
+            Value::Object(serde_json::Map::new()),
+            "aggregate: it has no room here; it is in the snapshot beside this report",
+        ),
+    ] {
+        if whole.len() > most {
+            left_out.push(why);
+            json[what] = empty;
+            json["loadtest"]["leftOut"] = left_out.join(". ").into();
+            whole = json.to_string();
+        }
     }
     whole
 }
@@ -228,4 +250,76 @@ pub fn round(number: f64) -> i64 {
 #[allow(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
 pub fn ceil(number: f64) -> i64 {
     number.ceil() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use metrics::aggregate::PERIOD;
+    use metrics::sketch::Sketch;
+    use metrics::wire::Batch;
+
+    use super::*;
+
+    /// A conclusion of nothing but workers that never joined, and of what was measured in so many periods.
+    fn reported(planned: u32, periods: u64, check: impl Fn(&Report<'_>)) {
+        let exit_codes: BTreeMap<u32, i32> = (0..planned).map(|index| (index, 11)).collect();
+        let ended = Ended {
+            name: "checkout",
+            namespace: None,
+            uid: None,
+            planned,
+            may_be_missing: 0,
+            distribution: Distribution::Replicate,
+            end: End::ByItself,
+            exit_codes: &exit_codes,
+            why_nothing: None,
+            at: None,
+        };
+        let mut aggregate = metrics::aggregate::Aggregate::default();
+        for period in 0..periods {
+            let mut sketch = Sketch::default();
+            sketch.accept(1.0).expect("a time");
+            let histograms = [("http.response_time".to_owned(), sketch)].into();
+            let period = 1_700_000_000_000 + period * PERIOD;
+            aggregate.add(&Batch { sequence: 1, period, histograms, ..Batch::default() });
+        }
+        check(&Report { aggregate: &aggregate, ..collector::report(&ended, None) });
+    }
+
+    /// What is left of a report that may have so many bytes.
+    fn fitted(report: &Report<'_>, most: usize) -> Value {
+        let text = fit(serde_json::to_value(report).expect("JSON"), report, most);
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[test]
+    fn workers_are_left_out_first_then_what_is_there_twice_then_the_time_line_then_the_totals() {
+        reported(1200, 20, |report| {
+            let whole = serde_json::to_value(report).expect("JSON");
+            let size = |json: &Value| json.to_string().len();
+            let workers = |json: &Value| json["loadtest"]["perWorker"].as_array().map_or(0, Vec::len);
+            let is_told = |json: &Value, what: &str| {
+                json["loadtest"]["leftOut"].as_str().is_some_and(|why| why.contains(what))
+            };
+            assert_eq!((workers(&whole), &whole["loadtest"]["perWorkerLeftOut"]), (1000, &Value::from(200)));
+            assert_eq!(fitted(report, size(&whole)), whole);
+            let some = fitted(report, size(&whole) - 1);
+            assert_eq!((workers(&some), &some["loadtest"]["perWorkerLeftOut"]), (100, &Value::from(1100)));
+            assert!(is_told(&some, "perWorker: ") && some["aggregate"]["histograms"].is_object(), "{some}");
+            let none = fitted(report, size(&some) - 1);
+            assert_eq!((workers(&none), &none["loadtest"]["perWorkerLeftOut"]), (0, &Value::from(1200)));
+            assert!(none["aggregate"]["histograms"].is_object());
+            let once = fitted(report, size(&none) - 1);
+            assert!(once["aggregate"]["histograms"].is_null() && once["intermediate"][19].is_object());
+            let totals = fitted(report, size(&once) - 1);
+            assert_eq!(totals["intermediate"], serde_json::json!([]));
+            assert!(totals["aggregate"]["summaries"].is_object());
+            assert!(is_told(&totals, "intermediate: ") && is_told(&totals, "perWorker: "), "{totals}");
+            let least = fitted(report, 1);
+            assert_eq!(least["aggregate"], serde_json::json!({}));
+            assert!(is_told(&least, "aggregate: ") && least["loadtest"]["verdict"]["outcome"].is_string());
+        });
+    }
 }

@@ -1,8 +1,7 @@
 //! From a load test in a cluster that is over to its report, and to how the program ends: what `run`, `watch` and `wait` have in common.
 
-use crate::cluster::Connection;
 use crate::cluster::follow::{Followed, conclusion};
-use crate::cluster::stored::Stored;
+use crate::cluster::{Connection, stored};
 use crate::exit::{Exit, Failure};
 use crate::flags::Output;
 use crate::reports::{self, Targets};
@@ -23,10 +22,10 @@ pub async fn report(
     wanted: Wanted<'_>,
 ) -> Result<Exit, Failure> {
     let (exit, words) = conclusion(&followed.load_test);
-    match Stored::fetch(connection, &followed.load_test).await {
-        Ok(stored) => {
-            reports::print_stored(&stored, wanted.output)?;
-            wanted.targets.write_stored(&stored)?;
+    match stored::fetch(connection, &followed.load_test).await {
+        Ok(document) => {
+            reports::print(&document, wanted.output.into())?;
+            wanted.targets.write(&document)?;
         }
         Err(failure) => {
             say(&words);

@@ -1,37 +1,22 @@
 //! `report`: the report of a load test in a cluster, or one that was written earlier, in any form.
 
 use std::fs;
-use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use metrics::report::Document;
 
-use crate::cluster::Connection;
-use crate::cluster::stored::Stored;
+use crate::cluster::{Connection, stored};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Report, in_cluster};
-use crate::reports::{Form, Targets};
-use crate::terminal::printed;
+use crate::reports::{Form, Targets, print};
 
 pub async fn run(flags: &Report, cluster: &Cluster) -> Result<Exit, Failure> {
-    let source = Source::of(&flags.of);
-    let form = Form::from(flags.output);
-    let mut to = BufWriter::new(io::stdout());
-    let written = match source {
-        Source::File(path) => {
-            let targets = Targets::of_document(&flags.reports)?;
-            let document = read(path)?;
-            targets.write_document(&document)?;
-            flags.reports.is_empty().then(|| form.write_document(&document, &mut to))
-        }
-        Source::Cluster(name) => {
-            let targets = Targets::of(&flags.reports)?;
-            let stored = fetch(name, cluster).await?;
-            targets.write_stored(&stored)?;
-            flags.reports.is_empty().then(|| form.write_stored(&stored, &mut to))
-        }
-    };
-    printed(written.unwrap_or(Ok(())).and_then(|()| to.flush()))?;
+    let targets = Targets::of(&flags.reports)?;
+    let document = document(&flags.of, cluster).await?;
+    targets.write(&document)?;
+    if flags.reports.is_empty() {
+        print(&document, Form::from(flags.output))?;
+    }
     Ok(Exit::Passed)
 }
 
@@ -64,13 +49,11 @@ impl<'a> Source<'a> {
 pub async fn document(typed: &Path, cluster: &Cluster) -> Result<Document, Failure> {
     match Source::of(typed) {
         Source::File(path) => read(path),
-        Source::Cluster(name) => Ok(fetch(name, cluster).await?.document),
+        Source::Cluster(name) => {
+            let connection = Connection::open(cluster).await?;
+            stored::fetch(&connection, &connection.load_test(name).await?).await
+        }
     }
-}
-
-async fn fetch(name: &str, cluster: &Cluster) -> Result<Stored, Failure> {
-    let connection = Connection::open(cluster).await?;
-    Stored::fetch(&connection, &connection.load_test(name).await?).await
 }
 
 fn read(path: &Path) -> Result<Document, Failure> {

@@ -38,8 +38,9 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
     let project = Project::read(script, flags)?;
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
-    reports::print(&report, flags.output)?;
-    targets.write(&report)?;
+    let document = reports::document(&report)?;
+    reports::print(&document, flags.output.into())?;
+    targets.write(&document)?;
     Ok(if ran.is_interrupted { Exit::Interrupted } else { Exit::of(&report.verdict) })
 }
 

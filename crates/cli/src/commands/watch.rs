@@ -1,9 +1,8 @@
 //! `watch` and `wait`: a load test in a cluster is followed to its end by somebody who did not start it.
 
 use super::ended::{self, Wanted};
-use crate::cluster::Connection;
 use crate::cluster::follow::{Follow, Followed, OnInterrupt, conclusion};
-use crate::cluster::stored::Stored;
+use crate::cluster::{Connection, stored};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Output, Wait, Watch};
 use crate::reports::Targets;
@@ -26,7 +25,7 @@ pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
     let (exit, words) = conclusion(&followed.load_test);
     print(words)?;
     if !flags.reports.is_empty() {
-        targets.write_stored(&Stored::fetch(&connection, &followed.load_test).await?)?;
+        targets.write(&stored::fetch(&connection, &followed.load_test).await?)?;
     }
     Ok(exit)
 }

@@ -53,6 +53,28 @@ fn two_workers_run_a_project_of_several_files_each_and_the_report_is_what_the_ta
     // from the file the same page is made
     let page = bed.report_command(&["report", "report.json", "--output", "html"]);
     assert_eq!(page.stdout, std::fs::read_to_string(bed.folder.path().join("report.html")).expect("a page"));
+    // and the same summary and JSON, to the byte
+    for (form, name) in [("text", "report.txt"), ("json", "report.json")] {
+        let read = bed.report_command(&["report", "report.json", "--output", form]);
+        assert_eq!(read.stdout, std::fs::read_to_string(bed.folder.path().join(name)).expect("a report"));
+    }
+    let written = bed.report_command(&["report", "report.json", "--report=again.txt", "--report=again.json"]);
+    assert_eq!(written.code, Some(0), "{written:?}");
+    for (again, first) in [("again.txt", "report.txt"), ("again.json", "report.json")] {
+        let read = |name| std::fs::read(bed.folder.path().join(name)).expect("a report");
+        assert_eq!(read(again), read(first));
+    }
+    let workers = report["loadtest"]["perWorker"].as_array().expect("workers");
+    for (index, worker) in workers.iter().enumerate() {
+        assert_eq!((&worker["worker"], &worker["exitCode"]), (&index.into(), &0.into()), "{worker}");
+        assert_eq!(worker["vusers"]["created"], 12, "{worker}");
+        assert!(worker["startedAfterMilliseconds"].is_number(), "{worker}");
+        assert!(worker["eventLoopMostPercent"].as_f64() > Some(0.0), "{worker}");
+    }
+    let plan = &report["loadtest"]["plan"];
+    assert_eq!((workers.len(), &plan["distribution"]), (2, &"Replicate".into()));
+    let phase = serde_json::json!([{ "kind": "arrivalRate", "durationMilliseconds": 4000, "arrivalRate": 3, "vusers": 24 }]);
+    assert_eq!(plan["phases"], phase);
     let same = bed.report_command(&["compare", "report.json", "report.json", "--fail-if", "requests < -1%"]);
     assert_eq!(same.code, Some(0), "{same:?}");
     let fewer = bed.report_command(&["compare", "report.json", "report.json", "--fail-if", "requests > 23"]);

@@ -69,6 +69,12 @@ impl HealthSummary {
         (self.batches > 0).then_some(self.busiest_per_mille as f64 / PER_MILLE)
     }
 
+    /// The mean event-loop utilisation of the periods, 0 to 1; `None` where it is not known.
+    #[allow(clippy::cast_precision_loss, reason = "thousandths")]
+    pub fn mean(&self) -> Option<f64> {
+        (self.batches > 0).then_some(self.busy_per_mille_sum as f64 / self.batches as f64 / PER_MILLE)
+    }
+
     /// The share of CPU periods between the first and the last batch in which the cgroup was throttled, 0 to 1; `None` where it is
     /// not known.
     #[allow(clippy::cast_precision_loss, reason = "a share")]
@@ -86,8 +92,8 @@ mod tests {
     #[test]
     fn the_busiest_period_and_the_share_of_throttled_ones_are_kept() {
         let mut summary = HealthSummary::default();
-        assert_eq!((summary.busiest(), summary.throttled()), (None, None));
-        for (busy, periods, throttled) in [(0.2, 1000, 10), (0.96, 1100, 30), (0.5, 1200, 60)] {
+        assert_eq!((summary.busiest(), summary.mean(), summary.throttled()), (None, None, None));
+        for (busy, periods, throttled) in [(0.2, 1000, 10), (0.96, 1100, 30), (0.64, 1200, 60)] {
             summary.add(&Health {
                 event_loop_utilization: busy,
                 cpu_periods: periods,
@@ -96,7 +102,8 @@ mod tests {
                 ..Health::default()
             });
         }
-        assert_eq!((summary.busiest(), summary.throttled()), (Some(0.96), Some(0.25)));
+        assert_eq!((summary.busiest(), summary.mean()), (Some(0.96), Some(0.6)));
+        assert_eq!(summary.throttled(), Some(0.25));
         assert_eq!((summary.busy_periods, summary.memory_most), (1, 1200));
     }
 }

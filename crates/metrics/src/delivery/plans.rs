@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::plan::{PhasePlan, plan, vusers};
+use super::plan::{Arrivals, PhasePlan, plan, vusers};
 use super::share::{ShareError, Split};
 
 /// What the workers of a load test do with its script.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Distribution {
     /// Each runs the whole of it.
     #[default]
@@ -51,6 +52,18 @@ impl Plans {
         match self {
             Self::Replicate(plan, workers) => Some(vusers(plan)?.saturating_mul((*workers).into())),
             Self::Split(split) => split.vusers(),
+        }
+    }
+
+    /// The same for each phase.
+    pub fn vusers_by_phase(&self) -> Vec<Option<u64>> {
+        let of = |phase: &PhasePlan, workers: u32| match phase.arrivals {
+            Arrivals::Exactly(arrivals) => Some(arrivals.saturating_mul(workers.into())),
+            Arrivals::ByChance => None,
+        };
+        match self {
+            Self::Replicate(plan, workers) => plan.iter().map(|phase| of(phase, *workers)).collect(),
+            Self::Split(split) => split.vusers_by_phase().collect(),
         }
     }
 }

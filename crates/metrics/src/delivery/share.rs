@@ -143,7 +143,12 @@ impl Split {
 
     /// How many virtual users all workers are to have together; `None` where that is left to chance.
     pub fn vusers(&self) -> Option<u64> {
-        self.parts.iter().try_fold(0_u64, |sum, part| Some(sum.saturating_add(part.whole()?)))
+        self.vusers_by_phase().try_fold(0_u64, |sum, vusers| Some(sum.saturating_add(vusers?)))
+    }
+
+    /// The same for each phase.
+    pub fn vusers_by_phase(&self) -> impl Iterator<Item = Option<u64>> {
+        self.parts.iter().map(Part::whole)
     }
 }
 

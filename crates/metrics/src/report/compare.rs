@@ -147,33 +147,41 @@ impl std::str::FromStr for Condition {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| {
-            format!("\"{text}\": {what}; give METRIC > VALUE or METRIC < VALUE, such as 'p95 > +10%'")
-        };
-        let at = text.find(['>', '<']).ok_or_else(|| wrong("it has no > or <"))?;
+        let wrong = |at: usize, what: &str| wrong(text, at, what);
+        let at = text.find(['>', '<']).ok_or_else(|| wrong(text.trim_end().len(), "there is no > or <"))?;
         let (metric, rest) = text.split_at(at);
         let metric = metric.trim();
         if metric.is_empty() {
-            return Err(wrong("there is no metric before it"));
+            return Err(wrong(at, "there is no metric before it"));
         }
         let is_above = rest.starts_with('>');
         let value = rest[1..].trim();
+        let begins = text.len() - rest[1..].trim_start().len();
         let (number, is_relative) =
             value.strip_suffix('%').map_or((value, false), |number| (number.trim(), true));
         let is_change = number.starts_with(['+', '-']);
-        let number: f64 = number
-            .parse()
-            .ok()
-            .filter(|number: &f64| number.is_finite())
-            .ok_or_else(|| wrong(&format!("\"{value}\" is no number")))?;
+        let number: f64 = number.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
+            wrong(begins, if value.is_empty() { "there is no value" } else { "this is no number" })
+        })?;
         let value = match (is_relative, is_change) {
             (true, true) => Value::Relative(number / 100.0),
-            (true, false) => return Err(wrong("a percentage is a change: give it a sign")),
+            (true, false) => return Err(wrong(begins, "a percentage is a change: give it a sign")),
             (false, true) => Value::Change(number),
             (false, false) => Value::Absolute(number),
         };
         Ok(Self { text: text.trim().to_owned(), metric: metric.to_owned(), is_above, value })
     }
+}
+
+/// What is wrong with a condition, with a mark below the character where it is.
+fn wrong(text: &str, at: usize, what: &str) -> String {
+    let column = text[..at].chars().count();
+    format!(
+        "{what}, at character {}\n  {}\n  {}^\ngive METRIC > VALUE or METRIC < VALUE, such as 'p95 > +10%'",
+        column + 1,
+        visible(text),
+        " ".repeat(column)
+    )
 }
 
 impl Condition {
@@ -210,7 +218,7 @@ impl Condition {
 fn figure(document: &Document, metric: &str) -> Option<f64> {
     let metric = match metric {
         "requests" => "http.requests",
-        "errors" => return Some(document.errors().iter().map(|(_, count)| count).sum()),
+        "errors" => return Some(document.errors_in_all()),
         other => other,
     };
     let stats = &document.aggregate;
@@ -288,17 +296,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_told_with_what_would_be_right() {
-        for (text, said) in [
-            ("p95", "it has no > or <"),
-            ("> 5", "there is no metric before it"),
-            ("p95 > x", "\"x\" is no number"),
-            ("p95 > 10%", "a percentage is a change: give it a sign"),
-            ("p95 > inf", "\"inf\" is no number"),
-            ("p95 >", "\"\" is no number"),
+    fn where_there_is_no_error_there_are_0_of_them() {
+        let none = Document::parse(br#"{"aggregate": {}}"#).expect("a report");
+        let held = "errors > 0".parse::<Condition>().expect("one").evaluate(&none, &none);
+        assert_eq!(held, Ok(Held { holds: false, words: "errors > 0: it is 0".to_owned() }));
+    }
+
+    #[test]
+    fn what_is_no_condition_is_told_with_its_place_and_what_would_be_right() {
+        for (text, said, place) in [
+            ("p95", "there is no > or <, at character 4\n  p95\n", "     ^"),
+            ("> 5", "there is no metric before it, at character 1\n  > 5\n", "  ^"),
+            ("p95 > x", "this is no number, at character 7\n  p95 > x\n", "        ^"),
+            (
+                "é <  10% ",
+                "a percentage is a change: give it a sign, at character 6\n  é <  10% \n",
+                "       ^",
+            ),
+            ("p95 >> 1", "this is no number, at character 6\n", "       ^"),
+            ("p95 > inf", "this is no number, at character 7\n", "        ^"),
+            ("p95 >", "there is no value, at character 6\n", "       ^"),
+            ("p\n95", "there is no > or <, at character 5\n  p\u{fffd}95\n", "      ^"),
         ] {
             let error = text.parse::<Condition>().expect_err(text);
-            assert!(error.contains(said) && error.ends_with("such as 'p95 > +10%'"), "{error}");
+            assert!(error.starts_with(said), "{error}");
+            let (_, marked) = error.split_once(place).expect(&error);
+            assert_eq!(marked, "\ngive METRIC > VALUE or METRIC < VALUE, such as 'p95 > +10%'", "{error}");
         }
     }
 

@@ -2,11 +2,13 @@
 //! a file. A file of `artillery run --output` has no section `loadtest`, and is read as far as that goes.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Report, Workers};
+use super::json::Totals;
+use super::{PerWorker, Plan, Report, Workers, text};
 
 /// No file has more bytes.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -21,6 +23,9 @@ pub struct Document {
     pub intermediate: Vec<Stats>,
     /// What Artillery has no word for; `None` in a file of Artillery's own.
     pub loadtest: Option<Section>,
+    /// All of it as it was read, what is not known here included.
+    #[serde(skip)]
+    json: Vec<u8>,
 }
 
 /// What was measured, of a step or in all.
@@ -97,6 +102,8 @@ pub struct Section {
     pub undelivered: Vec<String>,
     /// What came of the checks.
     pub checks: Vec<Check>,
+    /// Values that were not taken in, by their kinds.
+    pub refused: Vec<Refused>,
     /// How many measured values were not taken in.
     pub refused_values: u64,
     /// Distributions in steps, by the metric's name.
@@ -105,6 +112,22 @@ pub struct Section {
     pub time_line_step_milliseconds: Option<u64>,
     /// What had no room in the report, in words.
     pub left_out: Option<String>,
+    /// What the script asked for.
+    pub plan: Option<Plan>,
+    /// What became of each worker.
+    pub per_worker: Vec<PerWorker>,
+    /// So many workers are not among them.
+    pub per_worker_left_out: u64,
+}
+
+/// Values of one kind that were not taken in.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct Refused {
+    /// Of which metric.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Whether it passed, and why.
@@ -178,7 +201,18 @@ impl Document {
     /// # Errors
     /// It has a number that JSON cannot say.
     pub fn of(report: &Report<'_>) -> Result<Self, DocumentError> {
-        Ok(Self::deserialize(serde_json::to_value(report)?)?)
+        let mut json = serde_json::to_vec_pretty(report)?;
+        json.push(b'\n');
+        let document: Self = serde_json::from_slice(&json)?;
+        Ok(Self { json, ..document })
+    }
+
+    /// The same without the time line, which takes long to unpack.
+    ///
+    /// # Errors
+    /// As before.
+    pub(super) fn totals(report: &Report<'_>) -> Result<Self, DocumentError> {
+        Ok(serde_json::from_slice(&serde_json::to_vec(&Totals(report))?)?)
     }
 
     /// Reads a file.
@@ -189,7 +223,23 @@ impl Document {
         if bytes.len() > MAX_BYTES {
             return Err(DocumentError::TooLarge(bytes.len()));
         }
-        Ok(serde_json::from_slice(bytes)?)
+        Ok(Self { json: bytes.to_vec(), ..serde_json::from_slice(bytes)? })
+    }
+
+    /// Writes it as it was read.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn write_json(&self, mut to: impl io::Write) -> io::Result<()> {
+        to.write_all(&self.json)
+    }
+
+    /// Writes it for people, as [`Report::write_text`] does.
+    ///
+    /// # Errors
+    /// Of the writer.
+    pub fn write_text(&self, to: impl io::Write, hidden: &[&str]) -> io::Result<()> {
+        text::write(self, to, hidden)
     }
 
     /// A counter of all; 0 where it is not there.
@@ -204,6 +254,12 @@ impl Document {
             Some(Section { name, .. }) => name.clone(),
             None => "artillery run".to_owned(),
         }
+    }
+
+    /// All errors together.
+    pub fn errors_in_all(&self) -> f64 {
+        // to sum up nothing would give -0
+        self.errors().iter().fold(0.0, |sum, (_, count)| sum + count)
     }
 
     /// Errors by their code, the most frequent first.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Number, Value};
 
-use super::{Identity, Report, Times, Workers};
+use super::{Identity, PerWorker, Plan, Report, Times, Workers};
 use crate::aggregate::{Aggregate, Form, Measured, PERIOD};
 use crate::checks::CheckResult;
+use crate::javascript::json as number;
 use crate::sketch::{COARSE, RELATIVE_ACCURACY};
 use crate::summary::{Figures, Summary};
 use crate::verdict::Verdict;
@@ -15,14 +16,33 @@ use crate::wire::Span;
 
 impl Serialize for Report<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let total = self.aggregate.total();
-        let last = total.periods.span().map(|span| Value::from(span.last + 1 - PERIOD));
-        let mut report = serializer.serialize_map(Some(3))?;
-        report.serialize_entry("aggregate", &Stats { measured: total, period: last })?;
-        report.serialize_entry("intermediate", &TimeLine(self.aggregate))?;
-        report.serialize_entry("loadtest", &Section::of(self))?;
-        report.end()
+        serialize(self, Some(TimeLine(self.aggregate)), serializer)
     }
+}
+
+/// A report without its time line: to unpack that takes long.
+pub(super) struct Totals<'a>(pub(super) &'a Report<'a>);
+
+impl Serialize for Totals<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(self.0, None, serializer)
+    }
+}
+
+fn serialize<S: Serializer>(
+    of: &Report<'_>,
+    time_line: Option<TimeLine<'_>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let total = of.aggregate.total();
+    let last = total.periods.span().map(|span| Value::from(span.last + 1 - PERIOD));
+    let mut report = serializer.serialize_map(None)?;
+    report.serialize_entry("aggregate", &Stats { measured: total, period: last })?;
+    if let Some(time_line) = time_line {
+        report.serialize_entry("intermediate", &time_line)?;
+    }
+    report.serialize_entry("loadtest", &Section::of(of))?;
+    report.end()
 }
 
 /// What was measured, as Artillery's events `stats` and `done` have it. The period is a text in the one, a number in the other.
@@ -115,6 +135,9 @@ struct Section<'a> {
     distributions: BTreeMap<&'a str, Vec<Step>>,
     time_line_step_milliseconds: u64,
     time_line_relative_accuracy: f64,
+    plan: &'a Option<Plan>,
+    per_worker: &'a [PerWorker],
+    per_worker_left_out: usize,
 }
 
 /// So many values lie above the step before, and up to that one.
@@ -163,6 +186,7 @@ impl<'a> Section<'a> {
     fn of(report: &'a Report<'_>) -> Self {
         let Report { identity, workers, started_at, ended_at, start_skew_milliseconds, .. } = report;
         let Report { planned_vusers, missing, undelivered, checks, verdict, aggregate, .. } = report;
+        let Report { plan, per_worker, per_worker_left_out, .. } = report;
         let count = |name: &str| aggregate.total().counters.get(name).copied().unwrap_or(0);
         Self {
             identity,
@@ -171,7 +195,8 @@ impl<'a> Section<'a> {
             started_at_milliseconds: *started_at,
             ended_at_milliseconds: *ended_at,
             start_skew_milliseconds: start_skew_milliseconds
-                .map(|skew| number(crate::javascript::round_to_tenths(skew))),
+                // never less than what was measured
+                .map(|skew| number((skew * 10.0).ceil() / 10.0)),
             vusers: Vusers {
                 planned: *planned_vusers,
                 created: count("vusers.created"),
@@ -190,6 +215,9 @@ impl<'a> Section<'a> {
             distributions: distributions(aggregate.total()),
             time_line_step_milliseconds: aggregate.step(),
             time_line_relative_accuracy: accuracy(aggregate.form()),
+            plan,
+            per_worker,
+            per_worker_left_out: *per_worker_left_out,
         }
     }
 }
@@ -200,16 +228,5 @@ fn accuracy(form: Form) -> f64 {
     match form {
         Form::Exact => RELATIVE_ACCURACY,
         Form::Coarse => RELATIVE_ACCURACY * COARSE as f64,
-    }
-}
-
-/// Without `.0` where it is whole, as JavaScript writes it; 0 in place of what is no number.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "it is checked")]
-fn number(number: f64) -> Number {
-    let whole = number as i64;
-    if whole as f64 == number && whole.unsigned_abs() < 1 << 53 {
-        whole.into()
-    } else {
-        Number::from_f64(number).unwrap_or_else(|| 0.into())
     }
 }

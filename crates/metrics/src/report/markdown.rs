@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::document::{Document, Figures};
+use super::endpoints::{self, endpoints, listed};
 
-/// So many distributions are told.
+/// No table has more rows.
 const MAX_ROWS: usize = 30;
 
 /// Writes it.
@@ -57,20 +58,18 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
         let rate = document.aggregate.rates.get("http.request_rate").copied().unwrap_or(0.0);
         writeln!(to, "{requests} HTTP requests, {rate} per second\n")?;
     }
-    if !document.aggregate.summaries.is_empty() {
+    by_endpoint(document, &mut to)?;
+    let all = || document.aggregate.summaries.iter().filter(|(name, _)| !name.starts_with(endpoints::PREFIX));
+    if all().next().is_some() {
         writeln!(
             to,
             "| milliseconds | count | min | median | p95 | p99 | max |\n|---|--:|--:|--:|--:|--:|--:|"
         )?;
-        for (name, figures) in document.aggregate.summaries.iter().take(MAX_ROWS) {
+        for (name, figures) in all().take(MAX_ROWS) {
             let Figures { min, max, count, median, p95, p99, .. } = figures;
             writeln!(to, "| {} | {count} | {min} | {median} | {p95} | {p99} | {max} |", text(name))?;
         }
-        let left = document.aggregate.summaries.len().saturating_sub(MAX_ROWS);
-        if left > 0 {
-            writeln!(to, "\nand {left} more")?;
-        }
-        writeln!(to)?;
+        more(all().count(), &mut to)?;
     }
     let errors = document.errors();
     if !errors.is_empty() {
@@ -78,8 +77,41 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
         for (code, count) in errors.iter().take(MAX_ROWS) {
             writeln!(to, "| {} | {count} |", text(code))?;
         }
+        more(errors.len(), &mut to)?;
     }
     Ok(())
+}
+
+fn by_endpoint(document: &Document, to: &mut impl Write) -> io::Result<()> {
+    let (endpoints, left) = endpoints(&document.aggregate, MAX_ROWS);
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        to,
+        "| endpoint | answers by code | errors | count | median ms | p95 ms | p99 ms | max ms |\n|---|---|---|--:|--:|--:|--:|--:|"
+    )?;
+    let told = endpoints.len();
+    for endpoint in endpoints {
+        let [codes, errors] =
+            [&endpoint.codes, &endpoint.errors].map(|counts| listed(counts, text, |count| count.to_string()));
+        let figures = endpoint.times.map_or_else(
+            || "| | | |".to_owned(),
+            |Figures { count, median, p95, p99, max, .. }| {
+                format!("{count} | {median} | {p95} | {p99} | {max}")
+            },
+        );
+        writeln!(to, "| {} | {codes} | {errors} | {figures} |", text(endpoint.name))?;
+    }
+    more(told + left, to)
+}
+
+/// The end of a table, and how many rows had no room in it.
+fn more(all: usize, to: &mut impl Write) -> io::Result<()> {
+    match all.saturating_sub(MAX_ROWS) {
+        0 => writeln!(to),
+        left => writeln!(to, "\nand {left} more\n"),
+    }
 }
 
 /// A text in a line or a cell that does nothing: no markup, no mention, no end of the line.
@@ -112,6 +144,30 @@ mod tests {
     #[test]
     fn names_do_nothing_in_it() {
         assert_eq!(text("a|b`c`\n<img> @all"), r"a\|b\`c\` &lt;img&gt; @<!-- -->all");
+    }
+
+    #[test]
+    fn endpoints_have_a_table_and_no_table_is_too_long() {
+        let codes =
+            (0..31).map(|i| (format!("plugins.metrics-by-endpoint./{i:02}|.codes.200"), json!(i + 1)));
+        let mut counters: serde_json::Map<_, _> = codes.collect();
+        counters.insert("plugins.metrics-by-endpoint./30|.errors.ETIMEDOUT".to_owned(), 2.into());
+        let times = json!({ "min": 1, "max": 9, "count": 31, "median": 2, "p95": 8, "p99": 9 });
+        let name = "plugins.metrics-by-endpoint.response_time./30|";
+        let document = json!({ "aggregate": { "counters": counters, "summaries": { name: times } } });
+        let document = Document::parse(document.to_string().as_bytes()).expect("a report");
+        let mut written = Vec::new();
+        write(&document, &mut written).expect("written");
+        let written = String::from_utf8(written).expect("UTF-8");
+        assert!(
+            written.contains("\n| /30\\| | 200: 31 | ETIMEDOUT: 2 | 31 | 2 | 8 | 9 | 9 |\n\nand 1 more\n"),
+            "{written}"
+        );
+        assert!(
+            written.contains("\n| /01\\| | 200: 2 |  | | | | |") && !written.contains("| /00"),
+            "{written}"
+        );
+        assert!(!written.contains("| milliseconds |"), "it would say the same again: {written}");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::aggregate::PERIOD;
 use crate::checks::Ensure;
+use crate::delivery::Distribution;
 use crate::sketch::Sketch;
-use crate::verdict::{Facts, WorkerEnd, WorkerFacts, verdict};
+use crate::verdict::{Facts, WorkerFacts, verdict};
 use crate::wire::{Batch, Refused, Span, ValueError};
 
 /// 2023-11-14T22:13:20Z
@@ -59,7 +60,7 @@ fn report(aggregate: &Aggregate) -> Report<'_> {
         planned: 2,
         workers: vec![WorkerFacts {
             index: 0,
-            end: WorkerEnd::Exited(0),
+            end: crate::verdict::WorkerEnd::Exited(0),
             gaps: crate::verdict::Gaps { unsent_periods: Some(0), ..Default::default() },
         }],
         may_be_missing: 1,
@@ -85,6 +86,20 @@ fn report(aggregate: &Aggregate) -> Report<'_> {
         ],
         verdict: verdict(&facts),
         checks,
+        plan: Some(Plan::of(
+            Distribution::Replicate,
+            &json!([{"duration": 5, "arrivalRate": 1.5, "totalWorkers": 2, "name": "a"}, {"pause": 1}]),
+            2,
+            None,
+        )),
+        per_worker: vec![PerWorker {
+            end: WorkerEnd::Exited,
+            exit_code: Some(0),
+            started_after_milliseconds: Some(0.0),
+            event_loop_most_percent: Some(31.2),
+            ..PerWorker::default()
+        }],
+        per_worker_left_out: 1,
         aggregate,
     }
 }
@@ -158,6 +173,38 @@ fn no_name_of_a_metric_does_anything_to_a_terminal() {
 }
 
 #[test]
+fn a_file_gives_the_same_text_and_the_same_json_as_the_load_test_that_wrote_it() {
+    let aggregate = aggregate();
+    for verdict in [None, Some(crate::verdict::Reason::Stopped)] {
+        let mut report = report(&aggregate);
+        report.verdict.reason = verdict.unwrap_or(report.verdict.reason);
+        let mut written = Vec::new();
+        report.write_json(&mut written).expect("it is written");
+        let document = Document::parse(&written).expect("a report");
+        let (mut again, mut read) = (Vec::new(), Vec::new());
+        document.write_json(&mut again).expect("it is written");
+        document.write_text(&mut read, &HIDDEN).expect("it is written");
+        assert_eq!((again, String::from_utf8(read).expect("UTF-8")), (written, text(&report)));
+        let same = Document::of(&report).expect("a report");
+        assert_eq!(
+            (same.aggregate, same.intermediate, same.loadtest),
+            (document.aggregate, document.intermediate, document.loadtest)
+        );
+    }
+}
+
+#[test]
+fn of_artillerys_own_file_there_is_a_text_too() {
+    let file = json!({"aggregate": {"counters": {"http.requests": 3}, "rates": {}, "lastMetricAt": START}});
+    let document = Document::parse(file.to_string().as_bytes()).expect("a report");
+    let mut text = Vec::new();
+    document.write_text(&mut text, &HIDDEN).expect("it is written");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let head = "Load test: artillery run\nVerdict:   none: a report of Artillery's own\n\n--------------------------------\nSummary report @ 22:13:20(+0000)\n";
+    assert!(text.starts_with(head) && text.ends_with(". 3\n"), "{text}");
+}
+
+#[test]
 fn a_test_that_measured_nothing_has_a_report_too() {
     let aggregate = Aggregate::default();
     let mut report = report(&aggregate);
@@ -211,7 +258,7 @@ fn programs_read_what_artillery_would_have_written() {
     assert_eq!(section["missing"], json!(["worker 1 never joined"]));
     assert_eq!(
         (&section["startSkewMilliseconds"], &section["timeLineStepMilliseconds"]),
-        (&json!(12.3), &json!(PERIOD))
+        (&json!(12.4), &json!(PERIOD))
     );
     assert_eq!(section["refused"][0]["count"], 1);
     assert_eq!(section["checks"][0]["check"], "http.response_time.p95 < 50");

@@ -1,53 +1,55 @@
-//! The report for people: what came of the load test, the summary in 79 columns as Artillery prints it, and the checks.
+//! The report for people: what came of the load test, the summary in 79 columns as Artillery prints it, and the checks. It stands on the
+//! document alone, so that a file gives the same text as the load test that wrote it.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::{Report, Times};
+use super::document::{Check, Document, Figures, Section, Stats};
 use crate::javascript::string;
-use crate::summary::{Figures, Summary};
-use crate::verdict::Reason;
 
 const WIDTH: usize = 79;
 /// Names of lines in the head, with the colon and a blank.
 const INDENT: usize = 11;
 
-pub(super) fn write(report: &Report<'_>, mut to: impl Write, hidden: &[&str]) -> io::Result<()> {
-    head(report, &mut to)?;
-    let total = report.aggregate.total();
-    let times = Times::of(total).metrics();
-    let end = report.ended_at.or(times.map(|times| times.last));
-    if let (Some(times), Some(end)) = (times, end) {
-        let what = match report.verdict.reason {
-            Reason::Stopped | Reason::DeadlineExceeded => "Stopped.",
-            _ if report.workers.lost > 0 => "What became of all VUs is not known.",
+pub(super) fn write(document: &Document, mut to: impl Write, hidden: &[&str]) -> io::Result<()> {
+    let section = document.loadtest.as_ref();
+    line(&mut to, "Load test", &heading(document))?;
+    match section {
+        Some(section) => head(document, section, &mut to)?,
+        None => line(&mut to, "Verdict", "none: a report of Artillery's own")?,
+    }
+    writeln!(to)?;
+    let Stats { first_metric_at, last_metric_at, .. } = document.aggregate;
+    let end = section.and_then(|section| section.ended_at_milliseconds).or(last_metric_at.map(whole));
+    if let (Some(section), Some(first), Some(end)) = (section, first_metric_at, end) {
+        let what = match section.verdict.reason.as_str() {
+            "Stopped" | "DeadlineExceeded" => "Stopped.",
+            _ if section.workers.lost > 0 => "What became of all VUs is not known.",
             _ => "All VUs finished.",
         };
         // what is measured is dated by periods of 10 s
-        let began = report.started_at.unwrap_or(times.first);
+        let began = section.started_at_milliseconds.unwrap_or(whole(first));
         writeln!(to, "{what} Total time: {}\n", duration(end.saturating_sub(began)))?;
     }
     let title = format!("Summary report @ {}", end.map_or_else(|| "unknown time".to_owned(), time_of_day));
     let line = "-".repeat(title.len());
     writeln!(to, "{line}\n{title}\n{line}\n")?;
-    summary(&Figures::of(total), &mut to, hidden)?;
-    checks(report, &mut to)
+    summary(&document.aggregate, &mut to, hidden)?;
+    checks(section.map_or(&[], |section| &section.checks), &mut to)
 }
 
-fn head(report: &Report<'_>, to: &mut impl Write) -> io::Result<()> {
-    let Report { identity, workers, verdict, start_skew_milliseconds, planned_vusers, .. } = report;
-    let name = match &identity.namespace {
-        Some(namespace) => format!("{namespace}/{}", identity.name),
-        None => identity.name.clone(),
+fn heading(document: &Document) -> String {
+    let versions = match document.loadtest.as_ref().map(|section| (&*section.artillery, &*section.node)) {
+        None | Some(([], _)) => String::new(),
+        Some((artillery, [])) => format!(" (Artillery {})", artillery.join(", ")),
+        Some((artillery, node)) => format!(" (Artillery {}, Node {})", artillery.join(", "), node.join(", ")),
     };
-    let versions = match (&*identity.artillery, &*identity.node) {
-        ([], _) => String::new(),
-        (artillery, []) => format!(" (Artillery {})", artillery.join(", ")),
-        (artillery, node) => format!(" (Artillery {}, Node {})", artillery.join(", "), node.join(", ")),
-    };
-    line(to, "Load test", &format!("{name}{versions}"))?;
-    let (outcome, reason) = (verdict.outcome, verdict.reason);
-    line(to, "Verdict", &format!("{outcome:?} ({reason:?}): {}", verdict.message))?;
+    format!("{}{versions}", document.title())
+}
+
+fn head(document: &Document, section: &Section, to: &mut impl Write) -> io::Result<()> {
+    let Section { workers, verdict, start_skew_milliseconds, .. } = section;
+    line(to, "Verdict", &format!("{} ({}): {}", verdict.outcome, verdict.reason, verdict.message))?;
     let super::Workers { planned, joined, reporting, succeeded, failed, lost } = *workers;
     line(
         to,
@@ -56,27 +58,30 @@ fn head(report: &Report<'_>, to: &mut impl Write) -> io::Result<()> {
             "{planned} planned, {joined} joined, {reporting} reporting, {succeeded} succeeded, {failed} failed, {lost} lost"
         ),
     )?;
-    let count = |name: &str| report.aggregate.total().counters.get(name).copied().unwrap_or(0);
-    let planned = planned_vusers.map_or_else(String::new, |planned| format!(" of {planned} planned"));
-    let skipped = match count("vusers.skipped") {
-        0 => String::new(),
+    let count = |name: &str| string(document.counter(name));
+    let planned = section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
+    let skipped = match count("vusers.skipped").as_str() {
+        "0" => String::new(),
         skipped => format!(", {skipped} skipped for maxVusers"),
     };
     let skew = start_skew_milliseconds
-        .map_or_else(String::new, |skew| format!("; started within {} ms", skew.ceil()));
+        .map_or_else(String::new, |skew| format!("; started within {} ms", string(skew.ceil())));
     line(to, "Load", &format!("{}{planned} virtual users created{skipped}{skew}", count("vusers.created")))?;
-    for (name, lines) in [("Missing", &report.missing), ("Load", &report.undelivered)] {
+    for (name, lines) in [("Missing", &section.missing), ("Load", &section.undelivered)] {
         for (number, text) in lines.iter().enumerate() {
             line(to, if number == 0 { name } else { "" }, text)?;
         }
     }
-    let refused = report.aggregate.refused_values();
-    if refused > 0 {
-        let first = report.aggregate.refused().next();
-        let first = first.map_or_else(String::new, |(name, reason, _)| format!(", such as {name}: {reason}"));
-        line(to, "Refused", &format!("{refused} values{first}"))?;
+    if section.refused_values > 0 {
+        let first = section.refused.first();
+        let first =
+            first.map_or_else(String::new, |kind| format!(", such as {}: {}", kind.name, kind.reason));
+        line(to, "Refused", &format!("{} values{first}", section.refused_values))?;
     }
-    writeln!(to)
+    if let Some(what) = &section.left_out {
+        line(to, "Left out", what)?;
+    }
+    Ok(())
 }
 
 /// A named line of the head, broken between words.
@@ -100,8 +105,8 @@ fn line(to: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
 }
 
 /// All names in one order, whatever their kinds.
-fn summary(figures: &Figures, to: &mut impl Write, hidden: &[&str]) -> io::Result<()> {
-    let Figures { counters, rates, summaries } = figures;
+fn summary(stats: &Stats, to: &mut impl Write, hidden: &[&str]) -> io::Result<()> {
+    let Stats { counters, rates, summaries, .. } = stats;
     let names: BTreeSet<_> = counters.keys().chain(rates.keys()).chain(summaries.keys()).collect();
     if names.is_empty() {
         return writeln!(to, "No measurements recorded during this period");
@@ -112,9 +117,9 @@ fn summary(figures: &Figures, to: &mut impl Write, hidden: &[&str]) -> io::Resul
         }
         let title = printable(&format!("{name}:"));
         if let Some(count) = counters.get(name) {
-            writeln!(to, "{}", padded(&title, &count.to_string()))?;
+            writeln!(to, "{}", padded(&title, &string(*count)))?;
         }
-        if let Some(Summary { min, max, mean, median, p95, p99, .. }) = summaries.get(name) {
+        if let Some(Figures { min, max, mean, median, p95, p99, .. }) = summaries.get(name) {
             writeln!(to, "{title}")?;
             for (figure, value) in
                 [("min", min), ("max", max), ("mean", mean), ("median", median), ("p95", p95), ("p99", p99)]
@@ -147,12 +152,12 @@ fn padded(name: &str, value: &str) -> String {
 }
 
 /// As Artillery prints them, those that hold first; and what a failed one had to do with.
-fn checks(report: &Report<'_>, to: &mut impl Write) -> io::Result<()> {
-    if report.checks.is_empty() {
+fn checks(checks: &[Check], to: &mut impl Write) -> io::Result<()> {
+    if checks.is_empty() {
         return Ok(());
     }
     writeln!(to, "\nChecks:")?;
-    let (ok, failed): (Vec<_>, Vec<_>) = report.checks.iter().partition(|check| check.passed);
+    let (ok, failed): (Vec<_>, Vec<_>) = checks.iter().partition(|check| check.passed);
     for check in ok {
         writeln!(to, "ok: {}", printable(&check.check))?;
     }
@@ -185,4 +190,10 @@ fn duration(milliseconds: u64) -> String {
         format!("{amount} {unit}{}", if *amount == 1 { "" } else { "s" })
     };
     parts.map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// A time of a file, which may be anything.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
+fn whole(milliseconds: f64) -> u64 {
+    milliseconds.round() as u64
 }

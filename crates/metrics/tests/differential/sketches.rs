@@ -132,6 +132,9 @@ fn report(aggregate: &Aggregate) -> (Value, String) {
         undelivered: Vec::new(),
         checks: Vec::new(),
         verdict: verdict(&Facts::default()),
+        plan: None,
+        per_worker: Vec::new(),
+        per_worker_left_out: 0,
         aggregate,
     };
     let mut json = Vec::new();

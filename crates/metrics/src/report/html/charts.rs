@@ -3,17 +3,18 @@
 use serde::Serialize;
 
 use super::super::document::{Document, Figures, Stats};
-use super::{latency_of, visible};
+use super::latency_of;
+use super::words::visible;
 
 /// So many codes of errors have a line of their own in the chart.
 const MAX_ERRORS: usize = 6;
 /// Artillery's length of a step, in milliseconds, where a report does not say.
 const STEP: u64 = 10_000;
 
-/// What the charts are drawn from: each list has a value for each step of the time line.
 /// No time line is filled up to more steps.
 const MAX_STEPS: usize = 10_000;
 
+/// What the charts are drawn from: each list has a value for each step of the time line.
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct Charts {

@@ -1,4 +1,4 @@
-// Draws the charts from the data in the page; again when the colours or the width change.
+// Draws the charts from the data in the page; again when the colours or the width change, and for paper.
 (() => {
   'use strict';
   const data = JSON.parse(document.getElementById('data').textContent);
@@ -79,5 +79,15 @@
   draw();
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
   addEventListener('resize', () => drawn.forEach(({ plot, width }) => plot.setSize({ width: width(), height: HEIGHT })));
-  addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((details) => { details.open = true; }));
+  const closed = [];
+  addEventListener('beforeprint', () => {
+    document.querySelectorAll('details:not([open])').forEach((details) => { details.open = true; closed.push(details); });
+    document.documentElement.dataset.print = '';
+    draw();
+  });
+  addEventListener('afterprint', () => {
+    closed.splice(0).forEach((details) => { details.open = false; });
+    delete document.documentElement.dataset.print;
+    draw();
+  });
 })();

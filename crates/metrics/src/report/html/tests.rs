@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::words::{date_and_time, lasted, number};
 use super::*;
 
 fn page_of(document: Value) -> String {
@@ -89,6 +90,57 @@ fn a_step_in_which_nothing_was_measured_is_drawn_as_nothing() {
 }
 
 #[test]
+fn workers_and_the_plan_are_told_with_their_units() {
+    let mut document = report();
+    let worker = json!({
+        "worker": 1, "end": "Exited", "exitCode": 21, "startedAfterMilliseconds": 2.4, "vusers": { "created": 50, "completed": 48, "failed": 2, "skipped": 0 },
+        "batches": 2, "eventLoopMostPercent": 31.2, "eventLoopMeanPercent": 20, "cpuThrottledPercent": null,
+        "memoryMostBytes": 100 << 20, "memoryLimitBytes": 512 << 20,
+    });
+    document["loadtest"]["perWorker"] = json!([worker]);
+    document["loadtest"]["plan"] = json!({
+        "distribution": "Replicate", "workers": 2, "vusers": 1200, "phasesLeftOut": 0, "phases": [
+            { "kind": "arrivalRate", "name": "</td><b>", "durationMilliseconds": 60_000, "arrivalRate": 10, "maxVusers": 20, "vusers": 1200 },
+            { "kind": "rampTo", "durationMilliseconds": 1500, "arrivalRate": 1, "rampTo": 5, "vusers": null },
+        ],
+    });
+    let page = page_of(document);
+    for row in [
+        r#"<span class="mark failed">exit code 21</span></td><td>2.4</td><td>50</td><td>48</td><td>2</td><td>31.2</td><td>20</td><td>–</td><td>100 of 512</td>"#,
+        "All that said when they started did so within 2.4 ms.",
+        "2 workers run the whole script each (Replicate): 1\u{202f}200 virtual users in all.",
+        "<th class=\"text\">Arrivals of each worker</th>",
+        "0: &#60;/td&#62;&#60;b&#62;</bdi></td><td class=\"text\"><bdi>10 per second, at most 20 at a time</bdi></td><td><bdi>1 min 0 s</bdi></td><td><bdi>1\u{202f}200</bdi>",
+        "<bdi>from 1 to 5 per second</bdi></td><td><bdi>1.5 s</bdi></td><td><bdi>–</bdi>",
+    ] {
+        assert!(page.contains(row), "{row} is not in {}", &page[page.find("id=\"workers\"").unwrap_or(0)..]);
+    }
+}
+
+#[test]
+fn of_ten_thousand_workers_and_names_some_are_shown_and_the_rest_is_counted() {
+    let mut document = report();
+    let worker = |index: u64| json!({ "worker": index, "end": "Exited", "exitCode": u8::from(index == 950) });
+    document["loadtest"]["perWorker"] = (0..1000).map(worker).collect();
+    document["loadtest"]["perWorkerLeftOut"] = 9000.into();
+    document["loadtest"]["missing"] = (0..500).map(|index| format!("worker {index} never joined")).collect();
+    for i in 0..600 {
+        document["aggregate"]["counters"][format!("errors.E{i}")] = 1.into();
+    }
+    let page = page_of(document);
+    let workers = &page[page.find("id=\"workers\"").expect("the workers")
+        ..page.find("All that was measured").expect("the rest")];
+    assert_eq!(workers.matches("<tr>").count(), 101);
+    assert!(
+        workers.contains("exit code 1<")
+            && workers.contains("and 9\u{202f}900 more, which are not shown here"),
+        "{workers}"
+    );
+    assert!(page.contains("<li>worker 29 never joined</li><li>and 470 more</li>"));
+    assert_eq!(page.matches("and 101 more, which are not shown here").count(), 1, "errors");
+}
+
+#[test]
 fn nothing_is_fetched_from_anywhere() {
     let page = page_of(report());
     for wanted in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
@@ -155,9 +207,14 @@ fn an_hour_with_two_hundred_endpoints_is_below_three_megabytes() {
 
 #[test]
 fn numbers_and_days_are_written_for_people() {
-    for (value, wanted) in
-        [(0.0, "0"), (999.0, "999"), (1234.56, "1\u{202f}234.6"), (-1_000_000.0, "-1\u{202f}000\u{202f}000")]
-    {
+    for (value, wanted) in [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (-0.04, "0"),
+        (999.0, "999"),
+        (1234.56, "1\u{202f}234.6"),
+        (-1_000_000.0, "-1\u{202f}000\u{202f}000"),
+    ] {
         assert_eq!(number(value), wanted);
     }
     for (milliseconds, wanted) in [

@@ -1,0 +1,60 @@
+//! What became of each worker of a load test that is over: a row for each completion index.
+
+use std::collections::BTreeMap;
+
+use metrics::report::{PerWorker, WorkerEnd as End, WorkerVusers, round_to_tenths};
+use metrics::verdict::{WorkerEnd, WorkerFacts};
+
+use super::Ended;
+use crate::Conclusion;
+use crate::session::Worker;
+
+/// Those that joined, and those that never did.
+pub(super) fn all(ended: &Ended<'_>, workers: &[WorkerFacts], heard: Option<&Conclusion>) -> Vec<PerWorker> {
+    let joined = heard.map(|heard| heard.workers.iter().zip(workers)).into_iter().flatten();
+    let starts = heard.into_iter().flat_map(|heard| &heard.workers);
+    let first = starts.filter_map(|(_, worker)| worker.phases.first_start()).reduce(f64::min).unwrap_or(0.0);
+    let mut rows: BTreeMap<u32, PerWorker> =
+        joined.map(|((index, worker), facts)| (*index, row(worker, facts, first))).collect();
+    for index in 0..ended.planned {
+        rows.entry(index).or_insert_with(|| PerWorker {
+            worker: index,
+            end: End::NeverJoined,
+            exit_code: ended.exit_codes.get(&index).copied(),
+            ..PerWorker::default()
+        });
+    }
+    rows.into_values().collect()
+}
+
+fn row(worker: &Worker, facts: &WorkerFacts, first_start: f64) -> PerWorker {
+    let Worker { vusers, health, .. } = worker;
+    let (end, exit_code) = match facts.end {
+        WorkerEnd::Exited(code) => (End::Exited, Some(code)),
+        WorkerEnd::Lost => (End::Lost, None),
+        WorkerEnd::NeverJoined => (End::NeverJoined, None),
+    };
+    let percent = |share: f64| round_to_tenths(share * 100.0);
+    PerWorker {
+        worker: facts.index,
+        end,
+        exit_code,
+        missing: facts.missing(),
+        started_after_milliseconds: worker
+            .phases
+            .first_start()
+            .map(|start| round_to_tenths(start - first_start)),
+        vusers: WorkerVusers {
+            created: vusers.created,
+            completed: vusers.completed,
+            failed: vusers.failed,
+            skipped: vusers.skipped,
+        },
+        batches: worker.received,
+        event_loop_most_percent: health.busiest().map(percent),
+        event_loop_mean_percent: health.mean().map(percent),
+        cpu_throttled_percent: health.throttled().map(percent),
+        memory_most_bytes: Some(health.memory_most).filter(|bytes| *bytes > 0),
+        memory_limit_bytes: Some(health.memory_limit).filter(|bytes| *bytes > 0),
+    }
+}
