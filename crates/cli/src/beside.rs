@@ -44,6 +44,8 @@ pub struct Found {
     pub files: Vec<Beside>,
     /// Packages that its programs require and that are not Node's own: the workers' image has to have them.
     pub packages: BTreeSet<String>,
+    /// Relative paths that are required, and that no file has, each with who requires it: Node knows whether it needs them.
+    pub missing: BTreeSet<(String, String)>,
 }
 
 /// Looks for them. `more` are files of which the flags speak, as they are written there.
@@ -57,8 +59,14 @@ pub fn find(
     more: &[&Path],
 ) -> Result<Found, Failure> {
     let folder = script.parent().unwrap_or(Path::new(""));
-    let mut search =
-        Search { script, folder, files: BTreeMap::new(), packages: BTreeSet::new(), open: Vec::new() };
+    let mut search = Search {
+        script,
+        folder,
+        files: BTreeMap::new(),
+        packages: BTreeSet::new(),
+        missing: BTreeSet::new(),
+        open: Vec::new(),
+    };
     if script.to_str().is_some_and(script::is_program) {
         search.required_by(script, "")?;
     }
@@ -77,7 +85,11 @@ pub fn find(
         let within = file.path.rsplit_once('/').map_or("", |(within, _)| within).to_owned();
         search.required_by(&file.from, &within)?;
     }
-    Ok(Found { files: search.files.into_values().collect(), packages: search.packages })
+    Ok(Found {
+        files: search.files.into_values().collect(),
+        packages: search.packages,
+        missing: search.missing,
+    })
 }
 
 struct Search<'a> {
@@ -85,6 +97,7 @@ struct Search<'a> {
     folder: &'a Path,
     files: BTreeMap<String, Beside>,
     packages: BTreeSet<String>,
+    missing: BTreeSet<(String, String)>,
     /// Those that are not searched yet.
     open: Vec<Beside>,
 }
@@ -136,8 +149,9 @@ impl Search<'_> {
             let base = if within.is_empty() { required.to_owned() } else { format!("{within}/{required}") };
             // one that is not there may be in a try, or in a comment: Node knows
             let ending = ENDINGS.iter().find(|ending| self.folder.join(format!("{base}{ending}")).is_file());
-            if let Some(ending) = ending {
-                self.add(&format!("{base}{ending}"), required)?;
+            match ending {
+                Some(ending) => self.add(&format!("{base}{ending}"), required)?,
+                None => drop(self.missing.insert((required.to_owned(), program.display().to_string()))),
             }
         }
         Ok(())
@@ -166,12 +180,18 @@ pub fn below_folder(folder: &Path, path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// What is said of packages that a program requires.
-pub fn packages_in_words(packages: &BTreeSet<String>) -> Option<String> {
-    let names = packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    (!names.is_empty()).then(|| {
-        format!("Required, and not given: {names}. The image of the workers must have what Artillery's own does not (docs/cli.md)")
-    })
+impl Found {
+    /// What is to be said of what programs require and is not given.
+    pub fn notes(&self) -> Vec<String> {
+        let missing = self.missing.iter().map(|(required, by)| {
+            format!("{by} requires \"{required}\", and there is no such file: Artillery cannot load it, unless it does without")
+        });
+        let names = self.packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let packages = (!names.is_empty()).then(|| {
+            format!("Required, and not given: {names}. The image of the workers must have what Artillery's own does not (docs/cli.md)")
+        });
+        missing.chain(packages).collect()
+    }
 }
 
 /// The package of what is required, such as `lodash` of `lodash/fp`; `None` of Node's own.
@@ -268,6 +288,14 @@ mod tests {
         let (files, packages) = found(&folder, &["load/data/a.csv"]).expect("files");
         assert_eq!(files, ["b.cjs", "data/a.csv", "hooks.ts", "lib/a.js", "lib/index.mjs", "lib/x.json"]);
         assert_eq!(packages, ["@faker-js/faker", "lodash"]);
+        let script = folder.path().join("load/script.yaml");
+        let read = script::read(&fs::read_to_string(&script).expect("a script")).expect("a script");
+        let notes = find(&script, &read, None, &[]).expect("files").notes();
+        assert!(
+            notes[0].contains("hooks.ts requires \"./not-there\", and there is no such file"),
+            "{notes:?}"
+        );
+        assert!(notes[1].starts_with("Required, and not given: @faker-js/faker, lodash."), "{notes:?}");
     }
 
     #[test]

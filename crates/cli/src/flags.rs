@@ -121,6 +121,10 @@ pub struct Run {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i32).range(1..=86_400))]
     pub start_timeout: Option<i32>,
 
+    /// Whether a script with which something is wrong is refused, as kubectl artillery plan tells it.
+    #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
+    pub validate: bool,
+
     /// Write a report to this file; its ending says in which form: .html, .json, .xml (JUnit), .md or .txt. Can be given several times.
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
@@ -192,7 +196,7 @@ fn load_test_name(text: &str) -> Result<String, String> {
 /// The name in `loadtest/NAME`.
 pub fn in_cluster(text: &str) -> Option<&str> {
     let (kind, name) = text.split_once('/')?;
-    ["loadtest", "loadtests", "lt", "loadtest.artillery.io", "loadtests.loadtest.artillery.io"]
+    ["loadtest", "loadtests", "lt", "loadtest.loadtest.artillery.io", "loadtests.loadtest.artillery.io"]
         .contains(&kind)
         .then_some(name)
 }
@@ -345,6 +349,15 @@ pub enum Distribution {
     Replicate,
     /// The workers together run it once.
     Split,
+}
+
+impl From<Distribution> for metrics::delivery::Distribution {
+    fn from(distribution: Distribution) -> Self {
+        match distribution {
+            Distribution::Replicate => Self::Replicate,
+            Distribution::Split => Self::Split,
+        }
+    }
 }
 
 impl From<Distribution> for loadtest::api::Distribution {

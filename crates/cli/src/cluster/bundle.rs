@@ -1,7 +1,7 @@
 //! From a script and the files beside it to the objects that run it in a cluster: a LoadTest, and the ConfigMaps that it names. Pure but
 //! for reading the files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -50,11 +50,11 @@ pub struct Bundle {
     pub load_test: LoadTest,
 }
 
-/// Makes them of a script and of what it needs beside itself. Returns the packages that are required, too.
+/// Makes them of a script and of what it needs beside itself. Returns what is to be said of what is not given, too.
 ///
 /// # Errors
 /// A file that cannot be read or given, or a name that no load test can bear.
-pub fn of_project(mut project: Project, wanted: Wanted<'_>) -> Result<(Bundle, BTreeSet<String>), Failure> {
+pub fn of_project(mut project: Project, wanted: Wanted<'_>) -> Result<(Bundle, Vec<String>), Failure> {
     let path = &project.script;
     let folder = path.parent().unwrap_or(Path::new(""));
     let Artillery { config, dotenv, .. } = &project.artillery;
@@ -69,7 +69,7 @@ pub fn of_project(mut project: Project, wanted: Wanted<'_>) -> Result<(Bundle, B
     let own_name = path.file_name().and_then(|name| name.to_str()).filter(|name| script::is_program(name));
     let key = own_name.unwrap_or(SCRIPT_KEY).to_owned();
     let bundle = bundle(wanted, project, (&key, script), &found.files)?;
-    Ok((bundle, found.packages))
+    Ok((bundle, found.notes()))
 }
 
 fn bundle(

@@ -26,6 +26,13 @@ pub async fn report(
         Ok(document) => {
             reports::print(&document, wanted.output.into())?;
             wanted.targets.write(&document)?;
+            if exit == Exit::Inconclusive {
+                let name = followed.load_test.name();
+                say(format_args!(
+                    "What the workers printed: kubectl artillery logs {name} -n {}",
+                    connection.namespace
+                ));
+            }
         }
         Err(failure) => {
             say(&words);

@@ -10,7 +10,7 @@ use loadtest::api::FILE_NAME;
 use loadtest::plan;
 use serde_json::json;
 
-use crate::beside::{self, Beside, packages_in_words};
+use crate::beside::{self, Beside};
 use crate::cluster::bundle::is_file_name;
 use crate::exit::{Exit, Failure};
 use crate::flags::Generate;
@@ -30,6 +30,7 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     check_script(path, &script, environment.as_deref(), None)?;
     check_load_test(name, *count, environment.as_deref())?;
     let found = beside::find(path, &script, environment.as_deref(), &[])?;
+    let notes = found.notes();
     let files = by_key(path, found.files)?;
     let taken = [LOAD_TEST, KUSTOMIZATION, SCRIPT].into_iter().map(|file| out.join(file));
     let taken = taken.chain(files.values().map(|file| out.join(&file.path))).find(|file| file.exists());
@@ -46,9 +47,7 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     }
     write(&out.join(LOAD_TEST), load_test(name, *count, environment.as_deref(), &files).as_bytes())?;
     write(&out.join(KUSTOMIZATION), kustomization(name, &files).as_bytes())?;
-    if let Some(note) = packages_in_words(&found.packages) {
-        say(note);
-    }
+    notes.iter().for_each(say);
     print(format_args!("{}: kubectl apply -k {}", files_in_words(&files), out.display()))?;
     Ok(Exit::Passed)
 }

@@ -7,7 +7,6 @@ use clap::Args;
 use collector::session::Hello;
 use loadtest::api::Artillery;
 use loadtest::script;
-use metrics::delivery::Distribution;
 use serde_json::Value;
 
 use crate::cluster::bundle::name_of;
@@ -19,7 +18,7 @@ use crate::local::resolve::Answer;
 use crate::plan::compiled::Compiled;
 use crate::plan::config::{Source, Sources};
 use crate::plan::{Asked, Problem, Resolved, document, plan};
-use crate::project::options;
+use crate::project::{Project, options};
 use crate::terminal::{print, say};
 
 /// `plan`.
@@ -76,33 +75,14 @@ pub struct Flags {
 pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
     let artillery = options(&flags.artillery)?;
     let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());
-    let text = read(&flags.script, "the script")?;
-    let mut files = vec![(flags.script.as_path(), text.clone())];
-    if let Some(config) = &flags.artillery.config {
-        files.push((config, read(config, "--config")?));
-    }
-    let mut texts = Vec::new();
-    let mut problems = Vec::new();
-    for (path, text) in files {
-        if path.to_str().is_some_and(script::is_program) {
-            continue;
-        }
-        let file = path.display().to_string();
-        match document::read(&text) {
-            Ok(root) => texts.push(Source { file, root }),
-            Err((at, why)) => problems.push(Problem::at(&file, at, why)),
-        }
-    }
+    let (text, texts, mut problems) = texts(&flags.script, flags.artillery.config.as_deref())?;
     let name = flags.name.clone().unwrap_or_else(|| name_of(&flags.script));
     let asked = Asked {
         name: &name,
         script: &flags.script,
         text: &text,
         workers: flags.count,
-        distribution: match flags.distribution {
-            flags::Distribution::Replicate => Distribution::Replicate,
-            flags::Distribution::Split => Distribution::Split,
-        },
+        distribution: flags.distribution.into(),
         environment: flags.artillery.environment.as_deref(),
         artillery: &artillery,
         overrides: overrides.as_ref(),
@@ -138,6 +118,48 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
         say(problem);
     }
     Ok(if plan.problems.is_empty() { Exit::Passed } else { Exit::Usage })
+}
+
+/// What is wrong with the script of a load test that is about to run, as far as its texts tell.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn problems(project: &Project, run: &flags::Run) -> Result<Vec<Problem>, Failure> {
+    let (text, texts, problems) = texts(&project.script, run.artillery.config.as_deref())?;
+    let overrides: Option<Value> = project.artillery.overrides.as_ref().and_then(|json| json.read().ok());
+    let name = name_of(&project.script);
+    let asked = Asked {
+        name: &name,
+        script: &project.script,
+        text: &text,
+        workers: run.count(),
+        distribution: run.distribution().into(),
+        environment: project.environment.as_deref(),
+        artillery: &project.artillery,
+        overrides: overrides.as_ref(),
+    };
+    Ok(plan(&asked, &texts, problems, None).problems)
+}
+
+/// The script's text; this and that of `--config` as they are read, and why one cannot be.
+fn texts(script: &Path, config: Option<&Path>) -> Result<(String, Vec<Source>, Vec<Problem>), Failure> {
+    let text = read(script, "the script")?;
+    let mut files = vec![(script, text.clone())];
+    if let Some(config) = config {
+        files.push((config, read(config, "--config")?));
+    }
+    let (mut texts, mut problems) = (Vec::new(), Vec::new());
+    for (path, text) in files {
+        if path.to_str().is_some_and(loadtest::script::is_program) {
+            continue;
+        }
+        let file = path.display().to_string();
+        match document::read(&text) {
+            Ok(root) => texts.push(Source { file, root }),
+            Err((at, why)) => problems.push(Problem::at(&file, at, why)),
+        }
+    }
+    Ok((text, texts, problems))
 }
 
 /// Asks Artillery. What it refuses is a problem.

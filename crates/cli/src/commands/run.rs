@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::ended;
-use super::manifests;
+use super::{ended, manifests, plan};
 use crate::cluster::Connection;
 use crate::cluster::bundle::{self, Bundle, Wanted, name_of};
 use crate::cluster::follow::{Follow, OnInterrupt};
@@ -14,7 +13,7 @@ use crate::project::Project;
 use crate::reports::Targets;
 use crate::signals::Signals;
 use crate::terminal::{print, say};
-use crate::{beside, local, reports};
+use crate::{local, reports};
 
 /// This machine runs no more workers: each is a process of some 100 MB.
 const MAX_LOCAL: u32 = 100;
@@ -35,7 +34,7 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
         let count = flags.count();
         return Err(Failure::usage(format!("--count {count}: on this machine it is 1 to {MAX_LOCAL}")));
     }
-    let project = Project::read(script, flags)?;
+    let project = sound(script, flags)?;
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
     let document = reports::document(&report)?;
@@ -83,9 +82,25 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     Ok(exit)
 }
 
+/// A script with which nothing is wrong, as far as can be told: Artillery passes over much, and then makes no load.
+fn sound(script: &Path, flags: &Run) -> Result<Project, Failure> {
+    let project = Project::read(script, flags)?;
+    if flags.validate {
+        let problems = plan::problems(&project, flags)?;
+        problems.iter().for_each(say);
+        if !problems.is_empty() {
+            let shown = script.display();
+            return Err(Failure::usage(format!(
+                "{shown} is not run for the above; --validate=false runs it all the same"
+            )));
+        }
+    }
+    Ok(project)
+}
+
 /// The objects of a script.
 fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
-    let project = Project::read(path, flags)?;
+    let project = sound(path, flags)?;
     let name = match &flags.name {
         Some(name) => name.clone(),
         // it can be run again
@@ -98,9 +113,7 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
         distribution: flags.distribution().into(),
         start_timeout: flags.start_timeout(),
     };
-    let (bundle, packages) = bundle::of_project(project, wanted)?;
-    if let Some(note) = beside::packages_in_words(&packages) {
-        say(note);
-    }
+    let (bundle, notes) = bundle::of_project(project, wanted)?;
+    notes.iter().for_each(say);
     Ok(bundle)
 }

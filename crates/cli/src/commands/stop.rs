@@ -10,12 +10,16 @@ use crate::terminal::print;
 pub async fn run(flags: &Stop, cluster: &Cluster) -> Result<Exit, Failure> {
     let connection = Connection::open(cluster).await?;
     let name = &flags.name;
-    if connection.load_test(name).await?.is_settled() {
+    let load_test = connection.load_test(name).await?;
+    if load_test.is_settled() {
         print(format_args!("loadtest/{name} is over already"))?;
         return Ok(Exit::Passed);
     }
+    let has_begun = load_test.status.is_some_and(|status| status.job_uid.is_some());
     let (how, words) = match flags.now {
-        true => (api::Stop::Immediate, "its workers' pods are ended"),
+        true if has_begun => (api::Stop::Immediate, "its workers' pods are ended"),
+        true => (api::Stop::Immediate, "none of its workers has begun"),
+        false if !has_begun => (api::Stop::Graceful, "none of its workers has begun"),
         false => (api::Stop::Graceful, "its workers end by themselves, and what they measured is reported"),
     };
     follow::stop(&connection, name, how).await?;

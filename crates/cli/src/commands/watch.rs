@@ -37,6 +37,6 @@ async fn follow(
     is_quiet: bool,
 ) -> Result<Followed, Failure> {
     let follow =
-        Follow { connection, name, on_interrupt: OnInterrupt::Leave, gives_up: false, timeout, is_quiet };
+        Follow { connection, name, on_interrupt: OnInterrupt::Leave, gives_up: true, timeout, is_quiet };
     follow.to_its_end(&mut Signals::listen()?).await
 }
