@@ -123,17 +123,23 @@ fn yield_resources(ours: &mut ResourceRequirements, theirs: &ResourceRequirement
     }
 }
 
-/// Those that the operator has too are added to ([`SHARED_VARIABLES`]), or replaced.
+/// Those that the operator has too are added to ([`SHARED_VARIABLES`]), or replaced. All that a user gives stand in the user's
+/// order, after the operator's: Kubernetes expands `$(NAME)` only of what stands before.
 fn merge_variables(ours: &mut Vec<EnvVar>, theirs: Vec<EnvVar>) {
+    let mut given: Vec<EnvVar> = Vec::new();
     for variable in theirs {
-        let shared = SHARED_VARIABLES.contains(&variable.name.as_str());
-        match ours.iter_mut().find(|our| our.name == variable.name) {
-            // the plan has joined them
-            Some(_) if shared => {}
-            Some(our) => *our = variable,
-            None => ours.push(variable),
+        let is_shared = SHARED_VARIABLES.contains(&variable.name.as_str());
+        if let Some(earlier) = given.iter_mut().find(|earlier| earlier.name == variable.name) {
+            if !is_shared {
+                *earlier = variable;
+            }
+            continue;
         }
+        let our = ours.iter().position(|our| our.name == variable.name).map(|i| ours.remove(i));
+        // the plan has joined those that are shared
+        given.push(our.filter(|_| is_shared).unwrap_or(variable));
     }
+    ours.append(&mut given);
 }
 
 fn read<T: DeserializeOwned>(field: &str, value: Option<&Json>) -> Result<Option<T>, Problem> {

@@ -90,6 +90,23 @@ fn the_users_plugins_and_node_options_are_added_to() {
 }
 
 #[test]
+fn the_users_variables_keep_their_order_so_that_kubernetes_expands_them() {
+    let pods = pods(json!({ "env": [
+        { "name": "MEGABYTES", "value": "2048" },
+        { "name": "NODE_OPTIONS", "value": "--max-old-space-size=$(MEGABYTES)" },
+        { "name": "USER_NAME", "value": "me" },
+        { "name": "HOME", "value": "/home/$(USER_NAME)" },
+    ]}));
+    let variables = pods["spec"]["containers"][0]["env"].as_array().expect("variables");
+    let names: Vec<_> = variables.iter().filter_map(|variable| variable["name"].as_str()).collect();
+    assert_eq!(names[names.len() - 4..], ["MEGABYTES", "NODE_OPTIONS", "USER_NAME", "HOME"]);
+    let options = env(&pods, "NODE_OPTIONS");
+    let options = options.as_str().expect("a text");
+    assert!(options.starts_with("--import=data:") && options.ends_with("=$(MEGABYTES)"), "{options}");
+    assert_eq!(env(&pods, "HOME"), "/home/$(USER_NAME)");
+}
+
+#[test]
 fn the_rest_of_the_pod_is_merged_field_by_field() {
     let pods = pods(json!({ "podTemplate": {
         "metadata": { "labels": { "team": "a" }, "annotations": { "sidecar.istio.io/inject": "true" } },
