@@ -101,10 +101,27 @@ impl<'a> There<'a> {
     }
 
     fn put(&mut self, path: &str, named: &'a Named) -> Result<(), Problem> {
-        let Some(first) = self.paths.insert(path.to_owned(), named) else { return Ok(()) };
+        let Some(first) = self.paths.insert(path.to_owned(), named) else {
+            return self.is_no_folder(path, named);
+        };
         let message = format!(
             "two ConfigMaps or Secrets have a file \"{path}\": \"{}\", see field {}, and \"{}\", see field {}; rename one, for all files of a load test lie in one folder",
             first.name, first.field, named.name, named.field
+        );
+        Err(Problem { reason: CONFLICTING_FILES, message })
+    }
+
+    /// Kubernetes would never start a pod with a file where a folder is to be.
+    fn is_no_folder(&self, path: &str, named: &Named) -> Result<(), Problem> {
+        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        let above = folders.find_map(|folder| self.paths.get_key_value(folder));
+        let folder = format!("{path}/");
+        let below = self.paths.range(folder.clone()..).next().filter(|(below, _)| below.starts_with(&folder));
+        let Some((other, by)) = above.or(below) else { return Ok(()) };
+        let both = if path.len() < other.len() { path } else { other };
+        let message = format!(
+            "\"{path}\" of \"{}\", see field {}, and \"{other}\" of \"{}\", see field {}, cannot both be there, for \"{both}\" would be a file and a folder; rename one",
+            named.name, named.field, by.name, by.field
         );
         Err(Problem { reason: CONFLICTING_FILES, message })
     }

@@ -266,6 +266,23 @@ fn keys_become_files_in_folders() {
 }
 
 #[test]
+fn no_path_is_both_a_file_and_a_folder() {
+    let with = |paths: [&str; 2]| {
+        let items = paths.map(|path| json!({ "key": "users", "path": path }));
+        let files = json!([{ "configMap": "files", "items": items }]);
+        planned(json!({ "config": { "configMap": "test-script" }, "files": files }), "{}", &["users"])
+    };
+    for paths in [["data", "data/users.csv"], ["data/more/users.csv", "data"], ["a", "a/b/c"]] {
+        let (reason, message) = with(paths).expect_err("a problem");
+        assert_eq!(reason, "ConflictingFiles");
+        assert!(paths.iter().all(|path| message.contains(&format!("\"{path}\""))), "{message}");
+    }
+    for paths in [["data", "data.csv"], ["data/a", "data/b"], ["data-a/b", "data"]] {
+        assert!(with(paths).is_ok(), "{paths:?}");
+    }
+}
+
+#[test]
 fn a_file_above_the_scripts_folder_cannot_be_given() {
     let script = "config: {payload: {path: ../users.csv}}";
     let (reason, message) =
