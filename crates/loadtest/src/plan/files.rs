@@ -49,7 +49,7 @@ pub(super) fn find(
     let files = Files::Mounted {
         script: test_script.key().to_owned(),
         sources: sources.collect(),
-        are_copied: there.paths.keys().any(|path| is_type_script(path)),
+        are_copied: there.may_have_type_script(&script, artillery, environment),
     };
     Ok((files, script))
 }
@@ -57,6 +57,11 @@ pub(super) fn find(
 /// Artillery compiles TypeScript into a folder beside it.
 fn is_type_script(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| ending == "ts")
+}
+
+/// What is merged into the script.
+fn overrides(artillery: &Artillery) -> Option<Value> {
+    artillery.overrides.as_ref().and_then(|json| json.read().ok())
 }
 
 /// The same ConfigMap may be named by several fields.
@@ -126,6 +131,25 @@ impl<'a> There<'a> {
         Err(Problem { reason: CONFLICTING_FILES, message })
     }
 
+    /// Whether there may be TypeScript that Artillery compiles: in files that are known, or as the processor, whose ending
+    /// Artillery finds where it is not written.
+    fn may_have_type_script(
+        &self,
+        script: &Script,
+        artillery: &Artillery,
+        environment: Option<&str>,
+    ) -> bool {
+        let is_processor = |path: &str| is_type_script(path) || (self.has_unknown && !is_program(path));
+        let overrides = overrides(artillery);
+        let replaced = overrides.as_ref().and_then(|overrides| overrides["config"]["processor"].as_str());
+        let files = script.files(environment);
+        let processors = files.iter().filter(|file| file.key == "processor").map(|file| file.path);
+        self.paths.keys().any(|path| is_type_script(path))
+            || processors.chain(replaced).any(is_processor)
+            // nobody reads it, and it may name a processor
+            || (self.has_unknown && artillery.config.is_some())
+    }
+
     /// Whether all files that the script and the options name are there.
     fn has_all(
         &self,
@@ -139,7 +163,7 @@ impl<'a> There<'a> {
             self.has(path, &[""], &format!("field .spec.artillery.{option}"))?;
         }
         // what is merged into the script may name others
-        let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());
+        let overrides = overrides(artillery);
         let is_replaced = |key: &str| {
             let config = overrides.as_ref().and_then(|overrides| overrides.get("config"));
             config.is_some_and(|config| config.get(key).is_some())

@@ -304,6 +304,31 @@ fn type_script_is_copied_to_where_it_can_be_compiled() {
 }
 
 #[test]
+fn type_script_that_a_secret_may_have_is_copied_too() {
+    let are_copied = |script: &str, options: serde_json::Value, kind: &str| {
+        let mut test = load_test("t");
+        let test_script = json!({ "config": { "configMap": "test-script" }, "files": [{ kind: "hooks" }] });
+        test.spec.test_script = serde_json::from_value(test_script).expect("a test script");
+        test.spec.artillery = serde_json::from_value(options).expect("options");
+        let maps = [
+            config_map("", "test-script", &[(SCRIPT_KEY, Content::Script(script.into()))]),
+            config_map("", "hooks", &[("hooks.js", Content::Present)]),
+        ];
+        let plan = plan(&test, &maps).expect("a plan");
+        matches!(plan.files, Files::Mounted { are_copied: true, .. })
+    };
+    let none = || json!({});
+    assert!(are_copied("config: {processor: ./hooks.ts}", none(), "secret"));
+    assert!(are_copied("config: {processor: ./hooks}", none(), "secret"), "Artillery may find hooks.ts");
+    assert!(!are_copied("config: {processor: ./hooks.js}", none(), "secret"));
+    assert!(!are_copied("{}", none(), "secret"));
+    assert!(!are_copied("config: {processor: ./hooks}", none(), "configMap"));
+    let overrides = json!({ "overrides": { "config": { "processor": "./hooks.ts" } } });
+    assert!(are_copied("{}", overrides, "secret"));
+    assert!(are_copied("{}", json!({ "config": "base.yaml" }), "secret"));
+}
+
+#[test]
 fn a_script_of_the_image_needs_no_config_map() {
     let plan = planned(json!({ "path": "/tests/script.yaml" }), "", &[]).expect("a plan");
     assert_eq!(plan.files, Files::InImage("/tests/script.yaml".into()));
