@@ -135,7 +135,7 @@ pub struct LoadTestSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
 
-    /// Ends the load test gracefully so many seconds after its start: 1 to 2592000 (30 days).
+    /// Ends the load test gracefully so many seconds after its Job's start, the workers' wait for each other included: 1 to 2592000 (30 days).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: Option<i32>,

@@ -9,7 +9,7 @@ use crate::collected::CommonStart;
 use crate::job::{Start, start};
 use crate::lifecycle::{Outcome, SUSPENDED};
 use crate::observed::Observed;
-use crate::plan::JOB_REFUSED;
+use crate::plan::{JOB_REFUSED, without_numbers};
 use crate::queue::QUEUED;
 
 /// The component that reports, as the first operator's users know it.
@@ -72,9 +72,10 @@ pub fn due(observed: &Observed, status: &LoadTestStatus, now: Timestamp) -> Vec<
 fn problem(observed: &Observed, status: &LoadTestStatus) -> Option<Announcement> {
     let progressing = status.condition(PROGRESSING).filter(|c| c.status == "False" && !status.is_over())?;
     let (reason, message) = (progressing.reason.clone()?, progressing.message.clone()?);
-    // admission's words may differ each time it refuses
     let detail = match reason.as_str() {
-        JOB_REFUSED | QUEUED => observed.load_test.metadata.generation.unwrap_or(0).to_string(),
+        // admission's words may have other numbers each time it refuses
+        JOB_REFUSED => short_hash(&without_numbers(&message)),
+        QUEUED => observed.load_test.metadata.generation.unwrap_or(0).to_string(),
         _ => short_hash(&message),
     };
     let key = format!("{}.{detail}", reason.to_lowercase());
@@ -324,6 +325,7 @@ mod tests {
     fn admissions_changing_words_are_one_event() {
         let say = |words: &str| said(load_test("t"), None, &[], &Decision::Wait(Problem::job_refused(words)));
         assert_eq!(say("request 1")[0].name, say("request 2")[0].name);
+        assert_ne!(say("exceeded quota: q")[0].name, say("a webhook says no")[0].name);
     }
 
     #[test]

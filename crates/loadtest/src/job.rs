@@ -172,7 +172,10 @@ fn pod_metadata(name: &str) -> ObjectMeta {
     ObjectMeta {
         labels: Some(labels::labels(name, labels::WORKER)),
         // a worker cannot be moved: a second start would be refused, and its load lost
-        annotations: Some(strings([("cluster-autoscaler.kubernetes.io/safe-to-evict", "false")])),
+        annotations: Some(strings([
+            ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+            ("karpenter.sh/do-not-disrupt", "true"),
+        ])),
         ..ObjectMeta::default()
     }
 }

@@ -167,7 +167,7 @@ pub fn validate(
             ".spec.distribution is Split, and this operator has no collector to give the workers their shares: use Replicate, or an operator with --collector-bind-address",
         ));
     }
-    let template = Template::of(spec.worker.as_ref(), load_test.name())?;
+    let template = Template::of(spec.worker.as_ref(), load_test.name(), &files)?;
     Ok(Plan {
         workers: spec.count,
         environment,

@@ -11,7 +11,7 @@ use crate::human_duration::human_duration;
 use crate::job::{Start, start};
 use crate::lifecycle::{Decision, Outcome};
 use crate::observed::{JobFact, Observed};
-use crate::plan::{JOB_REFUSED, Problem};
+use crate::plan::{JOB_REFUSED, Problem, without_numbers};
 use crate::workers::Workers;
 
 /// While a test runs its status is written at most once in this many seconds.
@@ -98,12 +98,15 @@ fn only_starts(old: &LoadTestStatus, new: &LoadTestStatus) -> bool {
 fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(observed);
     let Problem { reason, message } = problem;
-    // admission's words may differ each time it refuses: the first ones stand until the spec changes
+    // admission's words may have other numbers each time it refuses: the first ones stand until it says something else
     let stored =
         observed.load_test.status.as_ref().filter(|s| s.observed_generation == status.observed_generation);
     let same =
         stored.and_then(|s| s.condition(PROGRESSING)).filter(|c| c.reason.as_deref() == Some(JOB_REFUSED));
-    let said = same.filter(|_| *reason == JOB_REFUSED).and_then(|c| c.message.clone());
+    let said = same
+        .filter(|_| *reason == JOB_REFUSED)
+        .and_then(|c| c.message.clone())
+        .filter(|said| without_numbers(said) == without_numbers(message));
     let message = said.as_ref().unwrap_or(message);
     set(&mut status, PROGRESSING, "False", reason, message, now);
     set(&mut status, COMPLETED, "False", reason, message, now);

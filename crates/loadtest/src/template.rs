@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{Json, Worker};
-use crate::plan::Problem;
+use crate::plan::{Files, Problem};
 
 /// The container of `podTemplate` that stands for the worker's own, whatever that is called.
 pub const WORKER: &str = "worker";
@@ -20,8 +20,9 @@ pub const WORKER: &str = "worker";
 const OUR_VOLUMES: [&str; 4] = ["test-script", "files", "tmp", "artillery-operator"];
 /// The name of the operator's own init container.
 pub const COPY: &str = "artillery-operator-files";
-/// Folders of a worker that are the operator's.
-const OUR_FOLDERS: [&str; 3] = ["/data", "/artillery-operator", "/source"];
+/// Folders of a worker that are the operator's: the first only where it mounts the files of the load test.
+const OUR_FOLDERS: [(&str, &str); 2] =
+    [("/data", "has the files of the load test"), ("/artillery-operator", "has the operator's reporter")];
 /// Labels and annotations with these prefixes are the operator's, or Kubernetes'.
 const OUR_PREFIXES: [&str; 4] =
     ["artillery.io/", "loadtest.artillery.io/", "batch.kubernetes.io/", "job-name"];
@@ -43,11 +44,11 @@ pub struct Template {
 }
 
 impl Template {
-    /// Reads what is wanted of the workers of the LoadTest of that name.
+    /// Reads what is wanted of the workers of the LoadTest of that name, with these files.
     ///
     /// # Errors
     /// What cannot be read, or is not the user's to say, by its field.
-    pub fn of(worker: Option<&Worker>, load_test: &str) -> Result<Self, Problem> {
+    pub fn of(worker: Option<&Worker>, load_test: &str, files: &Files) -> Result<Self, Problem> {
         let Some(worker) = worker else { return Ok(Self::default()) };
         let env: Vec<EnvVar> = read(".spec.worker.env", worker.env.as_ref())?.unwrap_or_default();
         let env_from: Vec<EnvFromSource> =
@@ -58,7 +59,7 @@ impl Template {
             read(".spec.worker.podTemplate", worker.pod_template.as_ref())?.unwrap_or_default();
         check_variables(&env)?;
         check_metadata(&pod)?;
-        check_pod(pod.spec.as_ref(), load_test)?;
+        check_pod(pod.spec.as_ref(), load_test, files)?;
         let container = Container {
             image: worker.image.clone(),
             image_pull_policy: worker.image_pull_policy.map(|policy| format!("{policy:?}")),
@@ -123,17 +124,23 @@ fn yield_resources(ours: &mut ResourceRequirements, theirs: &ResourceRequirement
     }
 }
 
-/// Those that the operator has too are added to ([`SHARED_VARIABLES`]), or replaced.
+/// Those that the operator has too are added to ([`SHARED_VARIABLES`]), or replaced. All that a user gives stand in the user's
+/// order, after the operator's: Kubernetes expands `$(NAME)` only of what stands before.
 fn merge_variables(ours: &mut Vec<EnvVar>, theirs: Vec<EnvVar>) {
+    let mut given: Vec<EnvVar> = Vec::new();
     for variable in theirs {
-        let shared = SHARED_VARIABLES.contains(&variable.name.as_str());
-        match ours.iter_mut().find(|our| our.name == variable.name) {
-            // the plan has joined them
-            Some(_) if shared => {}
-            Some(our) => *our = variable,
-            None => ours.push(variable),
+        let is_shared = SHARED_VARIABLES.contains(&variable.name.as_str());
+        if let Some(earlier) = given.iter_mut().find(|earlier| earlier.name == variable.name) {
+            if !is_shared {
+                *earlier = variable;
+            }
+            continue;
         }
+        let our = ours.iter().position(|our| our.name == variable.name).map(|i| ours.remove(i));
+        // the plan has joined those that are shared
+        given.push(our.filter(|_| is_shared).unwrap_or(variable));
     }
+    ours.append(&mut given);
 }
 
 fn read<T: DeserializeOwned>(field: &str, value: Option<&Json>) -> Result<Option<T>, Problem> {
@@ -184,7 +191,7 @@ fn check_metadata(pod: &PodTemplateSpec) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_pod(spec: Option<&PodSpec>, load_test: &str) -> Result<(), Problem> {
+fn check_pod(spec: Option<&PodSpec>, load_test: &str, files: &Files) -> Result<(), Problem> {
     let Some(spec) = spec else { return Ok(()) };
     let field = |name: &str| format!(".spec.worker.podTemplate.spec.{name}");
     if spec.restart_policy.is_some() {
@@ -220,7 +227,7 @@ fn check_pod(spec: Option<&PodSpec>, load_test: &str) -> Result<(), Problem> {
     for (i, container) in spec.containers.iter().enumerate() {
         let field = |name: &str| field(&format!("containers[{i}].{name}"));
         if container.name == WORKER {
-            check_worker(container, field)?;
+            check_worker(container, field, files)?;
         } else if container.name == load_test {
             return refused(
                 &field("name"),
@@ -236,7 +243,7 @@ fn check_pod(spec: Option<&PodSpec>, load_test: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_worker(container: &Container, field: impl Fn(&str) -> String) -> Result<(), Problem> {
+fn check_worker(container: &Container, field: impl Fn(&str) -> String, files: &Files) -> Result<(), Problem> {
     if container.args.is_some() {
         return refused(&field("args"), "use .spec.artillery, whose fields become Artillery's options");
     }
@@ -256,15 +263,17 @@ fn check_worker(container: &Container, field: impl Fn(&str) -> String) -> Result
             field(name)
         )));
     }
+    // with testScript.path nothing is mounted at the first
+    let ours = match files {
+        Files::Mounted { .. } => &OUR_FOLDERS[..],
+        Files::InImage(_) => &OUR_FOLDERS[1..],
+    };
     for (i, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let is_ours = |folder: &&&str| {
-            mount.mount_path == **folder || mount.mount_path.starts_with(&format!("{folder}/"))
+        let is_ours = |(folder, _): &&(&str, &str)| {
+            mount.mount_path == *folder || mount.mount_path.starts_with(&format!("{folder}/"))
         };
-        if let Some(folder) = OUR_FOLDERS.iter().find(is_ours) {
-            return refused(
-                &field(&format!("volumeMounts[{i}].mountPath")),
-                &format!("{folder} has the files of the load test"),
-            );
+        if let Some((folder, why)) = ours.iter().find(is_ours) {
+            return refused(&field(&format!("volumeMounts[{i}].mountPath")), &format!("{folder} {why}"));
         }
     }
     Ok(())

@@ -209,7 +209,8 @@ struct Counted {
 }
 
 impl Counted {
-    /// The Job's own count of an index stands; what it has not counted yet is read from the pods.
+    /// The Job's own count of an index stands, unless its pod is there and knows better; what it has not counted yet is read
+    /// from the pods.
     fn of(status: &JobStatus, pods: &BTreeMap<String, WorkerPod>, planned: u32) -> Self {
         let mut counted = Self {
             succeeded: indexes(status.completed_indexes.as_deref().unwrap_or_default(), planned),
@@ -221,7 +222,10 @@ impl Counted {
                 continue;
             };
             match &pod.state {
-                WorkerState::Succeeded { .. } if !counted.failed.contains(&index) => {
+                // a side-car that fails makes the Job count a worker as failed that has exited with 0. But one that Kubernetes told
+                // to end exits so too, with its test undone
+                WorkerState::Succeeded { .. } if !(counted.failed.contains(&index) && pod.is_disrupted) => {
+                    counted.failed.remove(&index);
                     counted.succeeded.insert(index);
                 }
                 WorkerState::Failed { cause, code, .. } if !counted.succeeded.contains(&index) => {

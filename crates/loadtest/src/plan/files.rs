@@ -49,7 +49,7 @@ pub(super) fn find(
     let files = Files::Mounted {
         script: test_script.key().to_owned(),
         sources: sources.collect(),
-        are_copied: there.paths.keys().any(|path| is_type_script(path)),
+        are_copied: there.may_have_type_script(&script, artillery, environment),
     };
     Ok((files, script))
 }
@@ -57,6 +57,11 @@ pub(super) fn find(
 /// Artillery compiles TypeScript into a folder beside it.
 fn is_type_script(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, ending)| ending == "ts")
+}
+
+/// What is merged into the script.
+fn overrides(artillery: &Artillery) -> Option<Value> {
+    artillery.overrides.as_ref().and_then(|json| json.read().ok())
 }
 
 /// The same ConfigMap may be named by several fields.
@@ -101,12 +106,48 @@ impl<'a> There<'a> {
     }
 
     fn put(&mut self, path: &str, named: &'a Named) -> Result<(), Problem> {
-        let Some(first) = self.paths.insert(path.to_owned(), named) else { return Ok(()) };
+        let Some(first) = self.paths.insert(path.to_owned(), named) else {
+            return self.is_no_folder(path, named);
+        };
         let message = format!(
             "two ConfigMaps or Secrets have a file \"{path}\": \"{}\", see field {}, and \"{}\", see field {}; rename one, for all files of a load test lie in one folder",
             first.name, first.field, named.name, named.field
         );
         Err(Problem { reason: CONFLICTING_FILES, message })
+    }
+
+    /// Kubernetes would never start a pod with a file where a folder is to be.
+    fn is_no_folder(&self, path: &str, named: &Named) -> Result<(), Problem> {
+        let mut folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        let above = folders.find_map(|folder| self.paths.get_key_value(folder));
+        let folder = format!("{path}/");
+        let below = self.paths.range(folder.clone()..).next().filter(|(below, _)| below.starts_with(&folder));
+        let Some((other, by)) = above.or(below) else { return Ok(()) };
+        let both = if path.len() < other.len() { path } else { other };
+        let message = format!(
+            "\"{path}\" of \"{}\", see field {}, and \"{other}\" of \"{}\", see field {}, cannot both be there, for \"{both}\" would be a file and a folder; rename one",
+            named.name, named.field, by.name, by.field
+        );
+        Err(Problem { reason: CONFLICTING_FILES, message })
+    }
+
+    /// Whether there may be TypeScript that Artillery compiles: in files that are known, or as the processor, whose ending
+    /// Artillery finds where it is not written.
+    fn may_have_type_script(
+        &self,
+        script: &Script,
+        artillery: &Artillery,
+        environment: Option<&str>,
+    ) -> bool {
+        let is_processor = |path: &str| is_type_script(path) || (self.has_unknown && !is_program(path));
+        let overrides = overrides(artillery);
+        let replaced = overrides.as_ref().and_then(|overrides| overrides["config"]["processor"].as_str());
+        let files = script.files(environment);
+        let processors = files.iter().filter(|file| file.key == "processor").map(|file| file.path);
+        self.paths.keys().any(|path| is_type_script(path))
+            || processors.chain(replaced).any(is_processor)
+            // nobody reads it, and it may name a processor
+            || (self.has_unknown && artillery.config.is_some())
     }
 
     /// Whether all files that the script and the options name are there.
@@ -122,7 +163,7 @@ impl<'a> There<'a> {
             self.has(path, &[""], &format!("field .spec.artillery.{option}"))?;
         }
         // what is merged into the script may name others
-        let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());
+        let overrides = overrides(artillery);
         let is_replaced = |key: &str| {
             let config = overrides.as_ref().and_then(|overrides| overrides.get("config"));
             config.is_some_and(|config| config.get(key).is_some())

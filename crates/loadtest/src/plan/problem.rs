@@ -33,6 +33,30 @@ pub const EARLIER_REPORT: &str = "WaitingForEarlierReport";
 /// The operator may not read a ConfigMap.
 pub const UNREADABLE_CONFIG_MAP: &str = "UnreadableConfigMap";
 
+/// What is said, without its numbers and ids: the same where only these differ, as in the words of an admission that counts.
+pub(crate) fn without_numbers(message: &str) -> String {
+    let is_hex = |word: &str| word.bytes().all(|c| c.is_ascii_hexdigit());
+    // some parts of an id have no digit
+    let is_id = |word: &str| is_hex(word) && (word.len() > 3 || word.contains(is_digit));
+    let is_quantity = |word: &str| word.starts_with(is_digit);
+    let words = message.split_inclusive(|c: char| !c.is_alphanumeric());
+    let mut said = String::with_capacity(message.len());
+    for part in words {
+        let word = part.trim_end_matches(|c: char| !c.is_alphanumeric());
+        if is_id(word) || is_quantity(word) {
+            said.push('#');
+            said.push_str(&part[word.len()..]);
+        } else {
+            said.extend(part.chars().filter(|c| !is_digit(*c)));
+        }
+    }
+    said
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
 impl Problem {
     /// A value of the spec that cannot be used; why, with its field.
     pub fn invalid_spec(message: impl Into<String>) -> Self {

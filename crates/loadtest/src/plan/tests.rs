@@ -266,6 +266,23 @@ fn keys_become_files_in_folders() {
 }
 
 #[test]
+fn no_path_is_both_a_file_and_a_folder() {
+    let with = |paths: [&str; 2]| {
+        let items = paths.map(|path| json!({ "key": "users", "path": path }));
+        let files = json!([{ "configMap": "files", "items": items }]);
+        planned(json!({ "config": { "configMap": "test-script" }, "files": files }), "{}", &["users"])
+    };
+    for paths in [["data", "data/users.csv"], ["data/more/users.csv", "data"], ["a", "a/b/c"]] {
+        let (reason, message) = with(paths).expect_err("a problem");
+        assert_eq!(reason, "ConflictingFiles");
+        assert!(paths.iter().all(|path| message.contains(&format!("\"{path}\""))), "{message}");
+    }
+    for paths in [["data", "data.csv"], ["data/a", "data/b"], ["data-a/b", "data"]] {
+        assert!(with(paths).is_ok(), "{paths:?}");
+    }
+}
+
+#[test]
 fn a_file_above_the_scripts_folder_cannot_be_given() {
     let script = "config: {payload: {path: ../users.csv}}";
     let (reason, message) =
@@ -284,6 +301,31 @@ fn type_script_is_copied_to_where_it_can_be_compiled() {
     };
     assert!(are_copied(&["processor.ts"]));
     assert!(!are_copied(&["processor.js", "mots"]));
+}
+
+#[test]
+fn type_script_that_a_secret_may_have_is_copied_too() {
+    let are_copied = |script: &str, options: serde_json::Value, kind: &str| {
+        let mut test = load_test("t");
+        let test_script = json!({ "config": { "configMap": "test-script" }, "files": [{ kind: "hooks" }] });
+        test.spec.test_script = serde_json::from_value(test_script).expect("a test script");
+        test.spec.artillery = serde_json::from_value(options).expect("options");
+        let maps = [
+            config_map("", "test-script", &[(SCRIPT_KEY, Content::Script(script.into()))]),
+            config_map("", "hooks", &[("hooks.js", Content::Present)]),
+        ];
+        let plan = plan(&test, &maps).expect("a plan");
+        matches!(plan.files, Files::Mounted { are_copied: true, .. })
+    };
+    let none = || json!({});
+    assert!(are_copied("config: {processor: ./hooks.ts}", none(), "secret"));
+    assert!(are_copied("config: {processor: ./hooks}", none(), "secret"), "Artillery may find hooks.ts");
+    assert!(!are_copied("config: {processor: ./hooks.js}", none(), "secret"));
+    assert!(!are_copied("{}", none(), "secret"));
+    assert!(!are_copied("config: {processor: ./hooks}", none(), "configMap"));
+    let overrides = json!({ "overrides": { "config": { "processor": "./hooks.ts" } } });
+    assert!(are_copied("{}", overrides, "secret"));
+    assert!(are_copied("{}", json!({ "config": "base.yaml" }), "secret"));
 }
 
 #[test]

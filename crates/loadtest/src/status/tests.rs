@@ -55,8 +55,18 @@ fn admissions_changing_words_are_no_news() {
     let refused =
         |load_test, words| after(load_test, None, &[], &Decision::Wait(Problem::job_refused(words)), 5);
     let first = refused(load_test("t"), "request 1");
-    let second = refused(first.clone(), "request 2");
-    assert_eq!(due(status(&first), status(&second), None, at(99)), Write::Nothing);
+    for (first_words, words) in [
+        ("request 1", "request 22"),
+        ("used: cpu=1500m, limited: cpu=2", "used: cpu=1, limited: cpu=2"),
+        ("request 0c2df6a4-beef-4dad-8efa-5b0ac8a3a3fe", "request 9a1b2c3d-4e5f-4a6b-8c7d-0123456789ab"),
+    ] {
+        let first = refused(load_test("t"), first_words);
+        let second = refused(first.clone(), words);
+        assert_eq!(due(status(&first), status(&second), None, at(99)), Write::Nothing, "{words}");
+    }
+    let other = refused(first.clone(), "exceeded quota: q");
+    assert!(said(&other, PROGRESSING).2.ends_with("exceeded quota: q"), "another reason is told");
+    assert_eq!(due(status(&first), status(&other), None, at(99)), Write::Now);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::reporter::{Kit, Reporter};
 
 fn template(worker: Value) -> Result<Template, Problem> {
     let worker: Worker = serde_json::from_value(worker).expect("a worker");
-    Template::of(Some(&worker), "t")
+    Template::of(Some(&worker), "t", &Files::default())
 }
 
 /// The pods of a LoadTest "t" of such workers.
@@ -87,6 +87,40 @@ fn the_users_plugins_and_node_options_are_added_to() {
     let options = options.as_str().expect("a text");
     assert!(options.starts_with("--import=data:") && options.ends_with(" --max-old-space-size=2048"));
     assert_eq!(env(&pods, "HOME"), "/home/me");
+}
+
+#[test]
+fn the_users_variables_keep_their_order_so_that_kubernetes_expands_them() {
+    let pods = pods(json!({ "env": [
+        { "name": "MEGABYTES", "value": "2048" },
+        { "name": "NODE_OPTIONS", "value": "--max-old-space-size=$(MEGABYTES)" },
+        { "name": "USER_NAME", "value": "me" },
+        { "name": "HOME", "value": "/home/$(USER_NAME)" },
+    ]}));
+    let variables = pods["spec"]["containers"][0]["env"].as_array().expect("variables");
+    let names: Vec<_> = variables.iter().filter_map(|variable| variable["name"].as_str()).collect();
+    assert_eq!(names[names.len() - 4..], ["MEGABYTES", "NODE_OPTIONS", "USER_NAME", "HOME"]);
+    let options = env(&pods, "NODE_OPTIONS");
+    let options = options.as_str().expect("a text");
+    assert!(options.starts_with("--import=data:") && options.ends_with("=$(MEGABYTES)"), "{options}");
+    assert_eq!(env(&pods, "HOME"), "/home/$(USER_NAME)");
+}
+
+#[test]
+fn a_volume_of_the_users_may_lie_where_the_operator_mounts_nothing() {
+    let mounted_at = |path: &str, files: &Files| {
+        let mount = json!({ "name": "v", "mountPath": path });
+        let worker = json!({ "name": "worker", "volumeMounts": [mount] });
+        let worker = json!({ "podTemplate": { "spec": { "containers": [worker] } } });
+        let worker: Worker = serde_json::from_value(worker).expect("a worker");
+        Template::of(Some(&worker), "t", files).map(drop).map_err(|problem| problem.message)
+    };
+    let in_image = Files::InImage("/data/script.yaml".into());
+    assert_eq!(mounted_at("/data", &in_image), Ok(()));
+    assert_eq!(mounted_at("/source", &Files::default()), Ok(()), "that is the init container's");
+    assert!(mounted_at("/data", &Files::default()).is_err());
+    let message = mounted_at("/artillery-operator", &in_image).expect_err("a problem");
+    assert!(message.ends_with("/artillery-operator has the operator's reporter"), "{message}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct WorkerPod {
     pub started: Option<Timestamp>,
     /// What it is doing.
     pub state: WorkerState,
+    /// Whether Kubernetes has ended it, or is about to.
+    pub is_disrupted: bool,
 }
 
 /// What a worker is doing.
@@ -104,7 +106,8 @@ impl WorkerPod {
             let terminated = s.terminated.as_ref().and_then(|t| t.started_at.as_ref());
             running.or(terminated).map(instant)
         });
-        Self { uid: pod.metadata.uid.clone().unwrap_or_default(), index, started, state }
+        let is_disrupted = status.reason.is_some() || disruption(status).is_some();
+        Self { uid: pod.metadata.uid.clone().unwrap_or_default(), index, started, state, is_disrupted }
     }
 }
 
@@ -141,13 +144,15 @@ fn ended(status: &PodStatus, end: &ContainerStateTerminated) -> WorkerState {
 
 /// What Kubernetes did to the pod comes first: the exit code is only what followed from it.
 fn disrupted(status: &PodStatus, cause: String) -> String {
-    let conditions = status.conditions.iter().flatten();
-    let mut disruption =
-        conditions.into_iter().filter(|c| c.type_ == "DisruptionTarget" && c.status == "True");
-    match disruption.next().and_then(|c| c.reason.as_deref()) {
+    match disruption(status) {
         Some(reason) => format!("{reason}: {cause}"),
         None => cause,
     }
+}
+
+fn disruption(status: &PodStatus) -> Option<&str> {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|c| c.type_ == "DisruptionTarget" && c.status == "True")?.reason.as_deref()
 }
 
 fn unscheduled(status: &PodStatus) -> Option<Why> {

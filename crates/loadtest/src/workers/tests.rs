@@ -33,9 +33,24 @@ fn one_worker_that_fails_leaves_the_others_running() {
 #[test]
 fn an_index_that_the_job_counted_is_not_counted_again_by_its_pod() {
     let job = job(3).with_indexes("0", "2");
-    let w = workers(&job, &[pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9), pod("t", 2).exited(0, 9)]);
-    assert_eq!((w.succeeded, w.failed), (2, 1), "the Job says that 2 failed");
+    let w = workers(&job, &[pod("t", 0).exited(0, 9), pod("t", 1).exited(0, 9), pod("t", 2).exited(1, 9)]);
+    assert_eq!((w.succeeded, w.failed), (2, 1));
     assert!(w.all_ended());
+}
+
+#[test]
+fn a_side_car_that_fails_does_not_fail_its_worker() {
+    let job = job(2).with_indexes("1", "0").with_condition("Failed", "True", 20);
+    let w = workers(&job, &[pod("t", 0).exited(0, 9)]);
+    assert_eq!((w.succeeded, w.failed, &w.failures), (2, 0, &BTreeMap::new()));
+    assert_eq!(w.exit_codes, BTreeMap::from([(0, 0), (1, 0)]));
+}
+
+#[test]
+fn a_worker_that_kubernetes_told_to_end_is_as_the_job_counts_it_though_it_exited_with_0() {
+    let job = job(1).with_indexes("", "0");
+    let w = workers(&job, &[pod("t", 0).exited(0, 9).disrupted_by("TerminationByKubelet")]);
+    assert_eq!((w.succeeded, w.failed), (0, 1));
 }
 
 #[test]
