@@ -52,6 +52,9 @@ deny: ## Check licences, banned crates and sources of all dependencies
 demo: ## Run a load test of two workers on this machine, against a target that counts: needs Rust and npm
 	@hack/demo
 
+docs-media: ## Make docs/media (a recording and pictures of reports) from real runs: needs tmux and Chromium as well
+	@hack/docs-media
+
 ##@ Test
 
 test: ## Run all tests: quick, then worker, then api, then e2e
