@@ -97,16 +97,16 @@ fn only_starts(old: &LoadTestStatus, new: &LoadTestStatus) -> bool {
 
 fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(observed);
-    let Problem { reason, message } = problem;
+    let reason = problem.reason;
     // admission's words may differ each time it refuses: the first ones stand until the spec changes
     let stored =
         observed.load_test.status.as_ref().filter(|s| s.observed_generation == status.observed_generation);
     let same =
         stored.and_then(|s| s.condition(PROGRESSING)).filter(|c| c.reason.as_deref() == Some(JOB_REFUSED));
-    let said = same.filter(|_| *reason == JOB_REFUSED).and_then(|c| c.message.clone());
-    let message = said.as_ref().unwrap_or(message);
-    set(&mut status, PROGRESSING, "False", reason, message, now);
-    set(&mut status, COMPLETED, "False", reason, message, now);
+    let said = same.filter(|_| reason == JOB_REFUSED).and_then(|c| c.message.clone());
+    let message = said.map_or_else(|| problem.told(), Into::into);
+    set(&mut status, PROGRESSING, "False", reason, &message, now);
+    set(&mut status, COMPLETED, "False", reason, &message, now);
     status
 }
 

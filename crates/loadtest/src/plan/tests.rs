@@ -369,3 +369,20 @@ fn a_list_with_a_value_that_is_nested_too_deep_is_read_and_the_value_refused() {
         assert_eq!((problem.reason, problem.message), (INVALID_SPEC, message));
     }
 }
+
+#[test]
+fn a_value_of_any_length_is_named_in_few_words() {
+    let long = "p".repeat(400_000);
+    for path in [long.clone(), format!("../{long}")] {
+        let text = format!("config: {{processor: {path}}}");
+        let (reason, message) = refusal(&load_test("t"), &[script(&[(SCRIPT_KEY, Content::Script(text))])]);
+        assert_eq!(reason, MISSING_FILE);
+        assert!(message.len() < 600 && message.contains(".spec.testScript.files"), "{message}");
+    }
+
+    let mut plugins = load_test("t");
+    let env = json!({ "env": [{ "name": "ARTILLERY_PLUGINS", "value": "p".repeat(90_000) }] });
+    plugins.spec.worker = Some(serde_json::from_value(env).expect("a worker"));
+    let (_, message) = refusal(&plugins, &[good_script()]);
+    assert!(message.len() < 600 && message.ends_with("such as {\"publish-metrics\": []}"), "{message}");
+}
