@@ -160,7 +160,9 @@ fn object(flag: &str, text: Option<&str>) -> Result<Option<Json>, Failure> {
     let json = Json::from(read);
     match json.read::<Map<String, Value>>() {
         Ok(_) => Ok(Some(json)),
-        Err(error @ JsonError::TooLarge(_)) => Err(Failure::usage(format!("{flag} {error}"))),
+        Err(error @ (JsonError::TooLarge(_) | JsonError::TooDeep)) => {
+            Err(Failure::usage(format!("{flag} {error}")))
+        }
         Err(JsonError::Shape(_)) => Err(Failure::usage(format!("{flag} is {text}: {example}"))),
     }
 }

@@ -16,7 +16,7 @@ mod test_script;
 mod worker;
 
 pub use artillery::{Artillery, Distribution, FILE_NAME};
-pub use json::{Json, JsonError, MAX_JSON};
+pub use json::{Json, JsonError, MAX_JSON, MAX_LEVELS};
 pub use status::{
     CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, ReportStatus,
     Verdict, VusersStatus, WorkersStatus,

@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 
-use crate::LoadTest;
 use crate::api::PROGRESSING;
 use crate::plan::Problem;
 use crate::settings::Settings;
+use crate::{LoadTest, Timestamp};
 
 /// It could start, but for the load tests that run or come before it.
 pub const QUEUED: &str = "Queued";
+/// A load test that nobody has looked at holds up others for so many seconds after its creation: one whose reconcile always fails
+/// would do so for ever.
+const UNSEEN_SECONDS: i64 = 60;
 
 /// Whether a load test may start now among `all`. `admitted` are the UIDs of those that were let go before, which may not be seen yet.
 ///
@@ -19,13 +22,15 @@ pub fn admit<'a>(
     all: impl Iterator<Item = &'a LoadTest> + Clone,
     admitted: &HashSet<String>,
     settings: &Settings,
+    now: Timestamp,
 ) -> Result<(), Problem> {
     let runs = |test: &&LoadTest| {
         let is_recorded = test.status.as_ref().is_some_and(|status| status.job_uid.is_some());
         test.uid() != load_test.uid() && !test.is_settled() && (is_recorded || admitted.contains(test.uid()))
     };
-    let is_before =
-        |test: &&LoadTest| is_queued(test) && !admitted.contains(test.uid()) && key(test) < key(load_test);
+    let is_before = |test: &&LoadTest| {
+        is_queued(test, now) && !admitted.contains(test.uid()) && key(test) < key(load_test)
+    };
     let within =
         |namespace: &LoadTest, test: &&LoadTest| test.metadata.namespace == namespace.metadata.namespace;
     let is_full = |running: usize, most: u32| most > 0 && running >= most as usize;
@@ -48,10 +53,16 @@ pub fn admit<'a>(
     Ok(())
 }
 
-/// Whether it waits for room, or nobody has looked at it yet.
-fn is_queued(test: &LoadTest) -> bool {
+/// Whether it waits for room, or is so new that nobody has looked at it yet.
+fn is_queued(test: &LoadTest, now: Timestamp) -> bool {
     let progressing = test.status.as_ref().and_then(|status| status.condition(PROGRESSING));
-    let waits = progressing.is_none_or(|condition| condition.reason.as_deref() == Some(QUEUED));
+    let waits = match progressing {
+        Some(condition) => condition.reason.as_deref() == Some(QUEUED),
+        None => {
+            let created = test.metadata.creation_timestamp.as_ref();
+            created.is_some_and(|at| now.as_second() - at.0.as_second() < UNSEEN_SECONDS)
+        }
+    };
     let is_recorded = test.status.as_ref().is_some_and(|status| status.job_uid.is_some());
     waits && !is_recorded && !test.is_settled()
 }
@@ -99,10 +110,20 @@ mod tests {
     }
 
     fn waits(who: &LoadTest, others: &[LoadTest], admitted: &[&str], limits: (u32, u32)) -> Option<String> {
+        waits_at(at(10), who, others, admitted, limits)
+    }
+
+    fn waits_at(
+        now: Timestamp,
+        who: &LoadTest,
+        others: &[LoadTest],
+        admitted: &[&str],
+        limits: (u32, u32),
+    ) -> Option<String> {
         let settings =
             Settings { max_tests: limits.0, max_tests_per_namespace: limits.1, ..Settings::default() };
         let admitted = admitted.iter().map(|uid| (*uid).to_owned()).collect();
-        admit(who, others.iter(), &admitted, &settings).err().map(|problem| problem.message)
+        admit(who, others.iter(), &admitted, &settings, now).err().map(|problem| problem.message)
     }
 
     #[test]
@@ -158,5 +179,16 @@ mod tests {
         let over = running("a", "over").with_condition("Completed", "True");
         let others = [over, test("a", "broken", 1).with_condition("Progressing", "False")];
         assert_eq!(waits(&test("a", "t", 9), &others, &[], (1, 1)), None);
+    }
+
+    #[test]
+    fn who_is_never_looked_at_holds_up_others_only_while_it_is_new() {
+        let others = [test("a", "unseen", 1)];
+        let later = test("a", "t", 9);
+        assert!(waits_at(at(60), &later, &others, &[], (1, 0)).is_some());
+        assert_eq!(waits_at(at(61), &later, &others, &[], (1, 0)), None);
+        assert_eq!(waits_at(at(61), &later, &others, &[], (0, 1)), None);
+        let queued = [queued("a", "seen", 1)];
+        assert!(waits_at(at(9_000), &later, &queued, &[], (1, 0)).is_some());
     }
 }

@@ -129,7 +129,12 @@ struct Config {
 /// It is no such YAML, or not of that type; where, by line and column.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1 },
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_documents: 1,
+            // many requests may share one anchor; what is repeated without end is refused by how much it comes to
+            enforce_alias_anchor_ratio: false,
+        },
         duplicate_keys: DuplicateKeyPolicy::LastWins,
         strict_booleans: true,
         legacy_octal_numbers: true,
@@ -215,5 +220,23 @@ mod tests {
         laughs.push_str("config: {ensure: *a11}\n");
         assert!(read(&laughs).is_err());
         assert!(read(&format!("a: {}", "x".repeat(MAX_BYTES))).is_err());
+    }
+
+    #[test]
+    fn one_anchor_may_be_used_by_many_requests_but_not_without_end() {
+        let requests = |headers: usize, requests: usize| {
+            let headers = vec!["a: b"; headers].join(", ");
+            let request = "  - get: {url: /, headers: *h}\n".repeat(requests);
+            format!(
+                "config: {{variables: &h {{{headers}}}, target: 'http://t'}}\nscenarios:\n- flow:\n{request}"
+            )
+        };
+        for many in [101, 5_000] {
+            let script = requests(3, many);
+            assert!(read(&script).is_ok(), "{:?}", read(&script));
+        }
+        let list = vec!["x"; 10_000].join(", ");
+        let wide = format!("x: &x [{list}]\nconfig: {{ensure: [{}]}}", vec!["*x"; 200].join(", "));
+        assert!(read(&wide).is_err());
     }
 }

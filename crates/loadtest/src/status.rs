@@ -97,19 +97,20 @@ fn only_starts(old: &LoadTestStatus, new: &LoadTestStatus) -> bool {
 
 fn waiting(observed: &Observed, problem: &Problem, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(observed);
-    let Problem { reason, message } = problem;
+    let reason = problem.reason;
+    let told = problem.told();
     // admission's words may have other numbers each time it refuses: the first ones stand until it says something else
     let stored =
         observed.load_test.status.as_ref().filter(|s| s.observed_generation == status.observed_generation);
     let same =
         stored.and_then(|s| s.condition(PROGRESSING)).filter(|c| c.reason.as_deref() == Some(JOB_REFUSED));
     let said = same
-        .filter(|_| *reason == JOB_REFUSED)
+        .filter(|_| reason == JOB_REFUSED)
         .and_then(|c| c.message.clone())
-        .filter(|said| without_numbers(said) == without_numbers(message));
-    let message = said.as_ref().unwrap_or(message);
-    set(&mut status, PROGRESSING, "False", reason, message, now);
-    set(&mut status, COMPLETED, "False", reason, message, now);
+        .filter(|said| without_numbers(said) == without_numbers(&told));
+    let message = said.map_or(told, Into::into);
+    set(&mut status, PROGRESSING, "False", reason, &message, now);
+    set(&mut status, COMPLETED, "False", reason, &message, now);
     status
 }
 

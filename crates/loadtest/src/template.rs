@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::api::{Json, Worker};
 use crate::plan::{Files, Problem};
+use crate::workers::brief;
 
 /// The container of `podTemplate` that stands for the worker's own, whatever that is called.
 pub const WORKER: &str = "worker";
@@ -153,7 +154,8 @@ fn refused<T>(field: &str, why: &str) -> Result<T, Problem> {
 
 fn check_variables(env: &[EnvVar]) -> Result<(), Problem> {
     for (i, variable) in env.iter().enumerate() {
-        let (name, field) = (variable.name.as_str(), format!(".spec.worker.env[{i}] ({})", variable.name));
+        let (name, field) =
+            (variable.name.as_str(), format!(".spec.worker.env[{i}] ({})", brief(&variable.name)));
         if name.starts_with("LOADTEST_") {
             return refused(&field, "variables that begin with LOADTEST_ tell the reporter what to do");
         }
@@ -169,7 +171,8 @@ fn check_variables(env: &[EnvVar]) -> Result<(), Problem> {
             let value = variable.value.as_deref().unwrap_or_default();
             if !serde_json::from_str::<Value>(value).is_ok_and(|value| value.is_object()) {
                 return Err(Problem::invalid_spec(format!(
-                    "{field} is {value:?}: give an object in JSON, such as {{\"publish-metrics\": []}}"
+                    "{field} is {:?}: give an object in JSON, such as {{\"publish-metrics\": []}}",
+                    brief(value)
                 )));
             }
         }
@@ -183,7 +186,7 @@ fn check_metadata(pod: &PodTemplateSpec) -> Result<(), Problem> {
         let keys = map.iter().flatten().map(|(key, _)| key);
         for key in keys {
             if let Some(prefix) = OUR_PREFIXES.iter().find(|prefix| key.starts_with(*prefix)) {
-                let field = format!(".spec.worker.podTemplate.metadata.{what}[\"{key}\"]");
+                let field = format!(".spec.worker.podTemplate.metadata.{what}[\"{}\"]", brief(key));
                 return refused(&field, &format!("keys that begin with {prefix} tell which worker a pod is"));
             }
         }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use loadtest::api::MAX_COUNT;
 use loadtest::settings::{Settings, WorkerDefaults};
 
@@ -96,15 +97,15 @@ pub struct SettingsFlags {
     pub worker_image: String,
 
     /// The CPU that such workers request.
-    #[arg(long, env = "WORKER_CPU_REQUEST", default_value_t = WorkerDefaults::default().cpu_request, value_parser = quantity)]
+    #[arg(long, env = "WORKER_CPU_REQUEST", default_value_t = WorkerDefaults::default().cpu_request, value_parser = cpu)]
     pub worker_cpu_request: String,
 
     /// The memory that such workers request.
-    #[arg(long, env = "WORKER_MEMORY_REQUEST", default_value_t = WorkerDefaults::default().memory_request, value_parser = quantity)]
+    #[arg(long, env = "WORKER_MEMORY_REQUEST", default_value_t = WorkerDefaults::default().memory_request, value_parser = memory)]
     pub worker_memory_request: String,
 
     /// The memory that such workers are killed beyond.
-    #[arg(long, env = "WORKER_MEMORY_LIMIT", default_value_t = WorkerDefaults::default().memory_limit, value_parser = quantity)]
+    #[arg(long, env = "WORKER_MEMORY_LIMIT", default_value_t = WorkerDefaults::default().memory_limit, value_parser = memory)]
     pub worker_memory_limit: String,
 }
 
@@ -132,15 +133,53 @@ fn image(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("\"{text}\" is no image: give one such as artilleryio/artillery:2.0.34"))
 }
 
-/// Reads a quantity above 0, as Kubernetes writes CPU and memory.
-fn quantity(text: &str) -> Result<String, String> {
+/// What a unit of CPU stands for.
+const CPU_UNITS: [(&str, f64); 2] = [("", 1.0), ("m", 0.001)];
+/// What a unit of memory stands for, in bytes.
+const MEMORY_UNITS: [(&str, f64); 9] = [
+    ("", 1.0),
+    ("k", 1e3),
+    ("M", 1e6),
+    ("G", 1e9),
+    ("T", 1e12),
+    ("Ki", 1024.0),
+    ("Mi", 1_048_576.0),
+    ("Gi", 1_073_741_824.0),
+    ("Ti", 1_099_511_627_776.0),
+];
+
+/// A quantity above 0, as Kubernetes writes it, in one of these units.
+fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let is_unit = ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"].contains(&unit);
-    if is_unit && number.parse::<f64>().is_ok_and(|number| number > 0.0) {
-        return Ok(text.to_owned());
+    let (_, of_unit) = units.iter().find(|(known, _)| *known == unit)?;
+    let number: f64 = number.parse().ok()?;
+    (number > 0.0).then_some(number * of_unit)
+}
+
+fn cpu(text: &str) -> Result<String, String> {
+    quantity(text, &CPU_UNITS)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| format!("\"{text}\" is no quantity of CPU: give one such as 100m, or 2"))
+}
+
+fn memory(text: &str) -> Result<String, String> {
+    quantity(text, &MEMORY_UNITS)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| format!("\"{text}\" is no quantity of memory: give one such as 512Mi, or 1Gi"))
+}
+
+impl SettingsFlags {
+    /// What its fields do not say each by itself: no pod can request more than its limit.
+    fn check(&self) -> Result<(), String> {
+        let Self { worker_memory_request: request, worker_memory_limit: limit, .. } = self;
+        if quantity(request, &MEMORY_UNITS) <= quantity(limit, &MEMORY_UNITS) {
+            return Ok(());
+        }
+        Err(format!(
+            "--worker-memory-request (WORKER_MEMORY_REQUEST) is {request}, which is more than --worker-memory-limit (WORKER_MEMORY_LIMIT), {limit}: lower the one, or raise the other"
+        ))
     }
-    Err(format!("\"{text}\" is no quantity: give one such as 100m for CPU, or 512Mi for memory"))
 }
 
 /// The first operator's logging flags, taken with the nearest meaning.
@@ -251,6 +290,18 @@ pub fn modern(args: impl Iterator<Item = String>) -> impl Iterator<Item = String
 }
 
 impl Flags {
+    /// Reads a command line and the environment.
+    ///
+    /// # Errors
+    /// What was asked for cannot be, or is help.
+    pub fn read(args: impl Iterator<Item = String>) -> Result<Self, clap::Error> {
+        let flags = Self::try_parse_from(modern(args))?;
+        match flags.settings.check() {
+            Ok(()) => Ok(flags),
+            Err(why) => Err(Self::command().error(ErrorKind::ValueValidation, why)),
+        }
+    }
+
     /// The log format, where the first operator's flag may have the say.
     pub fn format(&self) -> LogFormat {
         match self.zap.zap_encoder.as_deref() {
@@ -301,7 +352,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Flags, clap::Error> {
-        Flags::try_parse_from(modern(format!("manager {line}").split_whitespace().map(str::to_owned)))
+        Flags::read(format!("manager {line}").split_whitespace().map(str::to_owned))
     }
 
     #[test]
@@ -361,7 +412,11 @@ mod tests {
             ("--worker-image=", "is no image"),
             ("--worker-cpu-request=fast", "is no quantity"),
             ("--worker-memory-limit=0", "is no quantity"),
-            ("--worker-memory-request=1GiB", "512Mi for memory"),
+            ("--worker-memory-request=1GiB", "such as 512Mi"),
+            ("--worker-cpu-request=512Mi", "is no quantity of CPU"),
+            ("--worker-memory-limit=512m", "is no quantity of memory"),
+            ("--worker-memory-request=2Gi", "--worker-memory-limit (WORKER_MEMORY_LIMIT), 1Gi"),
+            ("--worker-memory-limit=500M", "--worker-memory-request (WORKER_MEMORY_REQUEST) is 512Mi"),
         ] {
             let error = settings(line).expect_err(line).to_string();
             let flag = line.split('=').next().unwrap_or_default();
@@ -388,5 +443,16 @@ mod tests {
             error.contains("--metrics-bind-address") && error.contains(":PORT for every address"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_worker_may_request_as_much_memory_as_its_limit() {
+        for line in [
+            "--worker-memory-request=1024Mi --worker-memory-limit=1Gi",
+            "--worker-memory-request=2Gi --worker-memory-limit=2.5Gi",
+            "--worker-cpu-request=2 --worker-memory-request=1G",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 }

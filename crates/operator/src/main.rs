@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use operator::flags::{Command, Flags, modern};
+use operator::flags::{Command, Flags};
 use operator::{logging, manager};
 
 fn main() -> ExitCode {
-    let flags = Flags::parse_from(modern(std::env::args()));
+    let flags = Flags::read(std::env::args()).unwrap_or_else(|error| error.exit());
     if let Some(Command::Crd) = flags.command {
         return manager::print_crd();
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +10,9 @@ use serde_json::Value;
 /// More of it, in bytes of JSON without blanks, is not kept, but counted. Some of it becomes an argument of `artillery run`, and Linux
 /// bears no longer one than 128 KiB (`MAX_ARG_STRLEN`).
 pub const MAX_JSON: usize = 100 * 1024;
+/// What is nested deeper, in levels, is not kept. The API server takes 10,000 levels, `serde_json` reads 128 of a whole answer: one
+/// deep value would hide all LoadTests of a list.
+pub const MAX_LEVELS: usize = 100;
 
 /// A value of a field that is read only when it is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Json {
     Text(Box<str>),
     /// It was not kept; how many bytes it has.
     TooLarge(usize),
+    /// It was not kept: it is nested deeper than [`MAX_LEVELS`].
+    TooDeep,
 }
 
 /// Why such a value cannot be used; says it behind the name of its field.
@@ -26,6 +31,9 @@ pub enum JsonError {
     /// More than is kept.
     #[error("has {0} bytes as JSON: give at most {MAX_JSON}")]
     TooLarge(usize),
+    /// Lists and objects in each other beyond what is read.
+    #[error("is nested deeper than {MAX_LEVELS} levels")]
+    TooDeep,
     /// It is of another shape.
     #[error("cannot be read: {0}")]
     Shape(String),
@@ -35,32 +43,46 @@ impl Json {
     /// As the type that it should have.
     ///
     /// # Errors
-    /// It is too large, or of another shape.
+    /// It is too large, too deep, or of another shape.
     pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, JsonError> {
         match self {
             Self::Text(text) => {
                 serde_json::from_str(text).map_err(|error| JsonError::Shape(error.to_string()))
             }
             Self::TooLarge(bytes) => Err(JsonError::TooLarge(*bytes)),
+            Self::TooDeep => Err(JsonError::TooDeep),
         }
     }
 
     /// As it is, without blanks.
     ///
     /// # Errors
-    /// It is too large.
+    /// It is too large, or too deep.
     pub fn text(&self) -> Result<&str, JsonError> {
         match self {
             Self::Text(text) => Ok(text),
             Self::TooLarge(bytes) => Err(JsonError::TooLarge(*bytes)),
+            Self::TooDeep => Err(JsonError::TooDeep),
         }
     }
 }
 
 impl From<Value> for Json {
     fn from(value: Value) -> Self {
+        if is_deeper(&value, MAX_LEVELS) {
+            return Self::TooDeep;
+        }
         let text = value.to_string();
         if text.len() > MAX_JSON { Self::TooLarge(text.len()) } else { Self::Text(text.into()) }
+    }
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let inner = |value| is_deeper(value, levels - 1);
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(inner),
+        Value::Object(fields) => levels == 0 || fields.values().any(inner),
+        _ => false,
     }
 }
 
@@ -73,8 +95,11 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut kept = Kept::default();
-        Write(&mut kept).deserialize(deserializer)?;
-        let Kept { text, bytes } = kept;
+        Write { kept: &mut kept, levels: MAX_LEVELS }.deserialize(deserializer)?;
+        let Kept { text, bytes, is_too_deep } = kept;
+        if is_too_deep {
+            return Ok(Self::TooDeep);
+        }
         Ok(if bytes > MAX_JSON { Self::TooLarge(bytes) } else { Self::Text(text.into()) })
     }
 }
@@ -84,6 +109,7 @@ impl<'de> Deserialize<'de> for Json {
 struct Kept {
     text: String,
     bytes: usize,
+    is_too_deep: bool,
 }
 
 impl Kept {
@@ -101,7 +127,11 @@ impl Kept {
 }
 
 /// Writes what it reads, so that no tree of it is ever there.
-struct Write<'a>(&'a mut Kept);
+struct Write<'a> {
+    kept: &'a mut Kept,
+    /// How many more levels are read.
+    levels: usize,
+}
 
 impl<'de> DeserializeSeed<'de> for Write<'_> {
     type Value = ();
@@ -119,27 +149,27 @@ impl<'de> Visitor<'de> for Write<'_> {
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
-        self.0.push_value(value)
+        self.kept.push_value(value)
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        self.0.push_value(value)
+        self.kept.push_value(value)
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.0.push_value(value)
+        self.kept.push_value(value)
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        self.0.push_value(value)
+        self.kept.push_value(value)
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
-        self.0.push_value(value)
+        self.kept.push_value(value)
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.0.push("null");
+        self.kept.push("null");
         Ok(())
     }
 
@@ -152,13 +182,19 @@ impl<'de> Visitor<'de> for Write<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self(kept) = self;
+        let Self { kept, levels } = self;
+        let Some(levels) = levels.checked_sub(1) else {
+            kept.is_too_deep = true;
+            // serde_json skips without recursion, and without a limit
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
+        };
         kept.push("[");
         let mut separator = "";
         loop {
             let before = kept.bytes;
             kept.push(separator);
-            if items.next_element_seed(Write(kept))?.is_none() {
+            if items.next_element_seed(Write { kept: &mut *kept, levels })?.is_none() {
                 kept.take_back(before);
                 break;
             }
@@ -169,14 +205,19 @@ impl<'de> Visitor<'de> for Write<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let Self(kept) = self;
+        let Self { kept, levels } = self;
+        let Some(levels) = levels.checked_sub(1) else {
+            kept.is_too_deep = true;
+            while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(());
+        };
         kept.push("{");
         let mut separator = "";
         while let Some(key) = entries.next_key::<String>()? {
             kept.push(separator);
             kept.push_value::<A::Error>(&key)?;
             kept.push(":");
-            entries.next_value_seed(Write(kept))?;
+            entries.next_value_seed(Write { kept: &mut *kept, levels })?;
             separator = ",";
         }
         kept.push("}");
@@ -231,5 +272,26 @@ mod tests {
             format!("has {} bytes as JSON: give at most 102400", larger.to_string().len())
         );
         assert!(serde_json::to_string(&dropped).is_err(), "what is not there is not written");
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_skipped() {
+        let nested = |open: &str, close: &str, levels: usize| {
+            let text = format!("{}0{}", open.repeat(levels), close.repeat(levels));
+            serde_json::from_str::<Json>(&text).expect("JSON")
+        };
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let deepest = nested(open, close, MAX_LEVELS);
+            let value = deepest.read::<Value>().expect("it is kept");
+            assert_eq!(Json::from(value.clone()), deepest);
+            assert_eq!(Json::from(json!([value])), Json::TooDeep);
+            for levels in [MAX_LEVELS + 1, 10_000] {
+                assert_eq!(nested(open, close, levels), Json::TooDeep);
+            }
+        }
+        let beside = format!("[{}{}, 1, {{}}]", "[".repeat(5_000), "]".repeat(5_000));
+        let json: Json = serde_json::from_str(&beside).expect("JSON");
+        let error = json.text().expect_err("too deep");
+        assert_eq!(error.to_string(), "is nested deeper than 100 levels");
     }
 }

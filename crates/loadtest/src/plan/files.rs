@@ -10,6 +10,7 @@ use super::problem::{
 use super::{ConfigMapFact, Content, Files, Problem, Source};
 use crate::api::{Artillery, FileSource, Named, SCRIPT_KEY, TestScript};
 use crate::script::{self, Script, below, is_program};
+use crate::workers::brief;
 
 impl Default for Files {
     fn default() -> Self {
@@ -186,9 +187,10 @@ impl<'a> There<'a> {
             return Ok(());
         }
         let wrong = |message| Err(Problem { reason: MISSING_FILE, message });
+        let shown = brief(path);
         let Some(below) = below(path) else {
             return wrong(format!(
-                "{whose} is \"{path}\", which leads out of the test script's folder: give the file by .spec.testScript.files, and name it as it lies below that folder"
+                "{whose} is \"{shown}\", which leads out of the test script's folder: give the file by .spec.testScript.files, and name it as it lies below that folder"
             ));
         };
         if endings.iter().any(|ending| self.paths.contains_key(&format!("{below}{ending}"))) {
@@ -197,7 +199,7 @@ impl<'a> There<'a> {
         let others = self.paths.keys().take(10).cloned().collect::<Vec<_>>().join(", ");
         let more = if self.paths.len() > 10 { ", …" } else { "" };
         wrong(format!(
-            "{whose} is \"{path}\", and no such file is given: there are {others}{more}; give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
+            "{whose} is \"{shown}\", and no such file is given: there are {others}{more}; give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
         ))
     }
 }

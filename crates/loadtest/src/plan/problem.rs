@@ -1,5 +1,7 @@
 //! Why a load test cannot start, in words that say what its user has to mend.
 
+use std::borrow::Cow;
+
 use crate::api::JsonError;
 
 /// Why a load test cannot start: shown as condition and as Warning event until it is mended.
@@ -10,6 +12,9 @@ pub struct Problem {
     /// A sentence that names the field, the value and what would be right.
     pub message: String,
 }
+
+/// No more of a problem's message is told, in characters: it is stored twice, and etcd refuses what is too large for ever.
+pub const MAX_MESSAGE: usize = 1000;
 
 /// The script's ConfigMap does not exist.
 pub const MISSING_TEST_SCRIPT: &str = "MissingTestScript";
@@ -58,6 +63,16 @@ fn is_digit(c: char) -> bool {
 }
 
 impl Problem {
+    /// Its message as far as it is told; says if it was cut.
+    pub fn told(&self) -> Cow<'_, str> {
+        const CUT: &str = "… (cut: the rest is too long to be told)";
+        if self.message.chars().nth(MAX_MESSAGE).is_none() {
+            return Cow::Borrowed(&self.message);
+        }
+        let kept = self.message.chars().take(MAX_MESSAGE - CUT.chars().count());
+        Cow::Owned(kept.chain(CUT.chars()).collect())
+    }
+
     /// A value of the spec that cannot be used; why, with its field.
     pub fn invalid_spec(message: impl Into<String>) -> Self {
         Self { reason: INVALID_SPEC, message: message.into() }

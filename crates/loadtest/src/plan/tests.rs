@@ -393,3 +393,38 @@ fn what_the_first_operators_schema_let_pass_is_refused_by_name() {
             .is_ok()
     );
 }
+
+#[test]
+fn a_list_with_a_value_that_is_nested_too_deep_is_read_and_the_value_refused() {
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    for (spec, field) in [
+        (format!(r#""artillery":{{"variables":{{"a":{deep}}}}}"#), ".spec.artillery.variables"),
+        (format!(r#""artillery":{{"overrides":{{"a":{deep}}}}}"#), ".spec.artillery.overrides"),
+        (format!(r#""worker":{{"podTemplate":{{"a":{deep}}}}}"#), ".spec.worker.podTemplate"),
+    ] {
+        let list = format!(
+            r#"{{"apiVersion":"loadtest.artillery.io/v1alpha1","kind":"LoadTestList","metadata":{{"resourceVersion":"1"}},"items":[{{"apiVersion":"loadtest.artillery.io/v1alpha1","kind":"LoadTest","metadata":{{"name":"deep","namespace":"a"}},"spec":{{"testScript":{{"config":{{"configMap":"test-script"}}}},{spec}}}}}]}}"#
+        );
+        let list: kube::core::ObjectList<LoadTest> = serde_json::from_str(&list).expect("a list");
+        let problem = plan(&list.items[0], &[good_script()]).expect_err("a problem");
+        let message = format!("{field} is nested deeper than 100 levels");
+        assert_eq!((problem.reason, problem.message), (INVALID_SPEC, message));
+    }
+}
+
+#[test]
+fn a_value_of_any_length_is_named_in_few_words() {
+    let long = "p".repeat(400_000);
+    for path in [long.clone(), format!("../{long}")] {
+        let text = format!("config: {{processor: {path}}}");
+        let (reason, message) = refusal(&load_test("t"), &[script(&[(SCRIPT_KEY, Content::Script(text))])]);
+        assert_eq!(reason, MISSING_FILE);
+        assert!(message.len() < 600 && message.contains(".spec.testScript.files"), "{message}");
+    }
+
+    let mut plugins = load_test("t");
+    let env = json!({ "env": [{ "name": "ARTILLERY_PLUGINS", "value": "p".repeat(90_000) }] });
+    plugins.spec.worker = Some(serde_json::from_value(env).expect("a worker"));
+    let (_, message) = refusal(&plugins, &[good_script()]);
+    assert!(message.len() < 600 && message.ends_with("such as {\"publish-metrics\": []}"), "{message}");
+}

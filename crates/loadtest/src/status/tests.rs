@@ -260,3 +260,19 @@ fn that_workers_are_starting_is_told_only_if_none_runs_soon() {
     let running = after(recorded.clone(), Some(started()), &[pod("t", 0).running(2)], &Decision::Follow, 2);
     assert_eq!(due(old, status(&running), Some(at(1)), at(2)), Write::Now);
 }
+
+#[test]
+fn a_problem_is_told_in_so_many_characters_and_says_that_it_was_cut() {
+    let wait = |message: String| {
+        let decision = Decision::Wait(Problem { reason: "MissingFile", message });
+        let waiting = after(load_test("t"), None, &[], &decision, 0);
+        let [progressing, completed] = [PROGRESSING, COMPLETED].map(|type_| said(&waiting, type_).2);
+        assert_eq!(progressing, completed);
+        progressing
+    };
+    let longest = "é".repeat(1000);
+    assert_eq!(wait(longest.clone()), longest);
+    let cut = wait("é".repeat(800_000));
+    assert_eq!(cut.chars().count(), 1000);
+    assert!(cut.ends_with("é… (cut: the rest is too long to be told)"), "{cut}");
+}

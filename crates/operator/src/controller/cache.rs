@@ -139,13 +139,6 @@ pub fn load_test_of(pod: &WorkerPod) -> Option<ObjectRef<LoadTest>> {
     Some(ObjectRef::new(&name).within(&namespace))
 }
 
-/// Leaves of a LoadTest what is read.
-pub fn strip_load_test(load_test: &mut LoadTest) {
-    load_test.metadata.managed_fields = None;
-    // what `kubectl apply` was given is there twice
-    load_test.metadata.annotations = None;
-}
-
 /// Leaves of a Job what is read.
 pub fn strip_job(job: &mut Job) {
     job.metadata.managed_fields = None;

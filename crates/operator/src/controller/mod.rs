@@ -10,6 +10,7 @@ mod patience;
 mod publish;
 mod reconcile;
 mod refusals;
+mod watched;
 mod worker_pod;
 
 use std::collections::{BTreeMap, HashSet};
@@ -39,6 +40,7 @@ use identify::Identifier;
 use memory::Memory;
 use patience::Patience;
 use refusals::Refusals;
+use watched::Watched;
 use worker_pod::WorkerPod;
 
 /// How many LoadTests are reconciled at a time.
@@ -153,9 +155,9 @@ pub async fn run(
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
     let collected = Arc::clone(&collection);
     let load_test_stream =
-        watcher(of_namespaces::<LoadTest>(&client, namespaces), all().page_size(PAGE_OF_LOAD_TESTS))
+        watcher(of_namespaces::<Watched>(&client, namespaces), all().page_size(PAGE_OF_LOAD_TESTS))
             .backoff(Patience::default())
-            .modify(cache::strip_load_test)
+            .map(|event| event.map(watched::event))
             .reflect(load_test_writer)
             .inspect(move |event| {
                 match event {

@@ -11,6 +11,7 @@ use loadtest::status::{self, Write};
 use loadtest::{LoadTest, LoadTestStatus, Timestamp, events};
 use serde_json::json;
 
+use super::watched::Watched;
 use super::{Context, Error};
 
 /// The API server's bound on an event's note, in bytes.
@@ -43,14 +44,14 @@ pub async fn record(
         Write::Now => {}
     }
     let namespace = load_test.metadata.namespace.as_deref().unwrap_or_default();
-    let api: Api<LoadTest> = Api::namespaced(context.client.clone(), namespace);
+    let api: Api<Watched> = Api::namespaced(context.client.clone(), namespace);
     let patch = json!({
         "metadata": { "resourceVersion": load_test.metadata.resource_version, "uid": load_test.metadata.uid },
         "status": new,
     });
     match api.patch_status(load_test.name(), &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(mut stored) => {
-            stored.metadata.managed_fields = None;
+        Ok(stored) => {
+            let stored = LoadTest::from(stored);
             context.memory.wrote(stored.clone(), now);
             Ok(Recorded::Stored(Box::new(stored)))
         }

@@ -99,7 +99,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 continue;
             }
             Decision::CreateJob(new) => {
-                if let Err(problem) = admit(context, &load_test) {
+                if let Err(problem) = admit(context, &load_test, now) {
                     plan = Some(Err(problem));
                     continue;
                 }
@@ -129,7 +129,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
 }
 
 /// Lets a load test go if there is room for it; one at a time, so that there are never too many.
-fn admit(context: &Context, load_test: &LoadTest) -> Result<(), Problem> {
+fn admit(context: &Context, load_test: &LoadTest, now: Timestamp) -> Result<(), Problem> {
     let Settings { max_tests, max_tests_per_namespace, .. } = context.settings;
     if max_tests == 0 && max_tests_per_namespace == 0 {
         return Ok(());
@@ -137,7 +137,7 @@ fn admit(context: &Context, load_test: &LoadTest) -> Result<(), Problem> {
     let mut admitted = lock(&context.admitted);
     let all: Vec<_> = context.load_tests.state().iter().map(|test| context.memory.freshest(test)).collect();
     admitted.retain(|uid| all.iter().any(|test| test.uid() == uid && !test.is_settled()));
-    queue::admit(load_test, all.iter(), &admitted, &context.settings)?;
+    queue::admit(load_test, all.iter(), &admitted, &context.settings, now)?;
     admitted.insert(load_test.uid().to_owned());
     Ok(())
 }
