@@ -136,7 +136,7 @@ test('a refused start lets nobody go', async (t) => {
   tell('start');
   await hears('it is told', 'turned away');
   assert.equal(last('turned away').why, 'StartTimedOut: too late');
-  assert.equal(cell(START), TURNED_AWAY);
+  await until('the worker knows it too', () => cell(START) === TURNED_AWAY);
 });
 
 test('after a refusal no more is sent', async (t) => {

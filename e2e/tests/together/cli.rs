@@ -150,23 +150,23 @@ async fn each_end_has_its_exit_code() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.starts_with("fails: Failed: "), "{said}");
 
-    std::fs::write(
-        folder.join("long.yaml"),
-        "config: { target: 'http://loadtest-target', phases: [{ duration: 120, arrivalRate: 5 }] }\nscenarios: [{ flow: [{ get: { url: / } }] }]\n",
-    )
-    .expect("a file");
+    for (name, seconds) in [("long.yaml", 120), ("short.yaml", 20)] {
+        let script = format!(
+            "config: {{ target: 'http://loadtest-target', phases: [{{ duration: {seconds}, arrivalRate: 5 }}] }}\nscenarios: [{{ flow: [{{ get: {{ url: / }} }}] }}]\n"
+        );
+        std::fs::write(folder.join(name), script).expect("a file");
+    }
     let load = async |requests: u64| {
         eventually("load", WHOLE_TEST, async || seen(&bed), |seen| *seen >= requests).await;
     };
     let before = seen(&bed);
     let killed =
-        command(&bed, folder, &["run", "long.yaml", "--count=2", "--name=killed"]).spawn().expect("it runs");
+        command(&bed, folder, &["run", "short.yaml", "--count=2", "--name=killed"]).spawn().expect("it runs");
     load(before + 20).await;
     bed.kubectl(&["delete", "pod", &bed.workers("killed")[0], "--force", "--grace-period=0"]);
-    let (code, said, _) = run(&bed, folder, &["stop", "killed"]);
-    assert_eq!((code, said.starts_with("loadtest/killed stops: ")), (Some(0), true), "{said}");
     let (code, printed, said) = ended(killed.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(3), "{printed}{said}");
+    assert!(printed.contains("Inconclusive (Inconclusive)") && printed.contains("1 lost"), "{printed}{said}");
 
     let before = seen(&bed);
     let typed = ["run", "long.yaml", "--count=2", "--name=stopped", "--report=stopped.json"];

@@ -65,11 +65,15 @@ pub fn of_project(mut project: Project, wanted: Wanted<'_>) -> Result<(Bundle, V
     };
     (project.artillery.config, project.artillery.dotenv) = (below(config)?, below(dotenv)?);
     let script = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-    // Artillery tells a program by its name
-    let own_name = path.file_name().and_then(|name| name.to_str()).filter(|name| script::is_program(name));
-    let key = own_name.unwrap_or(SCRIPT_KEY).to_owned();
+    let key = key_of(path).to_owned();
     let bundle = bundle(wanted, project, (&key, script), &found.files)?;
     Ok((bundle, found.notes()))
+}
+
+/// Under which key a ConfigMap has a script: Artillery tells a program by its name.
+pub fn key_of(script: &Path) -> &str {
+    let name = script.file_name().and_then(|name| name.to_str());
+    name.filter(|name| script::is_program(name)).unwrap_or(SCRIPT_KEY)
 }
 
 fn bundle(

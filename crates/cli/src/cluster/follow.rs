@@ -64,6 +64,26 @@ pub struct Follow<'a> {
     pub is_quiet: bool,
 }
 
+/// Why it is followed no more.
+pub struct Lost {
+    /// What is said.
+    pub failure: Failure,
+    /// Whether whoever made it should remove it: it never began and never will, or its maker may not see it.
+    pub is_useless: bool,
+}
+
+impl From<Failure> for Lost {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_useless: false }
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        lost.failure
+    }
+}
+
 /// A load test that is over.
 pub struct Followed {
     /// As it is now.
@@ -77,7 +97,7 @@ impl Follow<'_> {
     ///
     /// # Errors
     /// It was deleted, cannot be read, or will never start; it took too long; or it was interrupted.
-    pub async fn to_its_end(&self, signals: &mut Signals) -> Result<Followed, Failure> {
+    pub async fn to_its_end(&self, signals: &mut Signals) -> Result<Followed, Lost> {
         let Self { connection, name, .. } = *self;
         let mut changes = pin!(watcher::watch_object(connection.load_tests(), name).default_backoff());
         let mut look = interval(LOOK);
@@ -106,22 +126,23 @@ impl Follow<'_> {
                     }
                     Some(Ok(None)) => {
                         progress.end();
-                        return Err(match latest {
+                        return Err(Lost::from(match latest {
                             Some(_) => Failure::internal(format!("the load test {name} was deleted: there is no report")),
                             None => Failure::usage(format!("there is no load test {name} in namespace {}: kubectl artillery list shows those that are there", connection.namespace)),
-                        });
+                        }));
                     }
                     Some(Err(error)) => {
-                        if let Some(failure) = self.is_final(&error) {
+                        // once it was seen, a refusal may be of a moment
+                        if latest.is_none() && let Some(failure) = self.is_final(&error) {
                             progress.end();
-                            return Err(failure);
+                            return Err(Lost { failure, is_useless: true });
                         }
                         if !is_unreachable {
                             progress.say(&format!("The cluster cannot be asked, and is tried again: {}", chain(&error)));
                         }
                         is_unreachable = true;
                     }
-                    None => return Err(Failure::internal(format!("cannot watch the load test {name}"))),
+                    None => return Err(Failure::internal(format!("cannot watch the load test {name}")).into()),
                 },
                 _ = look.tick() => {
                     let Some(load_test) = &latest else { continue };
@@ -129,7 +150,7 @@ impl Follow<'_> {
                         && let Some(failure) = hopeless(name, load_test.status.as_ref(), stands.0.elapsed())
                     {
                         progress.end();
-                        return Err(failure);
+                        return Err(Lost { failure, is_useless: true });
                     }
                     if !self.is_quiet {
                         show(&mut progress, load_test.status.as_ref());
@@ -137,7 +158,7 @@ impl Follow<'_> {
                 }
                 () = until(self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()))) => {
                     progress.end();
-                    return Err(Failure::internal(format!("the load test {name} was not over within --timeout, and goes on")));
+                    return Err(Failure::internal(format!("the load test {name} was not over within --timeout, and goes on")).into());
                 }
                 () = signals.next() => {
                     if is_interrupted || self.on_interrupt == OnInterrupt::Leave {
@@ -145,7 +166,8 @@ impl Follow<'_> {
                         return Err(Failure::interrupted(format!(
                             "left: the load test {name} goes on in namespace {}; kubectl artillery watch {name} shows it, kubectl artillery stop {name} ends it",
                             connection.namespace
-                        )));
+                        ))
+                        .into());
                     }
                     is_interrupted = true;
                     progress.say("Stopping: the workers end, and what they measured is reported (again to leave at once)");

@@ -43,8 +43,8 @@ impl Connection {
             }
             None => match Config::from_kubeconfig(&options).await {
                 Ok(config) => config,
-                // in a pod there is none
-                Err(error) if flags.context.is_some() => return Err(no_cluster(&error)),
+                // a pod has its own cluster where nobody says another: a kubeconfig with a mistake says one
+                Err(error) if flags.context.is_some() || has_kubeconfig() => return Err(no_cluster(&error)),
                 Err(error) => Config::incluster().map_err(|_| no_cluster(&error))?,
             },
         };
@@ -106,6 +106,12 @@ pub fn refused(doing: &str, namespace: &str, error: &kube::Error) -> Failure {
         400 | 413 | 422 => Failure::usage(format!("cannot {doing}: {words}")),
         code => Failure::cluster(format!("cannot {doing}: the cluster answers {code}: {words}")),
     }
+}
+
+/// Whether there is a kubeconfig where kubectl looks for one.
+fn has_kubeconfig() -> bool {
+    let is_set = std::env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty());
+    is_set || std::env::home_dir().is_some_and(|home| home.join(".kube/config").exists())
 }
 
 /// An error and what it came from, once each.

@@ -36,6 +36,11 @@ pub async fn report(
         }
         Err(failure) => {
             say(&words);
+            if followed.is_interrupted {
+                // it may not have begun
+                say(failure);
+                return Ok(Exit::Interrupted);
+            }
             // a verdict without a report is no pass: what was asked for is not there
             return Err(failure);
         }

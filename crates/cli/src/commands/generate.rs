@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use loadtest::LoadTest;
-use loadtest::api::FILE_NAME;
+use loadtest::api::{FILE_NAME, SCRIPT_KEY};
 use loadtest::plan;
 use serde_json::json;
 
 use crate::beside::{self, Beside};
-use crate::cluster::bundle::is_file_name;
+use crate::cluster::bundle::{self, is_file_name};
 use crate::exit::{Exit, Failure};
 use crate::flags::Generate;
 use crate::project::{check_script, read_script};
@@ -20,7 +20,6 @@ use crate::terminal::{print, say};
 /// What the files are called.
 const LOAD_TEST: &str = "loadtest-cr.yaml";
 const KUSTOMIZATION: &str = "kustomization.yaml";
-const SCRIPT: &str = "test-script.yaml";
 /// A ConfigMap holds no more bytes.
 pub const MAX_CONFIG_MAP: u64 = 1 << 20;
 
@@ -32,7 +31,8 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     let found = beside::find(path, &script, environment.as_deref(), &[])?;
     let notes = found.notes();
     let files = by_key(path, found.files)?;
-    let taken = [LOAD_TEST, KUSTOMIZATION, SCRIPT].into_iter().map(|file| out.join(file));
+    let key = bundle::key_of(path);
+    let taken = [LOAD_TEST, KUSTOMIZATION, key].into_iter().map(|file| out.join(file));
     let taken = taken.chain(files.values().map(|file| out.join(&file.path))).find(|file| file.exists());
     if let Some(file) = taken {
         let shown = file.display();
@@ -40,13 +40,13 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
             "{shown} is there already: remove it, or give another folder by --out"
         )));
     }
-    write(&out.join(SCRIPT), &fs::read(path).map_err(|error| Failure::file("read", path, &error))?)?;
+    write(&out.join(key), &fs::read(path).map_err(|error| Failure::file("read", path, &error))?)?;
     for file in files.values() {
         let content = fs::read(&file.from).map_err(|error| Failure::file("read", &file.from, &error))?;
         write(&out.join(&file.path), &content)?;
     }
-    write(&out.join(LOAD_TEST), load_test(name, *count, environment.as_deref(), &files).as_bytes())?;
-    write(&out.join(KUSTOMIZATION), kustomization(name, &files).as_bytes())?;
+    write(&out.join(LOAD_TEST), load_test(name, *count, environment.as_deref(), key, &files).as_bytes())?;
+    write(&out.join(KUSTOMIZATION), kustomization(name, key, &files).as_bytes())?;
     notes.iter().for_each(say);
     print(format_args!("{}: kubectl apply -k {}", files_in_words(&files), out.display()))?;
     Ok(Exit::Passed)
@@ -98,7 +98,13 @@ fn config_map(name: &str) -> String {
     format!("{name}-test-script")
 }
 
-fn load_test(name: &str, count: u32, environment: Option<&str>, files: &BTreeMap<String, Beside>) -> String {
+fn load_test(
+    name: &str,
+    count: u32,
+    environment: Option<&str>,
+    key: &str,
+    files: &BTreeMap<String, Beside>,
+) -> String {
     let mut text = format!(
         "apiVersion: loadtest.artillery.io/v1alpha1
 kind: LoadTest
@@ -117,6 +123,9 @@ spec:
         let _ = writeln!(text, "  environment: {}", json!(environment));
     }
     let _ = write!(text, "  testScript:\n    config:\n      configMap: {}\n", config_map(name));
+    if key != SCRIPT_KEY {
+        let _ = writeln!(text, "      key: \"{key}\"");
+    }
     if !files.is_empty() {
         let _ = write!(text, "    files:\n      - configMap: {name}-files\n        items:\n");
         for (key, file) in files {
@@ -126,7 +135,7 @@ spec:
     text
 }
 
-fn kustomization(name: &str, files: &BTreeMap<String, Beside>) -> String {
+fn kustomization(name: &str, key: &str, files: &BTreeMap<String, Beside>) -> String {
     let mut text = format!(
         "apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -135,7 +144,7 @@ resources:
 configMapGenerator:
   - name: {}
     files:
-      - {SCRIPT}
+      - {key}
 ",
         config_map(name)
     );
@@ -202,7 +211,7 @@ mod tests {
         let script = "config: {payload: {path: ./data/users.csv}, processor: ./hooks}\nscenarios: []\n";
         let (folder, ran) = generate(script, "checkout");
         assert_eq!(ran, Ok(Exit::Passed));
-        assert_eq!(read(&folder, SCRIPT), script);
+        assert_eq!(read(&folder, SCRIPT_KEY), script);
         assert_eq!(
             (read(&folder, "data/users.csv").as_str(), read(&folder, "hooks.js").as_str()),
             ("a\n", "")
@@ -226,6 +235,20 @@ mod tests {
                 .contains("      - \"data_users.csv=data/users.csv\"\n      - \"hooks.js=hooks.js\"\n"),
             "{kustomization}"
         );
+    }
+
+    #[test]
+    fn a_script_that_is_a_program_keeps_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = folder.path().join("load.ts");
+        fs::write(&script, "export const config = {};").expect("a file");
+        let out = folder.path().join("out");
+        let flags = Generate { name: "t".into(), script, environment: None, out: out.clone(), count: 1 };
+        assert_eq!(run(&flags).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
+        let read = |name: &str| fs::read_to_string(out.join(name)).expect(name);
+        assert!(read(LOAD_TEST).contains("configMap: t-test-script\n      key: \"load.ts\"\n"));
+        assert!(read(KUSTOMIZATION).contains("      - load.ts\n"));
+        assert!(out.join("load.ts").exists());
     }
 
     #[test]

@@ -138,7 +138,9 @@ pub fn problems(project: &Project, run: &flags::Run) -> Result<Vec<Problem>, Fai
         artillery: &project.artillery,
         overrides: overrides.as_ref(),
     };
-    Ok(plan(&asked, &texts, problems, None).problems)
+    let of_the_script = |problem: &Problem| !(run.local && problem.is_of_cluster);
+    let problems = plan(&asked, &texts, problems, None).problems;
+    Ok(problems.into_iter().filter(of_the_script).collect())
 }
 
 /// The script's text; this and that of `--config` as they are read, and why one cannot be.

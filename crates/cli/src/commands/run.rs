@@ -68,12 +68,14 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     };
     let followed = match follow.to_its_end(&mut signals).await {
         Ok(followed) => followed,
-        Err(failure) if [Exit::Usage, Exit::Cluster].contains(&failure.exit) => {
-            // it never ran
-            made.remove().await?;
-            return Err(failure);
+        Err(lost) => {
+            if lost.is_useless
+                && let Err(stays) = made.remove().await
+            {
+                say(stays);
+            }
+            return Err(lost.failure);
         }
-        Err(failure) => return Err(failure),
     };
     let exit = ended::report(&connection, &followed, ended::Wanted { targets, output: flags.output }).await?;
     if flags.rm {

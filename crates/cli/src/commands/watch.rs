@@ -38,5 +38,5 @@ async fn follow(
 ) -> Result<Followed, Failure> {
     let follow =
         Follow { connection, name, on_interrupt: OnInterrupt::Leave, gives_up: true, timeout, is_quiet };
-    follow.to_its_end(&mut Signals::listen()?).await
+    Ok(follow.to_its_end(&mut Signals::listen()?).await?)
 }

@@ -145,7 +145,7 @@ pub fn plan(
         artillery: asked.artillery,
     };
     let (objects, more) = objects::objects(&wanted, problems.is_empty());
-    problems.extend(more);
+    problems.extend(more.into_iter().map(Problem::of_cluster));
     problems.sort_by_key(|problem| (problem.file.is_none(), problem.at));
     let mut known_at_run_time = phases.at_run_time;
     known_at_run_time.append(&mut found.at_run_time);

@@ -18,12 +18,15 @@ pub struct Problem {
     pub at: Option<Place>,
     /// What is wrong, and what would be right.
     pub message: String,
+    /// Whether it is wrong in a cluster only: what Kubernetes or the operator would refuse.
+    #[serde(skip)]
+    pub is_of_cluster: bool,
 }
 
 impl Problem {
     /// At a place.
     pub fn at(file: &str, at: Place, message: impl Into<String>) -> Self {
-        Self { file: Some(file.to_owned()), at: Some(at), message: message.into() }
+        Self { file: Some(file.to_owned()), at: Some(at), message: message.into(), is_of_cluster: false }
     }
 
     /// At the key of a setting.
@@ -33,7 +36,13 @@ impl Problem {
 
     /// Of something that stands in no file.
     pub fn nowhere(message: impl Into<String>) -> Self {
-        Self { file: None, at: None, message: message.into() }
+        Self { file: None, at: None, message: message.into(), is_of_cluster: false }
+    }
+
+    /// The same, in a cluster only.
+    #[must_use]
+    pub fn of_cluster(self) -> Self {
+        Self { is_of_cluster: true, ..self }
     }
 }
 

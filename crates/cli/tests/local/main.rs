@@ -88,6 +88,24 @@ fn two_workers_run_a_project_of_several_files_each_and_the_report_is_what_the_ta
 }
 
 #[test]
+fn what_only_a_cluster_could_not_have_runs_here() {
+    let bed = Bed::new(
+        "
+config:
+  target: TARGET
+  phases: [{ duration: 1, arrivalCount: 2 }]
+  payload: { path: 'large users.csv', fields: [user] }
+scenarios: [{ flow: [{ get: { url: / } }] }]
+",
+    );
+    bed.write("large users.csv", &"0123456789abcdef\n".repeat(70_000));
+    let ended = bed.run(&[]);
+    assert_eq!((ended.code, bed.seen()), (Some(0), 2), "{ended:?}");
+    let ended = bed.report_command(&["plan", "script.yaml"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+}
+
+#[test]
 fn three_workers_share_a_script_and_each_row_is_used_once() {
     let bed = Bed::new(&SCRIPT.replace("duration: 4, arrivalRate: 3", "duration: 4, arrivalCount: 12"));
     std::fs::create_dir(bed.folder.path().join("data")).expect("a folder");

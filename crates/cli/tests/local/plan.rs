@@ -150,9 +150,9 @@ fn without_a_cluster_nothing_is_scaffolded() {
     let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
     bed.write("config", kubeconfig);
     for (arguments, said) in [
-        (&["--kubeconfig", "nowhere"][..], "there is no cluster: "),
-        (&["--kubeconfig", "config", "--context", "d"], "there is no cluster: "),
-        (&["--kubeconfig", "config"], "cannot get Service \"checkout\" in namespace \"default\": "),
+        (&["--kubeconfig", "nowhere"][..], "there is no cluster to speak to: "),
+        (&["--kubeconfig", "config", "--context", "d"], "there is no cluster to speak to: "),
+        (&["--kubeconfig", "config"], "cannot look for the Service: the cluster cannot be asked: "),
     ] {
         let ended = bed.report_command(&[&["scaffold", "checkout"], arguments].concat());
         assert_eq!(ended.code, Some(4), "{ended:?}");
