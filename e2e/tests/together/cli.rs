@@ -166,7 +166,10 @@ async fn each_end_has_its_exit_code() {
     bed.kubectl(&["delete", "pod", &bed.workers("killed")[0], "--force", "--grace-period=0"]);
     let (code, printed, said) = ended(killed.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(3), "{printed}{said}");
-    assert!(printed.contains("Inconclusive (Inconclusive)") && printed.contains("1 lost"), "{printed}{said}");
+    // it may have had the time to send what it had
+    let is_told = printed.contains("1 succeeded, 1 failed, 0 lost")
+        || printed.contains("1 succeeded, 0 failed, 1 lost");
+    assert!(is_told && !printed.contains("(Stopped)"), "{printed}{said}");
 
     let before = seen(&bed);
     let typed = ["run", "long.yaml", "--count=2", "--name=stopped", "--report=stopped.json"];
