@@ -16,7 +16,6 @@ use loadtest::process;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +24,7 @@ use super::artillery::Found;
 use super::edge::random_hex;
 use super::workers::{Common, Workers};
 use crate::exit::Failure;
+use crate::signals::Signals;
 use crate::terminal::say;
 
 /// Artillery takes seconds to start on a busy machine.
@@ -101,13 +101,11 @@ pub async fn resolve(
             found.version
         ))
     };
-    let cannot = |error: std::io::Error| Failure::internal(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut signals = Signals::listen()?;
     tokio::select! {
         answer = timeout(PATIENCE, answer) => answer.map_err(late)?,
         // what was begun is cleared away
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted("interrupted: Artillery was not waited for")),
-        _ = terminate.recv() => Err(Failure::interrupted("interrupted: Artillery was not waited for")),
+        () = signals.next() => Err(Failure::interrupted("interrupted: Artillery was not waited for")),
     }
 }
 
