@@ -118,6 +118,8 @@ impl Search<'_> {
             return Err(Failure::usage(format!("{shown} needs more than {MAX_FILES} files beside it")));
         }
         let file = Beside { from: self.folder.join(&below), path: below.clone() };
+        // a link may lead elsewhere, and what lies there is nobody's to publish
+        below_folder(self.folder, &file.from)?;
         let ending = Path::new(&below).extension().and_then(|ending| ending.to_str());
         if ending.is_some_and(|ending| PROGRAMS.contains(&ending)) {
             self.open.push(file.clone());
@@ -308,6 +310,13 @@ mod tests {
         ]);
         let error = found(&folder, &[]).expect_err("outside");
         assert!(error.ends_with("\"../shared\" lies outside the script's folder: move it there"), "{error}");
+        fs::write(folder.path().join("load/hooks.js"), "require('./link')").expect("a file");
+        std::os::unix::fs::symlink("../shared.js", folder.path().join("load/link.js")).expect("a link");
+        let error = found(&folder, &[]).expect_err("outside");
+        assert!(
+            error.ends_with("load/link.js lies outside the script's folder /load: move it there"),
+            "{error}"
+        );
         fs::write(folder.path().join("load/hooks.js"), "").expect("a file");
         let error = found(&folder, &[".env"]).expect_err("outside");
         assert!(error.ends_with("lies outside the script's folder /load: move it there"), "{error}");
