@@ -11,6 +11,7 @@ use crate::lifecycle::{Outcome, SUSPENDED};
 use crate::observed::Observed;
 use crate::plan::{JOB_REFUSED, without_numbers};
 use crate::queue::QUEUED;
+use crate::status::WORKERS_WAITING;
 
 /// The component that reports, as the first operator's users know it.
 pub const REPORTING_CONTROLLER: &str = "loadtest-controller";
@@ -62,6 +63,9 @@ pub fn due(observed: &Observed, status: &LoadTestStatus, now: Timestamp) -> Vec<
         }
         announcements.extend(running(observed, status, &is_news));
         announcements.extend(incomplete_start(observed));
+        if !status.is_over() {
+            announcements.extend(held_up(observed));
+        }
     }
     announcements.extend(finished(observed, status));
     announcements.extend(verdict(observed, status));
@@ -111,6 +115,22 @@ fn running(
         announcements.push(announcement(observed, "running", false, "Running", note));
     }
     announcements
+}
+
+/// What keeps workers from running: one event for each reason, in the words that were the first.
+fn held_up(observed: &Observed) -> Vec<Announcement> {
+    let say = |number: u32, reason: &str, words: &str| {
+        // the one is said before each try, the other between them
+        let reason = if reason == "ErrImagePull" { "ImagePullBackOff" } else { reason };
+        let colon = if words.is_empty() { "" } else { ": " };
+        let note = format!("{number} of {} workers: {reason}{colon}{words}", observed.workers.planned);
+        announcement(observed, &format!("waiting.{}", short_hash(reason)), true, WORKERS_WAITING, note)
+    };
+    let reasons = observed.workers.waiting_reasons().into_iter();
+    let pods = reasons.filter(|(_, (_, why))| why.is_problem());
+    let refusal = observed.refusal.as_deref();
+    let refused = refusal.map(|words| say(observed.workers.without_pod(), "without a pod", words));
+    pods.map(|(reason, (number, why))| say(number, reason, &why.message)).chain(refused).collect()
 }
 
 /// That not all workers took part in the common start.
@@ -289,6 +309,23 @@ mod tests {
         assert!(say("a").is_warning);
         assert_eq!(say("a").name, say("a").name);
         assert_ne!(say("a").name, say("b").name);
+    }
+
+    #[test]
+    fn what_keeps_workers_from_running_is_one_warning_for_each_reason() {
+        let say = |pods: &[Pod]| {
+            let mut said = said(test(2), Some(job_of(&test(2)).started()), pods, &Decision::Follow);
+            said.split_off(1)
+        };
+        let pulls = say(&[pod("t", 0).waiting("ErrImagePull"), pod("t", 1).waiting("ErrImagePull")]);
+        assert_eq!(notes(&pulls), [("WorkersWaiting", "2 of 2 workers: ImagePullBackOff")]);
+        assert!(pulls[0].is_warning);
+        let backs_off = say(&[pod("t", 0).waiting("ImagePullBackOff"), pod("t", 1).running(3)]);
+        assert_eq!(pulls[0].name, backs_off[1].name, "the same, said once");
+        let other = say(&[pod("t", 0).unschedulable("0/3 nodes"), pod("t", 1)]);
+        assert_eq!(notes(&other), [("WorkersWaiting", "1 of 2 workers: Unschedulable: 0/3 nodes")]);
+        assert_ne!(other[0].name, pulls[0].name);
+        assert_eq!(say(&[pod("t", 0).waiting("ContainerCreating")]), []);
     }
 
     #[test]

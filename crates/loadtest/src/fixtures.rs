@@ -209,6 +209,8 @@ pub trait PodFixture: Sized {
     fn unschedulable(self, message: &str) -> Self;
     fn disrupted_by(self, reason: &str) -> Self;
     fn to_be_gone(self, at: i64) -> Self;
+    fn created(self, at: i64) -> Self;
+    fn initializing(self, name: &str, state: serde_json::Value) -> Self;
 }
 
 impl PodFixture for Pod {
@@ -256,6 +258,20 @@ impl PodFixture for Pod {
 
     fn to_be_gone(mut self, seconds: i64) -> Self {
         self.metadata.deletion_timestamp = Some(Time(at(seconds)));
+        self
+    }
+
+    fn created(mut self, seconds: i64) -> Self {
+        self.metadata.creation_timestamp = Some(Time(at(seconds)));
+        self
+    }
+
+    fn initializing(mut self, name: &str, state: serde_json::Value) -> Self {
+        let state = serde_json::from_value(state).expect("a container's state");
+        let status = self.status.get_or_insert_default();
+        let container =
+            ContainerStatus { name: name.into(), state: Some(state), ..ContainerStatus::default() };
+        status.init_container_statuses.get_or_insert_default().push(container);
         self
     }
 

@@ -7,7 +7,7 @@ use crate::api::COMPLETED;
 use crate::collected::{Collected, Conclusion};
 use crate::settings::WorkerDefaults;
 use crate::stopping::Stopping;
-use crate::workers::{self, Workers};
+use crate::workers::{self, Why, Workers};
 use crate::{LoadTest, Timestamp};
 
 /// Kubernetes counts a worker's end within so many seconds; a pod that runs on then has a side-car that does not end.
@@ -112,6 +112,12 @@ impl Observed {
     /// Adds why its Job was refused a pod, which matters only while workers are without one.
     pub fn with_refusal(mut self, refusal: Option<String>) -> Self {
         self.refusal = refusal.filter(|_| self.workers.without_pod() > 0);
+        self
+    }
+
+    /// Adds what an event of that pod says, if one does; it matters only while the pod's state does not say why it waits.
+    pub fn with_warning(mut self, pod: &str, said: Option<Why>) -> Self {
+        self.workers.explain(pod, said);
         self
     }
 

@@ -22,6 +22,8 @@ const START_SECONDS: i64 = 3;
 pub(crate) const JOB_CREATED: &str = "JobCreated";
 /// The reason of a test whose Job was let go, while no worker has run.
 pub(crate) const WORKERS_STARTING: &str = "WorkersStarting";
+/// The reason of a test of which no worker has run, for something keeps them from it.
+pub(crate) const WORKERS_WAITING: &str = "WorkersWaiting";
 /// The reason of a test whose workers are told to end.
 const STOPPING: &str = "Stopping";
 /// The reason of a verdict that cannot be given.
@@ -135,7 +137,7 @@ fn under_way(observed: &Observed, now: Timestamp) -> LoadTestStatus {
         observed.refusal.is_some() || workers.waiting_reasons().values().any(|(_, why)| why.is_problem());
     let reason = match (has_run, is_held_up) {
         (true, _) => "WorkersRunning",
-        (false, true) => "WorkersWaiting",
+        (false, true) => WORKERS_WAITING,
         (false, false) => WORKERS_STARTING,
     };
     let waiting = planned.saturating_sub(running + succeeded + failed);
@@ -170,7 +172,7 @@ fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<String> {
     let mut said: Vec<_> = reasons
         .into_iter()
         .map(|(reason, (n, why))| match why.message.as_str() {
-            message if why.is_problem() && !message.is_empty() => format!("{n} {reason}: {message}"),
+            message if !message.is_empty() => format!("{n} {reason}: {message}"),
             _ => format!("{n} {reason}"),
         })
         .collect();

@@ -20,6 +20,11 @@ pub use pod::{COMPLETION_INDEX, LOST_AFTER_SECONDS, Why, WorkerPod, WorkerState,
 /// Workers that wait are given up when none runs, and none has started or ended for this long (a Deployment's
 /// `progressDeadlineSeconds` has the same default).
 pub const START_DEADLINE_SECONDS: i64 = 600;
+/// A pod that has waited for so long and does not say for what has most likely something to say in its events.
+pub const UNEXPLAINED_SECONDS: i64 = 30;
+/// Why a pod waits that says nothing at all.
+const PENDING: &str = "Pending";
+const NOT_STARTED: &str = "did not start within";
 
 /// The workers of one load test at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +107,32 @@ impl Workers {
             self.presumed += 1;
             self.failures.insert(index, cause);
         }
+    }
+
+    /// A pod that has waited for [`UNEXPLAINED_SECONDS`], of which its state does not say for what; its name, and the pod.
+    pub fn unexplained(&self, now: Timestamp) -> Option<(&str, &WorkerPod)> {
+        let is_overdue = |pod: &WorkerPod| {
+            pod.created.is_some_and(|at| now.as_second() - at.as_second() >= UNEXPLAINED_SECONDS)
+        };
+        let mut pods = self.pods.iter();
+        pods.find(|(_, pod)| pod.is_unexplained() && is_overdue(pod)).map(|(name, pod)| (name.as_str(), pod))
+    }
+
+    /// Adds why a pod waits: what one of its events says, or where to look if none does. What its state says is better.
+    pub(crate) fn explain(&mut self, name: &str, said: Option<Why>) {
+        let Some(pod) = self.pods.get_mut(name).filter(|pod| pod.is_unexplained()) else { return };
+        let why = said.unwrap_or_else(|| {
+            let reason = match &pod.state {
+                WorkerState::Waiting(Some(why)) => why.reason.clone(),
+                _ => PENDING.to_owned(),
+            };
+            Why { reason, message: format!("see kubectl describe pod {name}") }
+        });
+        let cause = pod.index.and_then(|index| self.failures.get_mut(&index));
+        if let Some(cause) = cause.filter(|cause| cause.starts_with(NOT_STARTED)) {
+            *cause = not_started(&why);
+        }
+        pod.state = WorkerState::Waiting(Some(why));
     }
 
     /// Number of workers that have a pod and have not ended.
@@ -257,12 +288,12 @@ impl Counted {
             if self.has(index) {
                 continue;
             }
-            let why = match waiting.get(&index) {
-                Some(WorkerState::Waiting(Some(why))) => why.reason.as_str(),
-                Some(_) => "Pending",
-                None => "it got no pod",
+            let cause = match waiting.get(&index) {
+                Some(WorkerState::Waiting(Some(why))) => not_started(why),
+                Some(_) => not_started(&Why { reason: PENDING.to_owned(), message: String::new() }),
+                None => format!("{NOT_STARTED} {START_DEADLINE_SECONDS} s (it got no pod)"),
             };
-            self.presume(index, format!("did not start within {START_DEADLINE_SECONDS} s ({why})"));
+            self.presume(index, cause);
         }
     }
 
@@ -275,6 +306,11 @@ impl Counted {
         self.failed.insert(index);
         self.failures.insert(index, cause);
     }
+}
+
+fn not_started(Why { reason, message }: &Why) -> String {
+    let colon = if message.is_empty() { "" } else { ": " };
+    format!("{NOT_STARTED} {START_DEADLINE_SECONDS} s ({reason}{colon}{message})")
 }
 
 /// Whether no worker has started or ended (which makes room for the next) for [`START_DEADLINE_SECONDS`]. A Job that does not

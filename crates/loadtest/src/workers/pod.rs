@@ -13,7 +13,9 @@ pub const LOST_AFTER_SECONDS: i64 = 60;
 /// No more of a message of Kubernetes is passed on, in characters.
 const MAX_WORDS: usize = 200;
 /// Reasons of waiting that are the way every pod begins.
-const USUAL: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+const USUAL: [&str; 2] = [CREATING, INITIALIZING];
+const CREATING: &str = "ContainerCreating";
+const INITIALIZING: &str = "PodInitializing";
 
 /// One worker's pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,8 @@ pub struct WorkerPod {
     pub uid: String,
     /// Its completion index; the first operator's Jobs have none.
     pub index: Option<u32>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
     /// When its worker container began to run.
     pub started: Option<Timestamp>,
     /// What it is doing.
@@ -65,7 +69,8 @@ pub struct Why {
 }
 
 impl Why {
-    fn new(reason: Option<&str>, message: Option<&str>) -> Option<Self> {
+    /// `None` without a reason.
+    pub fn new(reason: Option<&str>, message: Option<&str>) -> Option<Self> {
         Some(Self { reason: reason?.to_owned(), message: brief(message.unwrap_or_default()) })
     }
 
@@ -107,7 +112,18 @@ impl WorkerPod {
             running.or(terminated).map(instant)
         });
         let is_disrupted = status.reason.is_some() || disruption(status).is_some();
-        Self { uid: pod.metadata.uid.clone().unwrap_or_default(), index, started, state, is_disrupted }
+        let created = pod.metadata.creation_timestamp.as_ref().map(instant);
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        Self { uid, index, created, started, state, is_disrupted }
+    }
+
+    /// Whether it waits, and its state does not say for what.
+    pub(super) fn is_unexplained(&self) -> bool {
+        match &self.state {
+            WorkerState::Waiting(None) => true,
+            WorkerState::Waiting(Some(why)) => !why.is_problem() && why.message.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -115,31 +131,69 @@ fn state(status: &PodStatus, container: Option<&ContainerState>) -> WorkerState 
     match (container, status.phase.as_deref()) {
         (Some(ContainerState { terminated: Some(end), .. }), _) => ended(status, end),
         (_, Some("Failed")) => {
-            let cause = match (status.reason.as_deref(), status.message.as_deref()) {
-                (Some(reason), Some(message)) => format!("{reason}: {}", brief(message)),
-                (Some(reason), None) => reason.to_owned(),
-                (None, _) => "its pod failed".to_owned(),
+            let (at, cause) = match (status.reason.as_deref(), status.message.as_deref()) {
+                (Some(reason), Some(message)) => (None, format!("{reason}: {}", brief(message))),
+                (Some(reason), None) => (None, reason.to_owned()),
+                (None, _) => failed_init(status).unwrap_or_else(|| (None, "its pod failed".to_owned())),
             };
-            WorkerState::Failed { at: None, code: None, cause: disrupted(status, cause) }
+            WorkerState::Failed { at, code: None, cause: disrupted(status, cause) }
         }
         (_, Some("Succeeded")) => WorkerState::Succeeded { at: None },
         (Some(ContainerState { running: Some(_), .. }), _) => WorkerState::Running,
         (Some(ContainerState { waiting: Some(waiting), .. }), _) => {
-            WorkerState::Waiting(Why::new(waiting.reason.as_deref(), waiting.message.as_deref()))
+            let why = Why::new(waiting.reason.as_deref(), waiting.message.as_deref());
+            let is_initializing = why.as_ref().is_none_or(|why| why.reason == INITIALIZING);
+            WorkerState::Waiting(if is_initializing { initializing(status).or(why) } else { why })
         }
-        _ => WorkerState::Waiting(unscheduled(status)),
+        _ => WorkerState::Waiting(unscheduled(status).or_else(|| initializing(status))),
     }
+}
+
+/// What the init container does that the pod is at: the last one that has anything to say, for those before it have ended, or
+/// are side-cars.
+fn initializing(status: &PodStatus) -> Option<Why> {
+    status.init_container_statuses.iter().flatten().rev().find_map(|init| {
+        let (reason, words) = match init.state.as_ref()? {
+            ContainerState { terminated: Some(end), .. } if end.exit_code == 0 => return None,
+            ContainerState { terminated: Some(end), .. } => {
+                (end.reason.as_deref().unwrap_or("Error"), format!("exited with code {}", end.exit_code))
+            }
+            ContainerState { running: Some(_), .. } => (INITIALIZING, "runs".to_owned()),
+            ContainerState { waiting: Some(waiting), .. } => {
+                let reason = waiting.reason.as_deref().filter(|reason| !USUAL.contains(reason))?;
+                (reason, waiting.message.clone().unwrap_or_else(|| "waits".to_owned()))
+            }
+            _ => return None,
+        };
+        Why::new(Some(reason), Some(&format!("init container {}: {words}", init.name)))
+    })
+}
+
+/// When and how an init container failed, after which its pod has.
+fn failed_init(status: &PodStatus) -> Option<(Option<Timestamp>, String)> {
+    status.init_container_statuses.iter().flatten().find_map(|init| {
+        let end = init.state.as_ref()?.terminated.as_ref()?;
+        let cause = failure(end)?;
+        Some((end.finished_at.as_ref().map(instant), format!("init container {}: {cause}", init.name)))
+    })
 }
 
 fn ended(status: &PodStatus, end: &ContainerStateTerminated) -> WorkerState {
     let at = end.finished_at.as_ref().map(instant);
-    let cause = match (end.exit_code, end.reason.as_deref(), end.message.as_deref()) {
-        (0, _, _) => return WorkerState::Succeeded { at },
+    match failure(end) {
+        None => WorkerState::Succeeded { at },
+        Some(cause) => WorkerState::Failed { at, code: Some(end.exit_code), cause: disrupted(status, cause) },
+    }
+}
+
+/// How a container failed, if it did.
+fn failure(end: &ContainerStateTerminated) -> Option<String> {
+    Some(match (end.exit_code, end.reason.as_deref(), end.message.as_deref()) {
+        (0, _, _) => return None,
         (code, None | Some("Error"), _) => format!("exited with code {code}"),
         (code, Some(reason), Some(message)) => format!("{reason} (exit code {code}): {}", brief(message)),
         (code, Some(reason), None) => format!("{reason} (exit code {code})"),
-    };
-    WorkerState::Failed { at, code: Some(end.exit_code), cause: disrupted(status, cause) }
+    })
 }
 
 /// What Kubernetes did to the pod comes first: the exit code is only what followed from it.

@@ -1,5 +1,7 @@
 //! The workers in sentences: what their Job and pods say of them.
 
+use serde_json::json;
+
 use super::*;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
 
@@ -157,7 +159,7 @@ fn workers_given_up_say_what_they_waited_for() {
     assert_eq!((w.failed, w.presumed, w.all_ended()), (3, 3, true));
     assert_eq!(w.ended_at(), None, "it ends when it is given up");
     let causes: Vec<_> = w.failures.values().map(String::as_str).collect();
-    let expected = ["ImagePullBackOff", "Unschedulable", "it got no pod"]
+    let expected = ["ImagePullBackOff", "Unschedulable: 0/2 nodes are available", "it got no pod"]
         .map(|why| format!("did not start within 600 s ({why})"));
     assert_eq!(causes, expected);
 }
@@ -166,4 +168,108 @@ fn workers_given_up_say_what_they_waited_for() {
 fn kubernetes_words_are_passed_on_in_one_short_line() {
     assert_eq!(brief(" one\ntwo"), "one");
     assert_eq!(brief(&"é".repeat(300)).chars().count(), 201);
+}
+
+#[test]
+fn an_init_container_that_keeps_a_worker_from_running_is_named() {
+    let waiting =
+        |reason: &str, message: &str| json!({ "waiting": { "reason": reason, "message": message } });
+    let (runs, usual) = (json!({ "running": {} }), waiting("PodInitializing", ""));
+    let ended = |code: i32| json!({ "terminated": { "exitCode": code } });
+    for (containers, reason, message) in [
+        (
+            vec![waiting("ImagePullBackOff", "Back-off pulling image \"i\"")],
+            "ImagePullBackOff",
+            "init container a: Back-off pulling image \"i\"",
+        ),
+        (
+            vec![ended(0), waiting("CreateContainerConfigError", "couldn't find key k in Secret ns/s")],
+            "CreateContainerConfigError",
+            "init container b: couldn't find key k in Secret ns/s",
+        ),
+        (
+            vec![waiting("CrashLoopBackOff", "back-off 10s")],
+            "CrashLoopBackOff",
+            "init container a: back-off 10s",
+        ),
+        (vec![runs.clone(), usual.clone()], "PodInitializing", "init container a: runs"),
+        // a side-car that runs beside the one whose turn it is
+        (vec![runs, waiting("ErrImagePull", "no")], "ErrImagePull", "init container b: no"),
+        (vec![ended(1)], "Error", "init container a: exited with code 1"),
+        (vec![usual], "PodInitializing", ""),
+    ] {
+        let names = ["a", "b"];
+        let pod = pod("t", 0).waiting("PodInitializing");
+        let pod = names
+            .iter()
+            .zip(&containers)
+            .fold(pod, |pod, (name, state)| pod.initializing(name, state.clone()));
+        let w = workers(&job(1), &[pod]);
+        let why =
+            w.waiting_reasons().remove(reason).unwrap_or_else(|| panic!("{containers:?}: {w:?}")).1.clone();
+        assert_eq!(why.message, message, "{containers:?}");
+        assert_eq!(why.is_problem(), reason != "PodInitializing");
+    }
+}
+
+#[test]
+fn a_worker_whose_own_container_says_why_it_waits_is_believed() {
+    let pod =
+        pod("t", 0).waiting("CreateContainerConfigError").initializing("proxy", json!({ "running": {} }));
+    assert!(workers(&job(1), &[pod]).waiting_reasons().contains_key("CreateContainerConfigError"));
+}
+
+#[test]
+fn a_worker_whose_init_container_failed_says_which_and_how() {
+    for (state, cause) in [
+        (json!({ "exitCode": 3, "reason": "Error" }), "init container fetch: exited with code 3"),
+        (
+            json!({ "exitCode": 137, "reason": "OOMKilled" }),
+            "init container fetch: OOMKilled (exit code 137)",
+        ),
+    ] {
+        let mut pod =
+            pod("t", 0).waiting("PodInitializing").initializing("fetch", json!({ "terminated": state }));
+        pod.status.as_mut().expect("a status").phase = Some("Failed".into());
+        let w = workers(&job(1), &[pod]);
+        assert_eq!((w.failures[&0].as_str(), w.exit_codes.is_empty()), (cause, true));
+    }
+}
+
+#[test]
+fn a_pod_that_does_not_say_why_it_waits_is_asked_about_after_30_s() {
+    let why = |message: &str| Some(Why { reason: "FailedMount".into(), message: message.into() });
+    for (pod, asked, said, told) in [
+        (
+            pod("t", 0).waiting("ContainerCreating").created(69),
+            true,
+            why("secret \"s\" not found"),
+            "FailedMount: secret \"s\" not found",
+        ),
+        (
+            pod("t", 0).waiting("ContainerCreating").created(69),
+            true,
+            None,
+            "ContainerCreating: see kubectl describe pod t-0-abcde",
+        ),
+        (pod("t", 0).created(69), true, None, "Pending: see kubectl describe pod t-0-abcde"),
+        (pod("t", 0).waiting("ContainerCreating").created(70), false, why("x"), "FailedMount: x"),
+        (pod("t", 0).waiting("ErrImagePull").created(1), false, why("x"), "ErrImagePull: "),
+        (pod("t", 0).unschedulable("no nodes").created(1), false, why("x"), "Unschedulable: no nodes"),
+    ] {
+        let mut w = workers(&job(1), &[pod]);
+        assert_eq!(w.unexplained(at(99)).is_some(), asked, "{told}");
+        w.explain("t-0-abcde", said);
+        let reasons: Vec<_> =
+            w.waiting_reasons().values().map(|(_, why)| format!("{}: {}", why.reason, why.message)).collect();
+        assert_eq!(reasons, [told]);
+    }
+}
+
+#[test]
+fn a_worker_given_up_says_what_its_events_say() {
+    let pods = [pod("t", 0).waiting("ContainerCreating").created(1)];
+    let mut w = Workers::of(&job(1), &pods.iter().collect::<Vec<_>>(), at(1 + START_DEADLINE_SECONDS));
+    w.explain("t-0-abcde", Why::new(Some("FailedMount"), Some("secret \"s\" not found")));
+    assert_eq!(w.failures[&0], "did not start within 600 s (FailedMount: secret \"s\" not found)");
 }

@@ -8,6 +8,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Resource;
 use loadtest::{LoadTest, Timestamp};
 
+use super::warnings::Asked;
+
 /// The pause between two looks at a LoadTest grows with its pods: 1 ms for 10, a second for 10,000.
 const PAUSE_PER_POD: Duration = Duration::from_micros(100);
 
@@ -25,6 +27,8 @@ struct Memories {
     job: Option<Job>,
     /// Names of the events that are known to be there.
     announced: HashSet<String>,
+    /// What was last asked about a pod of its that does not start.
+    asked: Option<Asked>,
     /// When its workers were last counted.
     counted: Option<Instant>,
     /// Reconciles that failed in a row.
@@ -77,6 +81,16 @@ impl Memory {
     /// Remembers that an event is there.
     pub fn announced(&self, uid: &str, event: String) {
         self.with(uid, |m| m.announced.insert(event));
+    }
+
+    /// What was last asked about a pod of its that does not start.
+    pub fn asked(&self, uid: &str) -> Option<Asked> {
+        self.with(uid, |m| m.asked.clone())
+    }
+
+    /// Remembers what was asked about a pod of its.
+    pub fn has_asked(&self, uid: &str, asked: Asked) {
+        self.with(uid, |m| m.asked = Some(asked));
     }
 
     /// How long to wait before counting that many pods once more: each of them is a reason to look again, and a look counts all of

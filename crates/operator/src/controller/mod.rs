@@ -10,6 +10,7 @@ mod patience;
 mod publish;
 mod reconcile;
 mod refusals;
+mod warnings;
 mod watched;
 mod worker_pod;
 

@@ -13,6 +13,7 @@ use loadtest::plan::{self, ConfigMapFact, Content, Problem};
 use loadtest::reporter::report_name;
 use loadtest::{LoadTest, Timestamp, labels};
 
+use super::warnings::explained;
 use super::worker_pod::WorkerPod;
 use super::{Context, Error, PAGE, cache};
 
@@ -43,12 +44,12 @@ pub async fn observed(
     let pods = context.pods.of(namespace, load_test.name());
     let observed = facts(context, load_test, job, &pods, now);
     if !observed.ends_unseen() {
-        return Ok(observed);
+        return Ok(explained(context, observed, now).await);
     }
     // the Job after the pods: it counts those that are gone
     let pods = get_pods(context, &observed.load_test).await?;
     let job = get_job(context, &observed.load_test).await?;
-    Ok(facts(context, observed.load_test, job, &pods, now))
+    Ok(explained(context, facts(context, observed.load_test, job, &pods, now), now).await)
 }
 
 fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod], now: Timestamp) -> Observed {

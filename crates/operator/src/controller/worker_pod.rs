@@ -31,6 +31,8 @@ pub struct Status {
     #[serde(deserialize_with = "conditions")]
     conditions: Vec<Condition>,
     container_statuses: Vec<Container>,
+    #[serde(deserialize_with = "init_containers")]
+    init_container_statuses: Vec<Container>,
 }
 
 /// As `PodCondition`.
@@ -59,6 +61,7 @@ struct Metadata {
     namespace: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
+    creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
     owner_references: Vec<Owner>,
@@ -73,7 +76,8 @@ struct Owner {
 impl WorkerPod {
     /// The same as a Pod, with what was kept.
     pub fn to_pod(&self) -> Pod {
-        let Status { phase, reason, message, conditions, container_statuses } = self.status.clone();
+        let Status { phase, reason, message, conditions, container_statuses, init_container_statuses } =
+            self.status.clone();
         let condition = |c: Condition| PodCondition {
             type_: c.type_,
             status: c.status,
@@ -86,12 +90,14 @@ impl WorkerPod {
             state: c.state.map(|state| *state),
             ..ContainerStatus::default()
         };
+        let init_containers: Vec<_> = init_container_statuses.into_iter().map(container).collect();
         let status = PodStatus {
             phase,
             reason,
             message,
             conditions: Some(conditions.into_iter().map(condition).collect()),
             container_statuses: Some(container_statuses.into_iter().map(container).collect()),
+            init_container_statuses: Some(init_containers).filter(|all| !all.is_empty()),
             ..PodStatus::default()
         };
         Pod { metadata: self.metadata.clone(), spec: None, status: Some(status) }
@@ -135,6 +141,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
         namespace: read.namespace,
         uid: read.uid,
         resource_version: read.resource_version,
+        creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
         labels: read.labels,
         owner_references: Some(read.owner_references.into_iter().map(owner).collect()),
@@ -155,6 +162,17 @@ fn conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Conditio
     Ok(conditions)
 }
 
+/// Those that have not done their part.
+fn init_containers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Container>, D::Error> {
+    let mut containers = Option::<Vec<Container>>::deserialize(deserializer)?.unwrap_or_default();
+    containers.retain(|init| {
+        let end = init.state.as_ref().and_then(|state| state.terminated.as_ref());
+        end.is_none_or(|end| end.exit_code != 0)
+    });
+    containers.shrink_to_fit();
+    Ok(containers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +183,7 @@ mod tests {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
                 "name": "t-0-abcde", "namespace": "a", "uid": "pod-1", "resourceVersion": "7",
-                "deletionTimestamp": "2026-11-24T08:47:46Z", "labels": { "l": "1" }, "annotations": { "a": "1" },
+                "creationTimestamp": "2026-11-24T08:40:00Z", "deletionTimestamp": "2026-11-24T08:47:46Z", "labels": { "l": "1" }, "annotations": { "a": "1" },
                 "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": "t", "uid": "job-1" }],
                 "managedFields": [{ "manager": "kubelet" }],
             },
@@ -180,13 +198,23 @@ mod tests {
                     "name": "t", "image": "i", "imageID": "i", "ready": false, "restartCount": 0,
                     "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
                 }],
+                "initContainerStatuses": [
+                    {
+                        "name": "copy", "image": "i", "imageID": "i", "ready": true, "restartCount": 0,
+                        "state": { "terminated": { "exitCode": 0, "reason": "Completed" } },
+                    },
+                    {
+                        "name": "wait", "image": "i", "imageID": "i", "ready": false, "restartCount": 0,
+                        "state": { "running": { "startedAt": "2026-11-24T08:41:00Z" } },
+                    },
+                ],
             },
         });
         let kept = serde_json::from_value::<WorkerPod>(whole).expect("a pod").to_pod();
         let expected: Pod = serde_json::from_value(serde_json::json!({
             "metadata": {
                 "name": "t-0-abcde", "namespace": "a", "uid": "pod-1", "resourceVersion": "7",
-                "deletionTimestamp": "2026-11-24T08:47:46Z", "labels": { "l": "1" },
+                "creationTimestamp": "2026-11-24T08:40:00Z", "deletionTimestamp": "2026-11-24T08:47:46Z", "labels": { "l": "1" },
                 "ownerReferences": [{ "apiVersion": "", "kind": "", "name": "", "uid": "job-1" }],
             },
             "status": {
@@ -198,6 +226,12 @@ mod tests {
                     "name": "t", "image": "", "imageID": "", "ready": false, "restartCount": 0,
                     "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
                 }],
+                "initContainerStatuses": [
+                    {
+                        "name": "wait", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                        "state": { "running": { "startedAt": "2026-11-24T08:41:00Z" } },
+                    },
+                ],
             },
         }))
         .expect("a pod");

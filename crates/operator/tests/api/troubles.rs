@@ -1,12 +1,13 @@
 //! What Kubernetes says against workers is passed on by reason, and nothing waits for ever.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::ResourceQuota;
+use k8s_openapi::api::core::v1::{Event, Pod, ResourceQuota};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use loadtest::LoadTestStatus;
 use loadtest::workers::START_DEADLINE_SECONDS;
-use serde_json::json;
+use serde_json::{Value, json};
+use testbed::eventually::eventually;
 
 use crate::bed::{Bed, is, message_of, reason_of};
 
@@ -40,7 +41,7 @@ async fn what_keeps_a_worker_from_running_is_told_by_reason() {
     let pods = bed.pods("t", 2).await;
     let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available" });
     let status = json!({ "status": { "conditions": [condition] } });
-    let api = bed.api::<k8s_openapi::api::core::v1::Pod>();
+    let api = bed.api::<Pod>();
     let name = pods[0].metadata.name.as_deref().expect("a name");
     api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.expect("a condition");
     let status = until_told(&bed, "t", "1 Unschedulable: 0/3 nodes are available").await;
@@ -48,6 +49,55 @@ async fn what_keeps_a_worker_from_running_is_told_by_reason() {
     let state = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image" } });
     bed.kubelet(&pods[1], "Pending", state).await;
     until_told(&bed, "t", "1 ImagePullBackOff: Back-off pulling image").await;
+    let events = bed.until_events("t", 3).await;
+    let said: Vec<_> =
+        events[1..].iter().map(|(type_, reason, note)| format!("{type_} {reason} {note}")).collect();
+    let expected = ["ImagePullBackOff: Back-off pulling image", "Unschedulable: 0/3 nodes are available"]
+        .map(|why| format!("Warning WorkersWaiting 1 of 2 workers: {why}"));
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn an_init_container_and_a_volume_that_keep_workers_from_running_are_told() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    bed.load_test("t", 1).await;
+    let pod = bed.pods("t", 1).await.remove(0);
+    let waiting = json!({ "reason": "CreateContainerConfigError", "message": "secret \"token\" not found" });
+    let fetch = json!({
+        "name": "fetch", "image": "i", "imageID": "i", "ready": false, "restartCount": 0, "state": { "waiting": waiting },
+    });
+    let set = async |status: Value| {
+        let name = pod.metadata.name.as_deref().expect("a name");
+        let patch = Patch::Merge(json!({ "status": status }));
+        bed.api::<Pod>()
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .expect("the kubelet's word");
+    };
+    set(json!({ "initContainerStatuses": [fetch] })).await;
+    until_told(&bed, "t", "1 CreateContainerConfigError: init container fetch: secret \"token\" not found")
+        .await;
+    // what the kubelet cannot mount is told in events alone
+    set(json!({ "initContainerStatuses": [] })).await;
+    bed.kubelet(&pod, "Pending", json!({ "waiting": { "reason": "ContainerCreating" } })).await;
+    let event: Event = serde_json::from_value(json!({
+        "metadata": { "name": "mount" }, "type": "Warning", "reason": "FailedMount",
+        "involvedObject": { "kind": "Pod", "name": pod.metadata.name, "namespace": bed.namespace, "uid": pod.metadata.uid },
+        "message": "MountVolume.SetUp failed for volume \"certs\" : secret \"certs\" not found",
+        "lastTimestamp": loadtest::Timestamp::now().to_string(),
+    }))
+    .expect("an event");
+    bed.api::<Event>().create(&PostParams::default(), &event).await.expect("an event");
+    let words = "1 FailedMount: MountVolume.SetUp failed for volume \"certs\" : secret \"certs\" not found";
+    let long = std::time::Duration::from_secs(60); // a pod is asked about after 30 s
+    let told = async || message_of(&bed.status("t").await, "Progressing");
+    eventually(words, long, told, |message| message.contains(words)).await;
+    let events = bed.until_events("t", 3).await;
+    assert!(
+        events.iter().all(|(_, reason, _)| reason == "Created" || reason == "WorkersWaiting"),
+        "{events:?}"
+    );
 }
 
 #[tokio::test]
@@ -87,13 +137,13 @@ async fn workers_that_never_start_are_given_up_and_their_pods_removed() {
         .expect("an older start");
     let status = bed.until_reason("t", "WorkersFailed").await;
     let message = message_of(&status, "Completed");
-    let expected = "1 of 2 workers failed: worker 1: did not start within 600 s (ImagePullBackOff)";
+    let expected = "1 of 2 workers failed: worker 1: did not start within 600 s (ImagePullBackOff: Back-off pulling image)";
     assert!(message.contains(expected), "{message}");
     // what was given up must not start later
-    bed.until_events("t", 4).await;
+    bed.until_events("t", 5).await;
     bed.pods("t", 1).await;
     let ended = async || bed.job("t").await.and_then(|job| job.status?.conditions);
-    testbed::eventually::eventually("the Job's end", crate::bed::SOON, ended, |conditions| {
+    eventually("the Job's end", crate::bed::SOON, ended, |conditions| {
         conditions.iter().flatten().any(|c| c.type_ == "Failed" && c.status == "True")
     })
     .await;
