@@ -41,6 +41,9 @@ pub enum Decision {
     Conclude(Outcome),
     /// Tell how it ended.
     Finish(Outcome),
+    /// Delete the Job with that UID, whose time has come: Kubernetes removes only those that have ended, and one that is suspended never
+    /// does.
+    RemoveJob(String),
     /// Let Kubernetes remove the Job with that UID so many seconds after its end, or keep it.
     ExpireJob(String, Option<i32>),
 }
@@ -112,10 +115,11 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         return Decision::DeleteStrayJob(stray);
     }
     if load_test.is_settled() {
-        return match (left_over(observed), expiry(observed)) {
-            (Some(uid), _) => Decision::EndJob(uid),
-            (None, Some((uid, seconds))) => Decision::ExpireJob(uid, seconds),
-            (None, None) => Decision::Leave,
+        return match (expired(observed), left_over(observed), expiry(observed)) {
+            (Some(uid), _, _) => Decision::RemoveJob(uid),
+            (None, Some(uid), _) => Decision::EndJob(uid),
+            (None, None, Some((uid, seconds))) => Decision::ExpireJob(uid, seconds),
+            (None, None, None) => Decision::Leave,
         };
     }
     match (recorded(load_test), job) {
@@ -230,6 +234,14 @@ fn left_over(observed: &Observed) -> Option<String> {
     .then(|| uid(job))
 }
 
+/// The suspended Job of a test that has been over for as long as the Job is to stay. It never ends, so Kubernetes lets it stay.
+fn expired(Observed { load_test, job, workers, expires_at, now, .. }: &Observed) -> Option<String> {
+    let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
+    let is_due = expires_at.is_some_and(|at| at <= *now);
+    let is_there = workers.job_end.is_none() && job.metadata.deletion_timestamp.is_none();
+    (is_due && is_there && is_suspended(job)).then(|| uid(job))
+}
+
 /// The Job of a test that is over, where it is to be removed some time after its end, or not any more, and does not know.
 fn expiry(Observed { load_test, job, workers, .. }: &Observed) -> Option<(String, Option<i32>)> {
     let job = job.ours().filter(|job| recorded(load_test) == job.metadata.uid.as_deref())?;
@@ -240,11 +252,17 @@ fn expiry(Observed { load_test, job, workers, .. }: &Observed) -> Option<(String
 }
 
 fn outcome(observed: &Observed) -> Outcome {
-    match observed.stopping.filter(|_| is_told(observed)) {
+    match observed.stopping.filter(|_| is_told(observed) && !ended_before(observed)) {
         Some(stopping) => stopping.outcome(),
         None if observed.workers.failed == 0 => Outcome::Succeeded,
         None => Outcome::WorkersFailed,
     }
+}
+
+/// Whether all workers had ended well before anybody was told to end, and it was only not seen yet.
+fn ended_before(Observed { load_test, workers, .. }: &Observed) -> bool {
+    let told = load_test.status.as_ref().and_then(|status| status.stop_time.as_ref());
+    workers.failed == 0 && workers.ended_at().zip(told).is_some_and(|(ended, told)| ended < told.0)
 }
 
 /// Whether the status says that the test is to end before its time.

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::ToSpan;
 
 use crate::api::COMPLETED;
 use crate::collected::{Collected, Conclusion};
@@ -32,6 +33,10 @@ pub struct Observed {
     pub stopping: Option<Stopping>,
     /// Whether it has been over for so long that what still runs of it is no worker.
     pub is_long_over: bool,
+    /// When its Job is to go, if it is over and the spec says when.
+    pub expires_at: Option<Timestamp>,
+    /// The moment.
+    pub now: Timestamp,
     /// The image of workers whose LoadTest does not say.
     pub default_image: String,
     /// Why the Job gets no pods, in admission's words, if it was refused one.
@@ -77,6 +82,9 @@ impl Observed {
         let stopping = Stopping::of(&load_test, ours, now);
         let is_long_over =
             ended_at(&load_test).is_some_and(|at| now.as_second() - at.as_second() >= CLOSING_SECONDS);
+        let expires_at = load_test.spec.ttl_seconds_after_finished.and_then(|seconds| {
+            ended_at(&load_test).and_then(|at| at.checked_add(i64::from(seconds).seconds()).ok())
+        });
         let job = job.map_or(JobFact::Absent, |job| classify(&load_test, job));
         Self {
             load_test,
@@ -85,6 +93,8 @@ impl Observed {
             lingering,
             stopping,
             is_long_over,
+            expires_at,
+            now,
             default_image: WorkerDefaults::default().image,
             refusal: None,
             collected: Collected::default(),

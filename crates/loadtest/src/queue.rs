@@ -1,6 +1,8 @@
 //! Who may start while only so many load tests may run at a time: those that wait go in the order of their creation.
+//!
+//! All load tests are looked at once, which makes a queue; to ask it for one of them looks at few of those that wait.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::api::PROGRESSING;
 use crate::plan::Problem;
@@ -13,44 +15,142 @@ pub const QUEUED: &str = "Queued";
 /// would do so for ever.
 const UNSEEN_SECONDS: i64 = 60;
 
-/// Whether a load test may start now among `all`. `admitted` are the UIDs of those that were let go before, which may not be seen yet.
-///
-/// # Errors
-/// It has to wait; for what.
-pub fn admit<'a>(
-    load_test: &LoadTest,
-    all: impl Iterator<Item = &'a LoadTest> + Clone,
-    admitted: &HashSet<String>,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<(), Problem> {
-    let runs = |test: &&LoadTest| {
-        let is_recorded = test.status.as_ref().is_some_and(|status| status.job_uid.is_some());
-        test.uid() != load_test.uid() && !test.is_settled() && (is_recorded || admitted.contains(test.uid()))
-    };
-    let is_before = |test: &&LoadTest| {
-        is_queued(test, now) && !admitted.contains(test.uid()) && key(test) < key(load_test)
-    };
-    let within =
-        |namespace: &LoadTest, test: &&LoadTest| test.metadata.namespace == namespace.metadata.namespace;
-    let is_full = |running: usize, most: u32| most > 0 && running >= most as usize;
-    let running_in = |of: &LoadTest| all.clone().filter(|test| runs(test) && within(of, test)).count();
+/// Who runs and who waits.
+#[derive(Debug, Default)]
+pub struct Queue {
+    most: usize,
+    most_per_namespace: usize,
+    /// UIDs of those that run, or were let go.
+    running: HashSet<String>,
+    namespaces: HashMap<String, Namespace>,
+    /// Those that wait and for which their namespace has room, in their order: who waits for room in a namespace of its own holds up
+    /// nobody elsewhere.
+    able: Vec<Place>,
+}
 
-    let (here, before) = (
-        running_in(load_test),
-        all.clone().filter(|test| is_before(test) && within(load_test, test)).count(),
-    );
-    if is_full(here + before, settings.max_tests_per_namespace) {
-        return Err(wait(here, before, settings.max_tests_per_namespace, "in this namespace"));
+#[derive(Debug, Default)]
+struct Namespace {
+    running: usize,
+    /// In their order.
+    waiting: Vec<Place>,
+}
+
+/// The place of one that waits: Kubernetes tells ages in whole seconds, so namespace and name follow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    created: Option<Timestamp>,
+    namespace: String,
+    name: String,
+}
+
+impl Place {
+    fn of(test: &LoadTest) -> Self {
+        Self {
+            created: test.metadata.creation_timestamp.as_ref().map(|at| at.0),
+            namespace: namespace(test).to_owned(),
+            name: test.name().to_owned(),
+        }
     }
-    let everywhere = all.clone().filter(runs).count();
-    // who waits for room in a namespace of its own holds up nobody elsewhere
-    let could_start = |test: &&LoadTest| !is_full(running_in(test), settings.max_tests_per_namespace);
-    let before = all.clone().filter(|test| is_before(test) && could_start(test)).count();
-    if is_full(everywhere + before, settings.max_tests) {
-        return Err(wait(everywhere, before, settings.max_tests, "in this cluster"));
+}
+
+impl Queue {
+    /// With the administrator's limits, and nobody in it.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            most: settings.max_tests as usize,
+            most_per_namespace: settings.max_tests_per_namespace as usize,
+            ..Self::default()
+        }
     }
-    Ok(())
+
+    /// The queue of `all`. `admitted` are the UIDs of those that were let go before, which may not be seen yet.
+    pub fn of<'a>(
+        all: impl Iterator<Item = &'a LoadTest>,
+        admitted: &HashSet<String>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Self {
+        let mut queue = Self::new(settings);
+        all.for_each(|test| queue.add(test, admitted, now));
+        queue.arranged()
+    }
+
+    /// Adds one; [`Self::arranged`] after all.
+    pub fn add(&mut self, test: &LoadTest, admitted: &HashSet<String>, now: Timestamp) {
+        let has_begun = is_recorded(test) || admitted.contains(test.uid());
+        let namespace = || namespace(test).to_owned();
+        if has_begun && !test.is_settled() {
+            self.namespaces.entry(namespace()).or_default().running += 1;
+            self.running.insert(test.uid().to_owned());
+        } else if is_queued(test, now) {
+            self.namespaces.entry(namespace()).or_default().waiting.push(Place::of(test));
+        }
+    }
+
+    /// With all of its members in their order.
+    pub fn arranged(mut self) -> Self {
+        self.able.clear();
+        for Namespace { running, waiting } in self.namespaces.values_mut() {
+            waiting.sort_unstable();
+            let room = match self.most_per_namespace {
+                0 => usize::MAX,
+                most => most.saturating_sub(*running),
+            };
+            self.able.extend(waiting.iter().take(room).cloned());
+        }
+        self.able.sort_unstable();
+        self
+    }
+
+    /// Whether a load test may start now.
+    ///
+    /// # Errors
+    /// It has to wait; for what.
+    pub fn admit(&self, test: &LoadTest) -> Result<(), Problem> {
+        let place = Place::of(test);
+        // it does not wait for itself
+        let own = usize::from(self.running.contains(test.uid()));
+        let before = |waiting: &[Place]| waiting.partition_point(|other| *other < place);
+        let is_full = |taken: usize, most: usize| most > 0 && taken >= most;
+        let (here, first) = match self.namespaces.get(&place.namespace) {
+            Some(Namespace { running, waiting }) => (running - own.min(*running), before(waiting)),
+            None => (0, 0),
+        };
+        if is_full(here + first, self.most_per_namespace) {
+            return Err(wait(here, first, self.most_per_namespace, "in this namespace"));
+        }
+        let (everywhere, first) = (self.running.len() - own, before(&self.able));
+        if is_full(everywhere + first, self.most) {
+            return Err(wait(everywhere, first, self.most, "in this cluster"));
+        }
+        Ok(())
+    }
+
+    /// Whether a load test is among those that wait. What the queue says of it stays so when others of them are let go, for
+    /// those before it have their room already.
+    pub fn has(&self, test: &LoadTest) -> bool {
+        let here = self.namespaces.get(namespace(test));
+        here.is_some_and(|here| here.waiting.binary_search(&Place::of(test)).is_ok())
+    }
+
+    /// Who may start now, of those that wait: namespaces and names.
+    pub fn next(&self) -> impl Iterator<Item = (&str, &str)> {
+        let room = if self.most == 0 { usize::MAX } else { self.most.saturating_sub(self.running.len()) };
+        self.able.iter().take(room).map(|place| (place.namespace.as_str(), place.name.as_str()))
+    }
+}
+
+/// Whether it has taken room, and not given it back.
+pub fn takes_room(test: &LoadTest) -> bool {
+    is_recorded(test) && !test.is_settled()
+}
+
+/// Whether it was told that it waits for room, and its spec has not changed since: then nothing else is to be looked at until there is
+/// some.
+pub fn is_told_to_wait(test: &LoadTest) -> bool {
+    let status = test.status.as_ref().filter(|s| s.observed_generation == test.metadata.generation);
+    let progressing = status.and_then(|status| status.condition(PROGRESSING));
+    progressing.is_some_and(|condition| condition.reason.as_deref() == Some(QUEUED))
 }
 
 /// Whether it waits for room, or is so new that nobody has looked at it yet.
@@ -63,25 +163,31 @@ fn is_queued(test: &LoadTest, now: Timestamp) -> bool {
             created.is_some_and(|at| now.as_second() - at.0.as_second() < UNSEEN_SECONDS)
         }
     };
-    let is_recorded = test.status.as_ref().is_some_and(|status| status.job_uid.is_some());
-    waits && !is_recorded && !test.is_settled()
+    waits && !is_recorded(test) && !test.is_settled()
 }
 
-/// The order of those that wait: Kubernetes tells their age in whole seconds.
-fn key(test: &LoadTest) -> impl Ord + use<'_> {
-    let metadata = &test.metadata;
-    (
-        metadata.creation_timestamp.as_ref().map(|at| at.0),
-        metadata.namespace.as_deref(),
-        metadata.name.as_deref(),
-    )
+fn is_recorded(test: &LoadTest) -> bool {
+    test.status.as_ref().is_some_and(|status| status.job_uid.is_some())
 }
 
-fn wait(running: usize, before: usize, most: u32, place: &str) -> Problem {
+fn namespace(test: &LoadTest) -> &str {
+    test.metadata.namespace.as_deref().unwrap_or_default()
+}
+
+fn wait(running: usize, before: usize, most: usize, place: &str) -> Problem {
+    let before = about(before);
     let message = format!(
         "waits for its turn: {running} of at most {most} load tests run {place}, {before} wait before it; the administrator's limit is in ConfigMap manager-config of the operator"
     );
     Problem { reason: QUEUED, message }
+}
+
+/// A number that changes seldom where it is large: whoever waits would have a new status each time that another one starts.
+fn about(number: usize) -> String {
+    match number {
+        0..=10 => number.to_string(),
+        _ => format!("at least {}", number - number % 10_usize.pow(number.ilog10())),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +229,8 @@ mod tests {
         let settings =
             Settings { max_tests: limits.0, max_tests_per_namespace: limits.1, ..Settings::default() };
         let admitted = admitted.iter().map(|uid| (*uid).to_owned()).collect();
-        admit(who, others.iter(), &admitted, &settings, now).err().map(|problem| problem.message)
+        let queue = Queue::of(others.iter(), &admitted, &settings, now);
+        queue.admit(who).err().map(|problem| problem.message)
     }
 
     #[test]
@@ -190,5 +297,83 @@ mod tests {
         assert_eq!(waits_at(at(61), &later, &others, &[], (0, 1)), None);
         let queued = [queued("a", "seen", 1)];
         assert!(waits_at(at(9_000), &later, &queued, &[], (1, 0)).is_some());
+    }
+
+    #[test]
+    fn who_waits_for_its_namespace_holds_up_no_other_though_it_has_room_for_one() {
+        let others: Vec<_> = (0..5).map(|i| queued("a", &format!("t{i}"), 5)).collect();
+        assert_eq!(waits(&test("b", "t", 9), &others, &[], (2, 1)), None, "one of a's five could start");
+        assert!(waits(&test("b", "t", 9), &others, &[], (1, 1)).is_some());
+    }
+
+    #[test]
+    fn who_may_start_next_is_told_by_name() {
+        let others = [
+            running("a", "one"),
+            queued("a", "two", 5),
+            queued("a", "three", 6),
+            queued("b", "four", 7),
+            queued("b", "five", 8),
+        ];
+        for (limits, expected) in [
+            ((2, 0), vec!["two"]),
+            ((3, 0), vec!["two", "three"]),
+            ((0, 1), vec!["four"]),
+            ((0, 2), vec!["two", "four", "five"]),
+            ((2, 1), vec!["four"]),
+            ((1, 0), vec![]),
+        ] {
+            let settings =
+                Settings { max_tests: limits.0, max_tests_per_namespace: limits.1, ..Settings::default() };
+            let queue = Queue::of(others.iter(), &HashSet::new(), &settings, at(10));
+            let next: Vec<_> = queue.next().map(|(_, name)| name).collect();
+            assert_eq!(next, expected, "{limits:?}");
+            for test in &others[1..] {
+                assert!(queue.has(test));
+                assert_eq!(queue.admit(test).is_ok(), expected.contains(&test.name()), "{limits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ten_thousand_are_looked_at_once_however_many_ask() {
+        let all: Vec<_> =
+            (0..10_000).map(|i| queued(&format!("n{}", i % 100), &format!("t{i:05}"), i)).collect();
+        let settings = Settings { max_tests: 300, max_tests_per_namespace: 5, ..Settings::default() };
+        let mut looked = 0;
+        let seen = all.iter().inspect(|_| looked += 1);
+        let queue = Queue::of(seen, &HashSet::new(), &settings, at(20_000));
+        // one after the other, without looking at them all again
+        let mut left: HashMap<&str, usize> = HashMap::new();
+        let mut went = 0;
+        for test in &all {
+            assert!(queue.has(test));
+            let here = left.entry(namespace(test)).or_default();
+            let expected = *here < 5 && went < 300;
+            assert_eq!(queue.admit(test).is_ok(), expected, "{}", test.name());
+            went += usize::from(expected);
+            *here += usize::from(*here < 5);
+        }
+        assert_eq!((looked, went, queue.next().count()), (10_000, 300, 300));
+    }
+
+    #[test]
+    fn a_long_queue_is_told_in_round_numbers() {
+        for (number, told) in
+            [(0, "0"), (10, "10"), (11, "at least 10"), (99, "at least 90"), (9_999, "at least 9000")]
+        {
+            assert_eq!(about(number), told);
+        }
+    }
+
+    #[test]
+    fn who_was_told_to_wait_is_not_read_again_unless_its_spec_was_changed() {
+        let mut test = queued("a", "t", 5);
+        test.metadata.generation = Some(2);
+        test.status.as_mut().expect("a status").observed_generation = Some(2);
+        assert!(is_told_to_wait(&test));
+        test.metadata.generation = Some(3);
+        assert!(!is_told_to_wait(&test));
+        assert!(!is_told_to_wait(&running("a", "t")));
     }
 }

@@ -188,7 +188,7 @@ impl World {
                     self.load_tests.push(versioned(LoadTest { status, ..seen.clone() }, version));
                 }
             }
-            Decision::EndJob(uid) => {
+            Decision::EndJob(uid) | Decision::RemoveJob(uid) => {
                 let is_live = self.job().is_some_and(|job| {
                     job.metadata.uid.as_ref() == Some(uid) && owner(job) == self.live().uid()
                 });

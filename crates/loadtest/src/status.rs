@@ -1,10 +1,11 @@
 //! What is said in a LoadTest's status: the one place that makes it, from a snapshot of facts, and that says when a new
 //! one is worth a write.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::ToSpan;
 
-use crate::Timestamp;
 use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PASSED, PROGRESSING, Verdict, WorkersStatus};
 use crate::collected::{Collected, CommonStart, Conclusion};
 use crate::human_duration::human_duration;
@@ -13,9 +14,12 @@ use crate::lifecycle::{Decision, Outcome};
 use crate::observed::{JobFact, Observed};
 use crate::plan::{JOB_REFUSED, Problem, without_numbers};
 use crate::workers::Workers;
+use crate::{LoadTest, Timestamp};
 
 /// While a test runs its status is written at most once in this many seconds.
 pub const WRITE_INTERVAL_SECONDS: i64 = 10;
+const MIN_LOOK_SECONDS: i64 = 5;
+const MAX_LOOK_SECONDS: i64 = 60;
 /// Most workers run this many seconds after the start: that they are starting is told only if they are not running by then.
 const START_SECONDS: i64 = 3;
 /// The reason of a test whose Job is there, and not let go yet.
@@ -55,6 +59,7 @@ pub fn next(observed: &Observed, decision: &Decision, now: Timestamp) -> Option<
         | Decision::StartJob(_)
         | Decision::DeleteStrayJob(_)
         | Decision::EndJob(_)
+        | Decision::RemoveJob(_)
         | Decision::ExpireJob(..)
         | Decision::Conclude(_) => return None,
         Decision::Wait(problem) => waiting(observed, problem, now),
@@ -89,6 +94,16 @@ pub fn due(
         Some(earliest) if now < earliest => Write::NotBefore(earliest),
         _ => Write::Now,
     }
+}
+
+/// How soon to look again at a test that waits for what cannot be watched, such as a ConfigMap: 5 s at first, later a tenth of what it
+/// has waited, 60 s at most.
+pub fn look_again(load_test: &LoadTest, now: Timestamp) -> Duration {
+    let progressing = load_test.status.as_ref().and_then(|status| status.condition(PROGRESSING));
+    let since = progressing.and_then(|condition| condition.last_transition_time.as_ref());
+    let waited = since.map_or(0, |since| now.as_second() - since.0.as_second());
+    let seconds = (waited / 10).clamp(MIN_LOOK_SECONDS, MAX_LOOK_SECONDS);
+    Duration::from_secs(seconds.unsigned_abs())
 }
 
 /// Whether nothing is new but that the Job was let go.

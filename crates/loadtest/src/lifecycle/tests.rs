@@ -441,6 +441,45 @@ fn a_test_ends_at_its_deadline_which_counts_from_its_start() {
 }
 
 #[test]
+fn a_test_that_had_ended_well_before_it_was_told_to_end_was_not_stopped() {
+    for (codes, ended, outcome) in [
+        ([0, 0], 59, Outcome::Succeeded),
+        ([0, 0], 60, Outcome::DeadlineExceeded),
+        ([0, 1], 59, Outcome::DeadlineExceeded),
+    ] {
+        let mut test = told(test().recorded("job-1"), 60);
+        test.spec.active_deadline_seconds = Some(50);
+        let pods = [pod("t", 0).exited(codes[0], 20), pod("t", 1).exited(codes[1], ended)];
+        let over = decision(test.clone(), Some(job_of(&test).started()), &pods);
+        assert_eq!(over, Decision::Conclude(outcome), "{codes:?} at {ended}");
+    }
+}
+
+#[test]
+fn a_job_that_never_ends_is_removed_when_its_time_has_come() {
+    let mut over = test().recorded("job-1").with_condition("Completed", "True");
+    over.status.as_mut().expect("a status").conditions[0].last_transition_time = Some(Time(at(100)));
+    over.spec.ttl_seconds_after_finished = Some(60);
+    let job = job_of(&test());
+    let end = || Decision::EndJob("job-1".into());
+    assert_eq!(decision_at(159, over.clone(), Some(job.clone()), &[]), end(), "nobody shall let it go now");
+    let remove = Decision::RemoveJob("job-1".into());
+    let is_suspended_by_somebody = job.clone().started().suspended();
+    for job in [job.clone(), is_suspended_by_somebody] {
+        assert_eq!(decision_at(160, over.clone(), Some(job), &[]), remove);
+    }
+    for (job, why) in [
+        (job.clone().started(), "it runs, and is told to end"),
+        (job.clone().with_uid("job-2"), "it is another one"),
+        (job.clone().with_condition("Failed", "True", 120), "Kubernetes removes it"),
+    ] {
+        assert_ne!(decision_at(160, over.clone(), Some(job), &[]), remove, "{why}");
+    }
+    over.spec.ttl_seconds_after_finished = None;
+    assert_eq!(decision_at(100_000, over, Some(job), &[]), end());
+}
+
+#[test]
 fn the_job_of_a_test_that_is_over_goes_when_its_time_has_come() {
     let mut over = test().recorded("job-1").with_condition("Completed", "True");
     over.spec.ttl_seconds_after_finished = Some(60);

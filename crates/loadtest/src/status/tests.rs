@@ -276,3 +276,14 @@ fn a_problem_is_told_in_so_many_characters_and_says_that_it_was_cut() {
     assert_eq!(cut.chars().count(), 1000);
     assert!(cut.ends_with("é… (cut: the rest is too long to be told)"), "{cut}");
 }
+
+#[test]
+fn a_test_that_waits_is_looked_at_less_and_less_often() {
+    let decision = Decision::Wait(Problem { reason: "MissingFile", message: "m".into() });
+    let waiting = after(load_test("t"), None, &[], &decision, 0);
+    for (waited, seconds) in [(0, 5), (50, 5), (59, 5), (60, 6), (300, 30), (600, 60), (100_000, 60), (-9, 5)]
+    {
+        assert_eq!(look_again(&waiting, at(waited)), Duration::from_secs(seconds), "{waited}");
+    }
+    assert_eq!(look_again(&load_test("t"), at(9)), Duration::from_secs(5));
+}

@@ -77,6 +77,30 @@ pub async fn create_job(
     }
 }
 
+/// Returns what the API server has against the Job that a load test would have; nothing is made.
+pub async fn check_job(
+    context: &Context,
+    load_test: &LoadTest,
+    plan: &Plan,
+) -> Result<Result<(), Problem>, Error> {
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    match jobs(context, load_test).create(&dry_run, &job::build(load_test, plan)).await {
+        Ok(_) => Ok(Ok(())),
+        Err(kube::Error::Api(status)) if status.is_already_exists() || takes_no_dry_run(&status) => {
+            Ok(Ok(()))
+        }
+        Err(kube::Error::Api(status)) if is_refusal(&status) => {
+            Ok(Err(Problem::job_refused(&status.message)))
+        }
+        Err(error) => Err(Error::api("check its Job")(error)),
+    }
+}
+
+/// Whether it is only a webhook that cannot be asked without acting: then the Job is judged when it is made.
+fn takes_no_dry_run(status: &Status) -> bool {
+    status.code == 400 && status.message.contains("does not support dry run")
+}
+
 /// Unsuspends the Job with that UID. Returns the Job of that name as it is afterwards, which is another one if that
 /// Job is gone, or what the API server has against it.
 pub async fn start_job(
@@ -177,14 +201,29 @@ pub async fn delete_stray_job(
     load_test: &LoadTest,
     uid: &str,
 ) -> Result<Option<Job>, Error> {
+    if delete_job(context, load_test, uid).await? {
+        tracing::warn!(uid, "deleted a second Job that was never started");
+    }
+    get_job(context, load_test).await
+}
+
+/// Deletes the Job with that UID, whose time has come. Returns the Job of that name as it is afterwards.
+pub async fn remove_job(context: &Context, load_test: &LoadTest, uid: &str) -> Result<Option<Job>, Error> {
+    if delete_job(context, load_test, uid).await? {
+        tracing::info!(uid, "removed the Job, for its time has come");
+    }
+    get_job(context, load_test).await
+}
+
+/// Deletes the Job with that UID, and its pods; whether it was there.
+async fn delete_job(context: &Context, load_test: &LoadTest, uid: &str) -> Result<bool, Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
         ..DeleteParams::background()
     };
     match jobs(context, load_test).delete(load_test.name(), &params).await {
-        Ok(_) => tracing::warn!(uid, "deleted a second Job that was never started"),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-        Err(error) => return Err(Error::api("delete a second Job")(error)),
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
+        Err(error) => Err(Error::api("delete a Job")(error)),
     }
-    get_job(context, load_test).await
 }

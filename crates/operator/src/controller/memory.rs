@@ -38,10 +38,16 @@ struct Memories {
 impl Memory {
     /// The newer of what the cache has and what our last write left.
     pub fn freshest(&self, cached: &LoadTest) -> LoadTest {
-        self.with(cached.uid(), |m| match &m.written {
-            Some((written, _)) if is_newer(written, cached) => written.clone(),
-            _ => cached.clone(),
-        })
+        self.with_freshest(cached, LoadTest::clone)
+    }
+
+    /// Looks at the newer of what the cache has and what our last write left.
+    pub fn with_freshest<T>(&self, cached: &LoadTest, look: impl FnOnce(&LoadTest) -> T) -> T {
+        let by_uid = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
+        match by_uid.get(cached.uid()).and_then(|m| m.written.as_ref()) {
+            Some((written, _)) if is_newer(written, cached) => look(written),
+            _ => look(cached),
+        }
     }
 
     /// The newer of the Job that the cache has and the one that our last write left.

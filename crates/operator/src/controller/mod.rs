@@ -10,12 +10,13 @@ mod patience;
 mod publish;
 mod reconcile;
 mod refusals;
+mod turns;
 mod warnings;
 mod watched;
 mod worker_pod;
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
@@ -41,6 +42,7 @@ use identify::Identifier;
 use memory::Memory;
 use patience::Patience;
 use refusals::Refusals;
+use turns::Turns;
 use watched::Watched;
 use worker_pod::WorkerPod;
 
@@ -77,9 +79,7 @@ struct Context {
     metrics: Arc<Metrics>,
     collection: Arc<Collection>,
     settings: Settings,
-    load_tests: Store<LoadTest>,
-    /// UIDs of the load tests that were let go, which the cache may not show yet.
-    admitted: Mutex<HashSet<String>>,
+    turns: Arc<Turns>,
 }
 
 /// Who runs the controller, over what, and with what its administrator allows.
@@ -150,11 +150,13 @@ pub async fn run(
         memory: Arc::clone(&memory),
     };
     let (collection, told) = collection::begin(&client, identifier, collecting, &metrics, &stop);
+    let (turns, woken) = Turns::new(settings.clone(), load_tests.clone(), Arc::clone(&memory));
+    let turns = Arc::new(turns);
     let all = || watcher::Config::default().page_size(PAGE);
     let selected = |selector| all().labels(selector);
 
     let (forget, there, tests_come) = (Arc::clone(&memory), load_tests.clone(), Arc::clone(&tests_synced));
-    let collected = Arc::clone(&collection);
+    let (collected, left) = (Arc::clone(&collection), Arc::clone(&turns));
     let load_test_stream =
         watcher(of_namespaces::<Watched>(&client, namespaces), all().page_size(PAGE_OF_LOAD_TESTS))
             .backoff(Patience::default())
@@ -165,10 +167,12 @@ pub async fn run(
                     Ok(watcher::Event::Delete(load_test)) => {
                         forget.forget(load_test.uid());
                         collected.forget(load_test);
+                        left.ended(load_test);
                     }
                     Ok(watcher::Event::InitDone) => {
                         let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
                         forget.keep_only(&uids);
+                        left.wake_next();
                     }
                     _ => {}
                 }
@@ -228,14 +232,14 @@ pub async fn run(
         metrics,
         collection,
         settings,
-        load_tests: load_tests.clone(),
-        admitted: Mutex::default(),
+        turns,
     });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))
         .watches_stream(heard("pods", pod_stream), |pod: WorkerPod| cache::load_test_of(&pod))
         .watches_stream(heard("events of Jobs", refusal_stream), |told| refusals::load_test_of(&told))
         .reconcile_on(told)
+        .reconcile_on(woken)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move { graceful.cancelled().await })
         .run(measured, retry, context)

@@ -1,6 +1,5 @@
 //! The reconcile: observe · validate · decide · apply · record, until there is nothing more to do now.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
@@ -8,18 +7,18 @@ use loadtest::lifecycle::{Decision, SUSPENDED, decide};
 use loadtest::observed::{CLOSING_SECONDS, Observed};
 use loadtest::plan::{Plan, Problem, validate};
 use loadtest::queue;
-use loadtest::settings::Settings;
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp, events, stopping};
 use metrics::checks::Ensure;
 
 use super::publish::{Recorded, announce, announce_all, record};
+use super::turns::Held;
 use super::{Context, Error, apply, observe};
 
-/// How soon to look again at what its user has to mend: a ConfigMap cannot be watched without a right to list them.
-const WAIT: Duration = Duration::from_secs(5);
 /// How soon to look again after somebody else's write; the cache needs a moment.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// No timer runs for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// From nothing to running takes six steps.
 const MAX_STEPS: usize = 12;
 
@@ -61,9 +60,13 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             Decision::Leave => return Ok(Action::await_change()),
             Decision::Wait(problem) => {
                 // it takes no room from others while it cannot start
-                lock(&context.admitted).remove(load_test.uid());
+                context.turns.take_back(load_test.uid());
                 let is_suspended = problem.reason == SUSPENDED;
-                return Ok(if is_suspended { Action::await_change() } else { Action::requeue(WAIT) });
+                return Ok(if is_suspended {
+                    Action::await_change()
+                } else {
+                    Action::requeue(status::look_again(&load_test, now))
+                });
             }
             Decision::Stop(_) => {
                 context.collection.stop(&load_test);
@@ -77,16 +80,28 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             }
             Decision::Finish(outcome) => {
                 tracing::info!(outcome = outcome.reason(), "the load test is over");
+                context.turns.wake_next();
                 continue;
             }
             Decision::MakePlan => {
+                if queue::is_told_to_wait(&load_test)
+                    && let Err(problem) = context.turns.look(&load_test, now)
+                {
+                    plan = Some(Err(problem));
+                    continue;
+                }
                 let files = observe::config_maps(context, &load_test).await?;
                 let kit = context.collection.kit();
-                plan = Some(
-                    files
-                        .and_then(|files| validate(&load_test, &files, kit, &context.settings))
-                        .and_then(checked),
-                );
+                let made = files
+                    .and_then(|files| validate(&load_test, &files, kit, &context.settings))
+                    .and_then(checked);
+                plan = Some(match made {
+                    // nothing else shows what the API server has against it before it is let go
+                    Ok(new) if load_test.spec.suspend == Some(true) => {
+                        apply::check_job(context, &load_test, &new).await?.map(|()| new)
+                    }
+                    made => made,
+                });
                 continue;
             }
             Decision::Conclude(outcome) => {
@@ -99,8 +114,11 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 continue;
             }
             Decision::CreateJob(new) => {
-                if let Err(problem) = admit(context, &load_test, now) {
-                    plan = Some(Err(problem));
+                if let Err(problem) = context.turns.admit(&load_test, now) {
+                    let is_known = queue::is_told_to_wait(&load_test);
+                    let said =
+                        if is_known { Ok(()) } else { apply::check_job(context, &load_test, new).await? };
+                    plan = Some(Err(said.err().unwrap_or(problem)));
                     continue;
                 }
                 let doubtful = events::doubtful_checks(&observed, &doubts(new));
@@ -108,9 +126,9 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 if let Err(error) = announce_all(context, &load_test, doubtful, now).await {
                     tracing::warn!("cannot tell of a doubtful check: {error}");
                 }
-                let held = Held { context, uid: load_test.uid() };
+                let held = Held::new(&context.turns, load_test.uid());
                 let created = apply::create_job(context, &load_test, new).await?;
-                std::mem::forget(held);
+                held.keep();
                 created
             }
             Decision::StartJob(uid) => apply::start_job(context, &load_test, uid, now).await?,
@@ -118,6 +136,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             Decision::ExpireJob(uid, seconds) => {
                 Ok(apply::expire_job(context, &load_test, uid, *seconds).await?)
             }
+            Decision::RemoveJob(uid) => Ok(apply::remove_job(context, &load_test, uid).await?),
             Decision::DeleteStrayJob(uid) => Ok(apply::delete_stray_job(context, &load_test, uid).await?),
         };
         match job {
@@ -126,36 +145,6 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         }
     }
     Err(Error::Unsettled)
-}
-
-/// Lets a load test go if there is room for it; one at a time, so that there are never too many.
-fn admit(context: &Context, load_test: &LoadTest, now: Timestamp) -> Result<(), Problem> {
-    let Settings { max_tests, max_tests_per_namespace, .. } = context.settings;
-    if max_tests == 0 && max_tests_per_namespace == 0 {
-        return Ok(());
-    }
-    let mut admitted = lock(&context.admitted);
-    let all: Vec<_> = context.load_tests.state().iter().map(|test| context.memory.freshest(test)).collect();
-    admitted.retain(|uid| all.iter().any(|test| test.uid() == uid && !test.is_settled()));
-    queue::admit(load_test, all.iter(), &admitted, &context.settings, now)?;
-    admitted.insert(load_test.uid().to_owned());
-    Ok(())
-}
-
-/// Gives room back where creating a Job fails, or is given up.
-struct Held<'a> {
-    context: &'a Context,
-    uid: &'a str,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        lock(&self.context.admitted).remove(self.uid);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
@@ -181,11 +170,16 @@ fn next_look(observed: &Observed, not_before: Option<Timestamp>, now: Timestamp)
     Duration::from_millis(milliseconds.min(moment).unsigned_abs())
 }
 
-/// A Job that has not ended with the test may have to be ended.
+/// A Job that has not ended with the test may have to be ended, or, where it never ends, to be removed.
 fn after_the_end(observed: &Observed) -> Action {
     let is_open = observed.job.ours().is_some() && observed.workers.job_end.is_none();
-    if is_open && !observed.is_long_over {
-        return Action::requeue(Duration::from_secs(CLOSING_SECONDS.unsigned_abs()));
+    if !is_open {
+        return Action::await_change();
     }
-    Action::await_change()
+    let closing = (!observed.is_long_over).then(|| Duration::from_secs(CLOSING_SECONDS.unsigned_abs()));
+    let expiry = observed.expires_at.map(|at| {
+        let seconds = at.as_second() - observed.now.as_second() + 1;
+        Duration::from_secs(seconds.max(1).unsigned_abs()).min(LONGEST_WAIT)
+    });
+    closing.into_iter().chain(expiry).min().map_or_else(Action::await_change, Action::requeue)
 }

@@ -62,6 +62,9 @@ async fn only_pods_and_jobs_of_load_tests_are_watched_and_no_config_map_is_liste
     for call in wide {
         let selects = match call.resource.as_str() {
             "loadtests" => true,
+            "events" if call.verb == "list" && call.uri.contains("kind%3DPod") => {
+                call.uri.contains("%2CinvolvedObject.uid%3D")
+            }
             "events" => call.uri.contains("fieldSelector=involvedObject.kind%3DJob%2Creason%3DFailedCreate"),
             _ => call.uri.contains("labelSelector=artillery.io%2Fpart-of%3Dloadtest"),
         };

@@ -58,6 +58,37 @@ async fn a_suspended_test_is_checked_and_starts_when_it_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_suspended_test_whose_job_the_api_server_would_refuse_is_told_so_before_it_is_let_go() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let mut suspended = spec(1);
+    suspended["suspend"] = json!(true);
+    suspended["worker"] = json!({ "resources": { "limits": { "memory": "much" } } });
+    bed.create("t", suspended.clone()).await.expect("a LoadTest");
+    let status = bed.until_reason("t", "JobRefused").await;
+    assert!(message_of(&status, "Progressing").contains("quantities must match"), "{status:?}");
+    suspended["worker"] = json!({ "resources": { "limits": { "memory": "2Gi" } } });
+    bed.create("t", suspended).await.expect("mended");
+    bed.until_reason("t", "Suspended").await;
+    assert!(bed.job("t").await.is_none(), "it was only asked for");
+    assert_eq!(bed.count_calls("create", "configmaps"), 0);
+}
+
+#[tokio::test]
+async fn the_suspended_job_of_a_test_that_is_over_goes_when_its_time_has_come() {
+    let bed = Bed::new().await;
+    let (_pod, _worker) = running(&bed, json!({ "ttlSecondsAfterFinished": 6 })).await;
+    let suspend = Patch::Merge(json!({ "spec": { "suspend": true } }));
+    bed.api::<k8s_openapi::api::batch::v1::Job>()
+        .patch("t", &PatchParams::default(), &suspend)
+        .await
+        .expect("suspended");
+    assert_eq!(reason_of(&over(&bed).await, "Completed"), "JobSuspended");
+    assert!(bed.job("t").await.is_some(), "not yet");
+    eventually("the Job is gone", SOON, async || bed.job("t").await.is_none(), |gone| *gone).await;
+}
+
+#[tokio::test]
 async fn a_test_that_is_stopped_before_it_started_never_starts() {
     let bed = Bed::new().await;
     let mut suspended = spec(1);
