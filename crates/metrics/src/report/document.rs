@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::Totals;
-use super::{PerWorker, Plan, Report, Workers, text};
+use super::{PerWorker, Plan, Report, Workers, round_to_tenths, text};
 
 /// No file has more bytes.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -46,30 +46,30 @@ pub struct Stats {
     pub last_metric_at: Option<f64>,
 }
 
-/// Figures of a distribution, in its own unit: milliseconds for times.
+/// Figures of a distribution, in its own unit: milliseconds for times. Older Artillery does not have all of them.
 #[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 #[serde(default)]
 pub struct Figures {
     /// The smallest value.
-    pub min: f64,
+    pub min: Option<f64>,
     /// The largest value.
-    pub max: f64,
+    pub max: Option<f64>,
     /// How many there are.
-    pub count: f64,
+    pub count: Option<f64>,
     /// Their mean.
-    pub mean: f64,
+    pub mean: Option<f64>,
     /// Half are below.
-    pub median: f64,
+    pub median: Option<f64>,
     /// 75 % are below.
-    pub p75: f64,
+    pub p75: Option<f64>,
     /// 90 % are below.
-    pub p90: f64,
+    pub p90: Option<f64>,
     /// 95 % are below.
-    pub p95: f64,
+    pub p95: Option<f64>,
     /// 99 % are below.
-    pub p99: f64,
+    pub p99: Option<f64>,
     /// 99.9 % are below.
-    pub p999: f64,
+    pub p999: Option<f64>,
 }
 
 /// Which load test it was, what came of it, and what it stands on.
@@ -256,6 +256,22 @@ impl Document {
         }
     }
 
+    /// HTTP requests per second, to a tenth at least; `None` where that is not known. Artillery's rate is rounded to a whole number: where
+    /// that is 0 and there were requests, it is their number over the time that the load test took.
+    pub fn request_rate(&self) -> Option<f64> {
+        let rate = self.aggregate.rates.get("http.request_rate").copied();
+        let requests = self.counter("http.requests");
+        let is_told = rate.is_some_and(|rate| rate > 0.0) || requests <= 0.0;
+        let mean = || {
+            let section = self.loadtest.as_ref()?;
+            let took = section.ended_at_milliseconds?.checked_sub(section.started_at_milliseconds?)?;
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a load test")]
+            let seconds = (took > 0).then_some(took as f64 / 1000.0)?;
+            Some(round_to_tenths(requests / seconds).max(0.1))
+        };
+        if is_told { rate } else { mean() }
+    }
+
     /// All errors together.
     pub fn errors_in_all(&self) -> f64 {
         // to sum up nothing would give -0
@@ -276,6 +292,11 @@ impl Document {
 }
 
 impl Stats {
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.counters.is_empty() && self.rates.is_empty() && self.summaries.is_empty()
+    }
+
     /// When the step begins, in milliseconds of the Unix time.
     pub fn begins(&self) -> Option<f64> {
         match &self.period {
