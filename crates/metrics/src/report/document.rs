@@ -13,6 +13,9 @@ use super::{PerWorker, Plan, Report, Workers, round_to_tenths, text};
 /// No file has more bytes.
 pub const MAX_BYTES: usize = 64 << 20;
 
+/// The shape of a report that is written and read here: `loadtest.schemaVersion`. A report of before that was told has this one.
+pub const SCHEMA_VERSION: u32 = 1;
+
 /// What a report says.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct Document {
@@ -76,6 +79,8 @@ pub struct Figures {
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Section {
+    /// Which shape of a report it is; `None` in those of before that was told.
+    pub schema_version: Option<u64>,
     /// Its name.
     pub name: String,
     /// Its namespace; `None` outside a cluster.
@@ -118,6 +123,18 @@ pub struct Section {
     pub per_worker: Vec<PerWorker>,
     /// So many workers are not among them.
     pub per_worker_left_out: u64,
+}
+
+/// The version alone.
+#[derive(Deserialize)]
+struct Versioned {
+    loadtest: VersionOf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionOf {
+    schema_version: Option<u64>,
 }
 
 /// Values of one kind that were not taken in.
@@ -188,6 +205,11 @@ pub enum DocumentError {
     /// It is larger than any report.
     #[error("it has {0} bytes, and no report has more than {MAX_BYTES}")]
     TooLarge(usize),
+    /// It is one of a later program.
+    #[error(
+        "it is a report of schema version {0} (loadtest.schemaVersion), and this program reads version {SCHEMA_VERSION}: use the one that wrote it"
+    )]
+    Version(u64),
     /// It has another shape.
     #[error(
         "it is no report of a load test: {0}; give a report.json, or what `artillery run --output` wrote"
@@ -218,12 +240,23 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// It is none.
+    /// It is none, or one of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         if bytes.len() > MAX_BYTES {
             return Err(DocumentError::TooLarge(bytes.len()));
         }
-        Ok(Self { json: bytes.to_vec(), ..serde_json::from_slice(bytes)? })
+        let read = serde_json::from_slice::<Self>(bytes);
+        // one of another version may have any shape
+        let version = match &read {
+            Ok(document) => document.loadtest.as_ref().and_then(|section| section.schema_version),
+            Err(_) => {
+                serde_json::from_slice::<Versioned>(bytes).ok().and_then(|read| read.loadtest.schema_version)
+            }
+        };
+        match version {
+            Some(version) if version != u64::from(SCHEMA_VERSION) => Err(DocumentError::Version(version)),
+            _ => Ok(Self { json: bytes.to_vec(), ..read? }),
+        }
     }
 
     /// Writes it as it was read.
@@ -304,5 +337,40 @@ impl Stats {
             Value::String(text) => text.parse().ok(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_report_is_refused_in_words_and_within_bounds() {
+        let deep = format!("{{\"aggregate\": {{\"counters\": {}", "[".repeat(100_000));
+        let deep_period = format!("{{\"aggregate\": {{\"period\": {}", "[".repeat(100_000));
+        for (json, said) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("{\"aggregate\": {\"counters\": {\"a\": 1", "EOF while parsing an object"),
+            ("[1]", "invalid type: integer `1`, expected struct Stats"),
+            ("{}", "missing field `aggregate`"),
+            ("{\"aggregate\": {\"counters\": {\"a\": \"1\"}}}", "expected f64 at line 1 column 36"),
+            ("{\"aggregate\": {\"counters\": {\"a\": 1e999}}}", "number out of range"),
+            (deep.as_str(), "expected a map"),
+            (deep_period.as_str(), "recursion limit exceeded at line 1 column"),
+            (
+                "{\"aggregate\": {}, \"loadtest\": {\"schemaVersion\": 2}}",
+                "version 2 (loadtest.schemaVersion), and this program reads version 1",
+            ),
+            (
+                "{\"measured\": [], \"loadtest\": {\"schemaVersion\": 3, \"verdict\": 1}}",
+                "version 3 (loadtest.schemaVersion)",
+            ),
+        ] {
+            let error = Document::parse(json.as_bytes()).expect_err(said).to_string();
+            assert!(error.contains(said) && error.len() < 300, "{said}: {error}");
+        }
+        let error = Document::parse(&vec![b' '; MAX_BYTES + 1]).expect_err("refused").to_string();
+        assert_eq!(error, "it has 67108865 bytes, and no report has more than 67108864");
+        assert!(Document::parse(br#"{"aggregate": {}, "loadtest": {"schemaVersion": 1}}"#).is_ok());
     }
 }
