@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod cluster;
+mod report;
 
 pub use cluster::{Cluster, List, Listed, Logs, Stop, Wait, Watch};
+pub use report::{Compare, Printed, Report};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use metrics::report::compare::Condition;
 
 /// Run Artillery load tests and read their reports.
 #[derive(Parser, Debug)]
@@ -16,7 +17,18 @@ use metrics::report::compare::Condition;
     name = "kubectl-artillery",
     bin_name = "kubectl artillery",
     version,
-    after_help = "Exit codes: 0 passed; 1 checks failed; 2 wrong usage or script; 3 the test did not end properly, or its result is inconclusive; 4 no cluster, no operator in it, or no right; 130 interrupted."
+    after_help = "Examples:
+  # four workers in the cluster, and a page of what they measured
+  kubectl artillery run script.yaml --count 4 --report report.html
+
+  # two on this machine, without a cluster
+  kubectl artillery run script.yaml --local --count 2
+
+  # what is there, and how one of it goes
+  kubectl artillery list
+  kubectl artillery watch checkout
+
+Exit codes: 0 passed; 1 checks failed; 2 wrong usage or script; 3 the test did not end properly, or its result is inconclusive; 4 no cluster, no operator in it, or no right; 130 interrupted."
 )]
 pub struct Flags {
     /// Which cluster.
@@ -244,7 +256,8 @@ pub struct Options {
 
 /// `generate`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
+  # the manifests in artillery-manifests, which are applied then
   kubectl artillery generate checkout --script script.yaml --count 4 -e staging
   kubectl apply -k artillery-manifests")]
 pub struct Generate {
@@ -268,70 +281,14 @@ pub struct Generate {
     pub count: u32,
 }
 
-/// `report`.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  # the summary of a report, and a page
-  kubectl artillery report report.json
-  kubectl artillery report report.json --report report.html
-
-  # for the summary of a GitHub job
-  kubectl artillery report report.json -o markdown >> $GITHUB_STEP_SUMMARY")]
-pub struct Report {
-    /// A report.json, or what `artillery run --output` wrote; or the name of a load test in the cluster.
-    #[arg(value_name = "FILE|NAME")]
-    pub of: PathBuf,
-
-    /// Write it to this file; its ending says in which form: .html, .json, .xml (JUnit), .md or .txt. Can be given several times.
-    #[arg(long = "report", value_name = "FILE")]
-    pub reports: Vec<PathBuf>,
-
-    /// The form in which it is printed, where no file is given.
-    #[arg(short, long, value_enum, default_value_t = Printed::Text)]
-    pub output: Printed,
-}
-
-/// `compare`.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:
-  kubectl artillery compare before.json after.json
-
-  # exit code 1 where the second is more than a tenth slower, or has errors
-  kubectl artillery compare before.json after.json --fail-if 'p95 > +10%' --fail-if 'errors > 0'")]
-pub struct Compare {
-    /// The first report: a report.json, or what `artillery run --output` wrote; or the name of a load test in the cluster.
-    pub a: PathBuf,
-
-    /// The second one.
-    pub b: PathBuf,
-
-    /// Fail where this holds: METRIC > VALUE or METRIC < VALUE, of the second report; of the change where the value has a sign, and in
-    /// parts of the first where it has % as well. Can be given several times.
-    #[arg(long, value_name = "CONDITION")]
-    pub fail_if: Vec<Condition>,
-
-    /// What is printed: a table, or JSON.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-}
-
-/// In which form a report is printed.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Printed {
-    /// The summary, as Artillery lays it out.
-    Text,
-    /// The report as JSON.
-    Json,
-    /// For a pull request.
-    Markdown,
-    /// For continuous integration.
-    Junit,
-    /// A page.
-    Html,
-}
-
 /// `version`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  # of this program, of the operator in the cluster, and of the Artillery that run --local would use
+  kubectl artillery version
+
+  # without asking the cluster
+  kubectl artillery version --client")]
 pub struct Version {
     /// Do not ask the cluster.
     #[arg(long)]
@@ -387,6 +344,27 @@ mod tests {
     #[test]
     fn the_flags_do_not_contradict_each_other() {
         Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_examples_of_it() {
+        let mut command = Flags::command();
+        command.build();
+        let mut rest = vec![&command];
+        let mut count = 0;
+        while let Some(command) = rest.pop() {
+            rest.extend(command.get_subcommands().filter(|command| command.get_name() != "help"));
+            let (name, help) = (command.get_name(), command.get_after_help().map(ToString::to_string));
+            let help = help.unwrap_or_default();
+            let shown = if name == "kubectl-artillery" {
+                "kubectl artillery "
+            } else {
+                &format!("kubectl artillery {name}")
+            };
+            assert!(help.starts_with("Examples:\n  ") && help.contains(shown), "{name}: {help}");
+            count += 1;
+        }
+        assert!(count > 13, "{count} commands");
     }
 
     #[test]

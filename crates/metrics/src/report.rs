@@ -4,11 +4,13 @@
 
 pub mod compare;
 pub mod document;
+mod doubts;
 mod endpoints;
 pub mod html;
 mod json;
 pub mod junit;
 pub mod markdown;
+mod names;
 mod per_worker;
 mod planned;
 mod text;
@@ -145,5 +147,7 @@ impl Times {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,13 @@ pub async fn run(flags: &Compare, cluster: &Cluster) -> Result<Exit, Failure> {
         }
         Output::Json => {
             let failed = held.iter().flatten().filter(|held| held.holds).map(|held| &held.words);
-            let all = json!({ "rows": rows(&a, &b), "failed": failed.collect::<Vec<_>>() });
+            let unknown = held.iter().filter_map(|held| held.as_ref().err());
+            let all = json!({
+                "rows": rows(&a, &b),
+                "failed": failed.collect::<Vec<_>>(),
+                "unknown": unknown.collect::<Vec<_>>(),
+                "incomplete": { "a": a.gap(), "b": b.gap() },
+            });
             writeln!(to, "{all:#}")
         }
     };
@@ -31,10 +37,13 @@ pub async fn run(flags: &Compare, cluster: &Cluster) -> Result<Exit, Failure> {
         match held {
             Ok(held) if held.holds => {
                 say(format_args!("failed: {}", held.words));
-                exit = Exit::ChecksFailed;
+                exit = exit.or_worse(Exit::ChecksFailed);
             }
             Ok(_) => {}
-            Err(words) => return Err(Failure::internal(format!("cannot be told: {words}"))),
+            Err(words) => {
+                say(format_args!("cannot be told: {words}"));
+                exit = exit.or_worse(Exit::Inconclusive);
+            }
         }
     }
     Ok(exit)

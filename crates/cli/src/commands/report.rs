@@ -1,9 +1,11 @@
 //! `report`: the report of a load test in a cluster, or one that was written earlier, in any form.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use metrics::report::Document;
+use metrics::report::document::MAX_BYTES;
 
 use crate::cluster::{Connection, stored};
 use crate::exit::{Exit, Failure};
@@ -56,8 +58,42 @@ pub async fn document(typed: &Path, cluster: &Cluster) -> Result<Document, Failu
     }
 }
 
+/// A file, of which no more is read than a report may have.
 fn read(path: &Path) -> Result<Document, Failure> {
-    let shown = path.display();
-    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("the report {shown}: {error}")))?;
-    Document::parse(&bytes).map_err(|error| Failure::usage(format!("the report {shown}: {error}")))
+    let wrong = |what: String| Failure::usage(format!("the report {}: {what}", path.display()));
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() > MAX_BYTES {
+        return Err(wrong(format!("it has more than {MAX_BYTES} bytes, and no report has")));
+    }
+    Document::parse(&bytes).map_err(|error| wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_report_is_wrong_usage_and_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("cut.json"), r#"{"aggregate": {"coun"#).expect("a file");
+        std::fs::write(at("later.json"), r#"{"aggregate": {}, "loadtest": {"schemaVersion": 2}}"#)
+            .expect("a file");
+        // a hole takes no room
+        File::create(at("huge.json")).and_then(|file| file.set_len(MAX_BYTES as u64 + 1)).expect("a file");
+        for (path, said) in [
+            (at("cut.json"), "cut.json: it is no report of a load test: EOF while parsing a string"),
+            (at("later.json"), "later.json: it is a report of schema version 2"),
+            (at("huge.json"), "huge.json: it has more than 67108864 bytes"),
+            (at("none.json"), "none.json: No such file"),
+            (folder.path().to_owned(), "Is a directory"),
+            // it never ends
+            (Path::new("/dev/zero").to_owned(), "/dev/zero: it has more than 67108864 bytes"),
+        ] {
+            let failure = read(&path).expect_err(said);
+            assert!(failure.exit == Exit::Usage && failure.to_string().contains(said), "{failure}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub struct Cluster {
 #[derive(Args, Debug)]
 #[command(
     alias = "ls",
-    after_help = "Example:
+    after_help = "Examples:
   kubectl artillery list --all-namespaces -o wide"
 )]
 pub struct List {
@@ -53,7 +53,7 @@ pub enum Listed {
 
 /// `watch`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   kubectl artillery watch checkout")]
 pub struct Watch {
     /// The load test.
@@ -66,7 +66,7 @@ pub struct Watch {
 
 /// `wait`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   kubectl apply -k loadtests/checkout && kubectl artillery wait checkout --timeout 30m")]
 pub struct Wait {
     /// The load test.
@@ -108,7 +108,7 @@ pub struct Logs {
 
 /// `stop`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   # the workers end by themselves, and what they measured is reported
   kubectl artillery stop checkout")]
 pub struct Stop {

@@ -8,10 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::Totals;
-use super::{PerWorker, Plan, Report, Workers, text};
+use super::{PerWorker, Plan, Report, Workers, round_to_tenths, text};
 
 /// No file has more bytes.
 pub const MAX_BYTES: usize = 64 << 20;
+
+/// The shape of a report that is written and read here: `loadtest.schemaVersion`. A report of before that was told has this one.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// What a report says.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
@@ -46,36 +49,38 @@ pub struct Stats {
     pub last_metric_at: Option<f64>,
 }
 
-/// Figures of a distribution, in its own unit: milliseconds for times.
+/// Figures of a distribution, in its own unit: milliseconds for times. Older Artillery does not have all of them.
 #[derive(Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 #[serde(default)]
 pub struct Figures {
     /// The smallest value.
-    pub min: f64,
+    pub min: Option<f64>,
     /// The largest value.
-    pub max: f64,
+    pub max: Option<f64>,
     /// How many there are.
-    pub count: f64,
+    pub count: Option<f64>,
     /// Their mean.
-    pub mean: f64,
+    pub mean: Option<f64>,
     /// Half are below.
-    pub median: f64,
+    pub median: Option<f64>,
     /// 75 % are below.
-    pub p75: f64,
+    pub p75: Option<f64>,
     /// 90 % are below.
-    pub p90: f64,
+    pub p90: Option<f64>,
     /// 95 % are below.
-    pub p95: f64,
+    pub p95: Option<f64>,
     /// 99 % are below.
-    pub p99: f64,
+    pub p99: Option<f64>,
     /// 99.9 % are below.
-    pub p999: f64,
+    pub p999: Option<f64>,
 }
 
 /// Which load test it was, what came of it, and what it stands on.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Section {
+    /// Which shape of a report it is; `None` in those of before that was told.
+    pub schema_version: Option<u64>,
     /// Its name.
     pub name: String,
     /// Its namespace; `None` outside a cluster.
@@ -118,6 +123,18 @@ pub struct Section {
     pub per_worker: Vec<PerWorker>,
     /// So many workers are not among them.
     pub per_worker_left_out: u64,
+}
+
+/// The version alone.
+#[derive(Deserialize)]
+struct Versioned {
+    loadtest: VersionOf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VersionOf {
+    schema_version: Option<u64>,
 }
 
 /// Values of one kind that were not taken in.
@@ -188,6 +205,11 @@ pub enum DocumentError {
     /// It is larger than any report.
     #[error("it has {0} bytes, and no report has more than {MAX_BYTES}")]
     TooLarge(usize),
+    /// It is one of a later program.
+    #[error(
+        "it is a report of schema version {0} (loadtest.schemaVersion), and this program reads version {SCHEMA_VERSION}: use the one that wrote it"
+    )]
+    Version(u64),
     /// It has another shape.
     #[error(
         "it is no report of a load test: {0}; give a report.json, or what `artillery run --output` wrote"
@@ -218,12 +240,23 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// It is none.
+    /// It is none, or one of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         if bytes.len() > MAX_BYTES {
             return Err(DocumentError::TooLarge(bytes.len()));
         }
-        Ok(Self { json: bytes.to_vec(), ..serde_json::from_slice(bytes)? })
+        let read = serde_json::from_slice::<Self>(bytes);
+        // one of another version may have any shape
+        let version = match &read {
+            Ok(document) => document.loadtest.as_ref().and_then(|section| section.schema_version),
+            Err(_) => {
+                serde_json::from_slice::<Versioned>(bytes).ok().and_then(|read| read.loadtest.schema_version)
+            }
+        };
+        match version {
+            Some(version) if version != u64::from(SCHEMA_VERSION) => Err(DocumentError::Version(version)),
+            _ => Ok(Self { json: bytes.to_vec(), ..read? }),
+        }
     }
 
     /// Writes it as it was read.
@@ -256,6 +289,22 @@ impl Document {
         }
     }
 
+    /// HTTP requests per second, to a tenth at least; `None` where that is not known. Artillery's rate is rounded to a whole number: where
+    /// that is 0 and there were requests, it is their number over the time that the load test took.
+    pub fn request_rate(&self) -> Option<f64> {
+        let rate = self.aggregate.rates.get("http.request_rate").copied();
+        let requests = self.counter("http.requests");
+        let is_told = rate.is_some_and(|rate| rate > 0.0) || requests <= 0.0;
+        let mean = || {
+            let section = self.loadtest.as_ref()?;
+            let took = section.ended_at_milliseconds?.checked_sub(section.started_at_milliseconds?)?;
+            #[allow(clippy::cast_precision_loss, reason = "milliseconds of a load test")]
+            let seconds = (took > 0).then_some(took as f64 / 1000.0)?;
+            Some(round_to_tenths(requests / seconds).max(0.1))
+        };
+        if is_told { rate } else { mean() }
+    }
+
     /// All errors together.
     pub fn errors_in_all(&self) -> f64 {
         // to sum up nothing would give -0
@@ -276,6 +325,11 @@ impl Document {
 }
 
 impl Stats {
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.counters.is_empty() && self.rates.is_empty() && self.summaries.is_empty()
+    }
+
     /// When the step begins, in milliseconds of the Unix time.
     pub fn begins(&self) -> Option<f64> {
         match &self.period {
@@ -283,5 +337,40 @@ impl Stats {
             Value::String(text) => text.parse().ok(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_report_is_refused_in_words_and_within_bounds() {
+        let deep = format!("{{\"aggregate\": {{\"counters\": {}", "[".repeat(100_000));
+        let deep_period = format!("{{\"aggregate\": {{\"period\": {}", "[".repeat(100_000));
+        for (json, said) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("{\"aggregate\": {\"counters\": {\"a\": 1", "EOF while parsing an object"),
+            ("[1]", "invalid type: integer `1`, expected struct Stats"),
+            ("{}", "missing field `aggregate`"),
+            ("{\"aggregate\": {\"counters\": {\"a\": \"1\"}}}", "expected f64 at line 1 column 36"),
+            ("{\"aggregate\": {\"counters\": {\"a\": 1e999}}}", "number out of range"),
+            (deep.as_str(), "expected a map"),
+            (deep_period.as_str(), "recursion limit exceeded at line 1 column"),
+            (
+                "{\"aggregate\": {}, \"loadtest\": {\"schemaVersion\": 2}}",
+                "version 2 (loadtest.schemaVersion), and this program reads version 1",
+            ),
+            (
+                "{\"measured\": [], \"loadtest\": {\"schemaVersion\": 3, \"verdict\": 1}}",
+                "version 3 (loadtest.schemaVersion)",
+            ),
+        ] {
+            let error = Document::parse(json.as_bytes()).expect_err(said).to_string();
+            assert!(error.contains(said) && error.len() < 300, "{said}: {error}");
+        }
+        let error = Document::parse(&vec![b' '; MAX_BYTES + 1]).expect_err("refused").to_string();
+        assert_eq!(error, "it has 67108865 bytes, and no report has more than 67108864");
+        assert!(Document::parse(br#"{"aggregate": {}, "loadtest": {"schemaVersion": 1}}"#).is_ok());
     }
 }

@@ -10,27 +10,30 @@ use std::io::{self, Write};
 use askama::Template;
 
 use super::document::{Document, Figures, Section, Stats};
+use super::doubts::doubts;
+use super::names::visible;
 use tables::{EndpointRow, Figured, PlanTable, Table, WorkerTable};
-pub(super) use words::visible;
-use words::{date_and_time, lasted, number};
+use words::{date_and_time, lasted, number, or_dash};
 
-/// So many lines say what is missing or doubtful; the report has all.
-const MAX_DOUBTS: usize = 30;
+/// So many versions are told in the head.
+const MAX_VERSIONS: usize = 10;
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct Page {
     style: &'static str,
     chart_style: &'static str,
     chart_script: &'static str,
     script: &'static str,
     title: String,
     badge: Badge,
-    section: Option<&'a Section>,
     when: String,
     checks: Vec<(&'static str, String, String)>,
     cards: Vec<Card>,
     doubts: Vec<String>,
+    /// Where nothing was measured: that, or that it is not there.
+    nothing: Option<&'static str>,
+    versions: Vec<String>,
     endpoints: Table<EndpointRow>,
     scenarios: Table<(String, String)>,
     errors: Table<(String, String)>,
@@ -62,7 +65,7 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     to.write_all(page.as_bytes())
 }
 
-fn page(document: &Document) -> Page<'_> {
+fn page(document: &Document) -> Page {
     let section = document.loadtest.as_ref();
     let checks = section.map(|section| &section.checks).into_iter().flatten();
     Page {
@@ -72,7 +75,6 @@ fn page(document: &Document) -> Page<'_> {
         script: include_str!("html/report.js"),
         title: visible(&document.title()),
         badge: badge(section),
-        section,
         when: when(document),
         checks: checks
             .map(|check| {
@@ -85,7 +87,9 @@ fn page(document: &Document) -> Page<'_> {
             })
             .collect(),
         cards: cards(document),
-        doubts: section.map(doubts).unwrap_or_default(),
+        doubts: section.map(doubts).into_iter().flatten().map(|doubt| doubt.text).collect(),
+        nothing: nothing(document),
+        versions: section.map(versions).unwrap_or_default(),
         endpoints: tables::endpoints(&document.aggregate),
         scenarios: tables::scenarios(&document.aggregate),
         errors: tables::errors(document),
@@ -111,50 +115,41 @@ fn badge(section: Option<&Section>) -> Badge {
     Badge { class, word: visible(&verdict.outcome), message: visible(&message) }
 }
 
-/// What keeps the figures from being the whole truth.
-fn doubts(section: &Section) -> Vec<String> {
-    let Section { missing, undelivered, refused_values, left_out, .. } = section;
-    let refused =
-        (*refused_values > 0).then(|| format!("{refused_values} measured values were not taken in"));
-    let left_out = left_out.as_ref().map(|what| format!("left out of this report: {what}"));
-    let all = missing.iter().chain(undelivered).chain(&refused).chain(&left_out);
-    let more = all.clone().count().saturating_sub(MAX_DOUBTS);
-    let mut lines: Vec<_> = all.take(MAX_DOUBTS).map(|text| visible(text)).collect();
-    if more > 0 {
-        lines.push(format!("and {} more", number_of(more)));
-    }
-    lines
-}
-
 fn cards(document: &Document) -> Vec<Card> {
     let mut cards = Vec::new();
     let card = |name, value: String, more: String| Card { name, value, more };
     let requests = document.counter("http.requests");
     if requests > 0.0 {
-        let rate = document.aggregate.rates.get("http.request_rate");
+        let rate = document.request_rate();
         cards.push(card(
             "HTTP requests",
             number(requests),
-            rate.map_or_else(String::new, |rate| format!("{} per second", number(*rate))),
+            rate.map_or_else(String::new, |rate| format!("{} per second", number(rate))),
         ));
     }
     if let Some((name, figures)) = latency_of(&document.aggregate) {
-        let more = format!("median {} ms, p99 {} ms", number(figures.median), number(figures.p99));
+        let more = format!("median {} ms, p99 {} ms", or_dash(figures.median), or_dash(figures.p99));
         let name = if name == "http.response_time" { "Response time, p95" } else { "Latency, p95" };
-        cards.push(card(name, format!("{} ms", number(figures.p95)), more));
+        cards.push(card(name, format!("{} ms", or_dash(figures.p95)), more));
     }
     let kinds = document.errors().len();
+    let errors = document.errors_counted();
     let more = match kinds {
+        0 if errors.is_none() => "none in what was received".to_owned(),
         0 => String::new(),
         1 => "of one kind".to_owned(),
         kinds => format!("of {kinds} kinds"),
     };
-    cards.push(card("Errors", number(document.errors_in_all()), more));
+    cards.push(card("Errors", or_dash(errors), more));
     let planned = document.loadtest.as_ref().and_then(|section| section.vusers.planned);
-    let created = document.counter("vusers.created");
-    let failed = document.counter("vusers.failed");
-    let of = planned.map_or_else(String::new, |planned| format!("of {planned} planned; "));
-    cards.push(card("Virtual users", number(created), format!("{of}{} failed", number(failed))));
+    let failed = document.counted("vusers.failed");
+    #[allow(clippy::cast_precision_loss, reason = "it is shown")]
+    let of = planned.map_or_else(String::new, |planned| format!("of {} planned; ", number(planned as f64)));
+    cards.push(card(
+        "Virtual users",
+        or_dash(document.counted("vusers.created")),
+        format!("{of}{} failed", or_dash(failed)),
+    ));
     if let Some(section) = &document.loadtest {
         let workers = section.workers;
         let skew = section
@@ -167,6 +162,24 @@ fn cards(document: &Document) -> Vec<Card> {
         cards.push(card("Workers", workers.planned.to_string(), more));
     }
     cards
+}
+
+/// Where nothing was measured: that, or that it is not known.
+fn nothing(document: &Document) -> Option<&'static str> {
+    let is_nothing = document.aggregate.is_empty();
+    is_nothing.then(|| match document.gap() {
+        _ if document.is_left_out() => "What was measured was left out of this report.",
+        Some(_) => "Nothing was received.",
+        None => "Nothing was measured.",
+    })
+}
+
+/// The versions of Artillery and of Node.
+fn versions(section: &Section) -> Vec<String> {
+    let named = |name: &'static str, versions: &[String]| -> Vec<String> {
+        versions.iter().take(MAX_VERSIONS).map(|version| format!("{name} {}", visible(version))).collect()
+    };
+    [named("Artillery", &section.artillery), named("Node", &section.node)].concat()
 }
 
 /// The response times of HTTP, or of the first other engine that has some.

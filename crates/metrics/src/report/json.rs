@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Number, Value};
 
+use super::document::SCHEMA_VERSION;
 use super::{Identity, PerWorker, Plan, Report, Times, Workers};
 use crate::aggregate::{Aggregate, Form, Measured, PERIOD};
 use crate::checks::CheckResult;
@@ -119,6 +120,7 @@ impl Serialize for TimeLine<'_> {
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Section<'a> {
+    schema_version: u32,
     #[serde(flatten)]
     identity: &'a Identity,
     verdict: &'a Verdict,
@@ -189,6 +191,7 @@ impl<'a> Section<'a> {
         let Report { plan, per_worker, per_worker_left_out, .. } = report;
         let count = |name: &str| aggregate.total().counters.get(name).copied().unwrap_or(0);
         Self {
+            schema_version: SCHEMA_VERSION,
             identity,
             verdict,
             workers: *workers,

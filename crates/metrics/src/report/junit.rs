@@ -1,9 +1,10 @@
 //! The report as JUnit's XML, which continuous integration shows as tests: a test for each check, and one for the load test itself.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::document::{Check, Document, Section};
+use super::doubts::doubts;
+use super::names::is_hidden;
 
 /// Writes it. An optional check that does not hold is a skipped test; a load test that is inconclusive is an error, not a failure.
 ///
@@ -16,6 +17,7 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     let failing = |check: &&Check| !check.passed && check.strict;
     let optional = |check: &&Check| !check.passed && !check.strict;
     let (itself, failures, errors) = itself(section, document.loadtest.is_some());
+    let doubts = told(section);
     let failures = failures + section.checks.iter().filter(failing).count();
     let skipped = section.checks.iter().filter(optional).count();
     let tests = section.checks.len() + 1;
@@ -31,7 +33,7 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     )?;
     writeln!(
         to,
-        r#"<testcase classname="{title}" name="the load test" time="{seconds:.3}">{itself}</testcase>"#
+        r#"<testcase classname="{title}" name="the load test" time="{seconds:.3}">{itself}{doubts}</testcase>"#
     )?;
     for check in &section.checks {
         let (name, actual) = (text(&check.check), text(&check.actual));
@@ -43,6 +45,16 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
         writeln!(to, r#"<testcase classname="{title}" name="{name}" time="0">{inner}</testcase>"#)?;
     }
     writeln!(to, "</testsuite></testsuites>")
+}
+
+/// What is missing or doubtful, as what the test printed; nothing where nothing is.
+fn told(section: &Section) -> String {
+    let doubts = doubts(section);
+    if doubts.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<_> = doubts.iter().map(|doubt| format!("{}: {}", doubt.kind, text(&doubt.text))).collect();
+    format!("<system-out>{}</system-out>", lines.join("\n"))
 }
 
 /// What came of the load test apart from its checks: an element, and how many failures and errors that is.
@@ -70,11 +82,7 @@ fn text(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
             '"' => safe.push_str("&quot;"),
-            '\n' | '\t' => {
-                // writing to a text does not fail
-                let _ = write!(safe, "&#{};", u32::from(character));
-            }
-            c if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) => {
+            c if is_hidden(c) || ('\u{fffe}'..='\u{ffff}').contains(&c) => {
                 safe.push(char::REPLACEMENT_CHARACTER);
             }
             other => safe.push(other),
@@ -140,7 +148,7 @@ mod tests {
         let xml = written(
             json!({ "name": "\"><x>&\u{1}\n", "checks": [{ "check": "]]></failure>", "passed": true }] }),
         );
-        assert!(xml.contains("name=\"&quot;&gt;&lt;x&gt;&amp;\u{fffd}&#10;\""), "{xml}");
+        assert!(xml.contains("name=\"&quot;&gt;&lt;x&gt;&amp;\u{fffd}\u{fffd}\""), "{xml}");
         assert!(xml.contains("name=\"]]&gt;&lt;/failure&gt;\""), "{xml}");
     }
 }

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use super::document::{Document, Figures};
+use super::doubts::doubts;
 use super::endpoints::{self, endpoints, listed};
+use super::names::is_hidden;
 
 /// No table has more rows.
 const MAX_ROWS: usize = 30;
@@ -39,15 +41,19 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
             let workers = section.workers;
             let of =
                 section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
+            let skew = section
+                .start_skew_milliseconds
+                .map_or_else(String::new, |skew| format!("; started within {skew} ms"));
+            let created = or_dash(document.counted("vusers.created"));
             writeln!(
                 to,
-                "{} workers ({} succeeded, {} failed, {} lost); {} virtual users created{of}\n",
-                workers.planned, workers.succeeded, workers.failed, workers.lost, section.vusers.created
+                "{} workers ({} succeeded, {} failed, {} lost{skew}); {created} virtual users created{of}\n",
+                workers.planned, workers.succeeded, workers.failed, workers.lost
             )?;
-            for line in section.missing.iter().chain(&section.undelivered) {
-                writeln!(to, "- {}", text(line))?;
-            }
-            if !(section.missing.is_empty() && section.undelivered.is_empty()) {
+            let doubts = doubts(section);
+            if !doubts.is_empty() {
+                writeln!(to, "**What is missing or doubtful**\n")?;
+                doubts.iter().try_for_each(|doubt| writeln!(to, "- {}", text(&doubt.text)))?;
                 writeln!(to)?;
             }
         }
@@ -55,8 +61,8 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     }
     let requests = document.counter("http.requests");
     if requests > 0.0 {
-        let rate = document.aggregate.rates.get("http.request_rate").copied().unwrap_or(0.0);
-        writeln!(to, "{requests} HTTP requests, {rate} per second\n")?;
+        let rate = document.request_rate().map_or_else(String::new, |rate| format!(", {rate} per second"));
+        writeln!(to, "{requests} HTTP requests{rate}\n")?;
     }
     by_endpoint(document, &mut to)?;
     let all = || document.aggregate.summaries.iter().filter(|(name, _)| !name.starts_with(endpoints::PREFIX));
@@ -66,8 +72,9 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
             "| milliseconds | count | min | median | p95 | p99 | max |\n|---|--:|--:|--:|--:|--:|--:|"
         )?;
         for (name, figures) in all().take(MAX_ROWS) {
-            let Figures { min, max, count, median, p95, p99, .. } = figures;
-            writeln!(to, "| {} | {count} | {min} | {median} | {p95} | {p99} | {max} |", text(name))?;
+            let Figures { min, max, count, median, p95, p99, .. } = *figures;
+            let cells = [count, min, median, p95, p99, max].map(or_dash).join(" | ");
+            writeln!(to, "| {} | {cells} |", text(name))?;
         }
         more(all().count(), &mut to)?;
     }
@@ -78,8 +85,15 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
             writeln!(to, "| {} | {count} |", text(code))?;
         }
         more(errors.len(), &mut to)?;
+    } else if let Some(gap) = document.gap() {
+        writeln!(to, "Whether there were errors is not known: {}.\n", text(&gap))?;
     }
     Ok(())
+}
+
+/// A count; a dash where it is not known.
+fn or_dash(count: Option<f64>) -> String {
+    count.map_or_else(|| "–".to_owned(), |count| count.to_string())
 }
 
 fn by_endpoint(document: &Document, to: &mut impl Write) -> io::Result<()> {
@@ -98,7 +112,7 @@ fn by_endpoint(document: &Document, to: &mut impl Write) -> io::Result<()> {
         let figures = endpoint.times.map_or_else(
             || "| | | |".to_owned(),
             |Figures { count, median, p95, p99, max, .. }| {
-                format!("{count} | {median} | {p95} | {p99} | {max}")
+                [*count, *median, *p95, *p99, *max].map(or_dash).join(" | ")
             },
         );
         writeln!(to, "| {} | {codes} | {errors} | {figures} |", text(endpoint.name))?;
@@ -114,7 +128,7 @@ fn more(all: usize, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// A text in a line or a cell that does nothing: no markup, no mention, no end of the line.
+/// A text in a line or a cell that does nothing: no markup, no mention, no link, no end of the line.
 fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -122,13 +136,15 @@ fn text(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            // an empty comment keeps a name from being called
+            // an empty comment keeps a name from being called, and an address from being a link
             '@' => safe.push_str("@<!-- -->"),
+            '/' if safe.ends_with(':') => safe.push_str("<!-- -->/"),
+            '.' if safe.ends_with("www") || safe.ends_with("WWW") => safe.push_str("<!-- -->."),
             '|' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '#' | '!' | '~' | '\\' | '$' => {
                 safe.push('\\');
                 safe.push(character);
             }
-            c if c.is_control() => safe.push(' '),
+            c if is_hidden(c) => safe.push(char::REPLACEMENT_CHARACTER),
             other => safe.push(other),
         }
     }
@@ -143,7 +159,13 @@ mod tests {
 
     #[test]
     fn names_do_nothing_in_it() {
-        assert_eq!(text("a|b`c`\n<img> @all"), r"a\|b\`c\` &lt;img&gt; @<!-- -->all");
+        for (name, wanted) in [
+            ("a|b`c`\n<img> @all", "a\\|b\\`c\\`\u{fffd}&lt;img&gt; @<!-- -->all"),
+            ("http://a.test www.a.test", "http:<!-- -->//a.test www<!-- -->.a.test"),
+            ("\u{202e}\u{1b}[31m", "\u{fffd}\u{fffd}\\[31m"),
+        ] {
+            assert_eq!(text(name), wanted);
+        }
     }
 
     #[test]

@@ -130,8 +130,8 @@ Load:      12 of 15 planned virtual users created, 3 skipped for maxVusers;
 Missing:   worker 1 never joined
 Load:      1 of 2 workers had their CPU throttled (worker 0: in 11 % of its
            scheduling periods)
-Refused:   1 values, such as mine: -1 is no count: a whole number from 0 to
-           2^53 is expected
+Refused:   1 measured value was not taken in, such as mine: -1 is no count: a
+           whole number from 0 to 2^53 is expected
 
 All VUs finished. Total time: 1 hour, 2 minutes, 5 seconds
 

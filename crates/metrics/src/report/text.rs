@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::document::{Check, Document, Figures, Section, Stats};
+use super::doubts::{Doubt, doubts};
+use super::names::visible;
 use crate::javascript::string;
 
 const WIDTH: usize = 79;
@@ -34,7 +36,11 @@ pub(super) fn write(document: &Document, mut to: impl Write, hidden: &[&str]) ->
     let title = format!("Summary report @ {}", end.map_or_else(|| "unknown time".to_owned(), time_of_day));
     let line = "-".repeat(title.len());
     writeln!(to, "{line}\n{title}\n{line}\n")?;
-    summary(&document.aggregate, &mut to, hidden)?;
+    match document.gap() {
+        _ if document.is_left_out() => writeln!(to, "What was measured was left out of this report")?,
+        Some(_) if document.aggregate.is_empty() => writeln!(to, "No measurements were received")?,
+        _ => summary(&document.aggregate, &mut to, hidden)?,
+    }
     checks(section.map_or(&[], |section| &section.checks), &mut to)
 }
 
@@ -58,28 +64,19 @@ fn head(document: &Document, section: &Section, to: &mut impl Write) -> io::Resu
             "{planned} planned, {joined} joined, {reporting} reporting, {succeeded} succeeded, {failed} failed, {lost} lost"
         ),
     )?;
-    let count = |name: &str| string(document.counter(name));
     let planned = section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
-    let skipped = match count("vusers.skipped").as_str() {
-        "0" => String::new(),
-        skipped => format!(", {skipped} skipped for maxVusers"),
+    let created = document.counted("vusers.created").map_or_else(|| "–".to_owned(), string);
+    let skipped = match document.counted("vusers.skipped") {
+        None | Some(0.0) => String::new(),
+        Some(skipped) => format!(", {} skipped for maxVusers", string(skipped)),
     };
     let skew = start_skew_milliseconds
         .map_or_else(String::new, |skew| format!("; started within {} ms", string(skew.ceil())));
-    line(to, "Load", &format!("{}{planned} virtual users created{skipped}{skew}", count("vusers.created")))?;
-    for (name, lines) in [("Missing", &section.missing), ("Load", &section.undelivered)] {
-        for (number, text) in lines.iter().enumerate() {
-            line(to, if number == 0 { name } else { "" }, text)?;
-        }
-    }
-    if section.refused_values > 0 {
-        let first = section.refused.first();
-        let first =
-            first.map_or_else(String::new, |kind| format!(", such as {}: {}", kind.name, kind.reason));
-        line(to, "Refused", &format!("{} values{first}", section.refused_values))?;
-    }
-    if let Some(what) = &section.left_out {
-        line(to, "Left out", what)?;
+    line(to, "Load", &format!("{created}{planned} virtual users created{skipped}{skew}"))?;
+    let mut before = "";
+    for Doubt { kind, text } in doubts(section) {
+        line(to, if kind == before { "" } else { kind }, &text)?;
+        before = kind;
     }
     Ok(())
 }
@@ -89,7 +86,7 @@ fn line(to: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
     let name = if name.is_empty() { String::new() } else { format!("{name}:") };
     let mut row = format!("{name:INDENT$}");
     let mut is_empty = true;
-    for word in printable(text).split(' ') {
+    for word in visible(text).split(' ') {
         if !is_empty && row.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(to, "{row}")?;
             row = " ".repeat(INDENT);
@@ -115,7 +112,7 @@ fn summary(stats: &Stats, to: &mut impl Write, hidden: &[&str]) -> io::Result<()
         if hidden.iter().any(|hidden| name.contains(hidden)) {
             continue;
         }
-        let title = printable(&format!("{name}:"));
+        let title = visible(&format!("{name}:"));
         if let Some(count) = counters.get(name) {
             writeln!(to, "{}", padded(&title, &string(*count)))?;
         }
@@ -124,7 +121,10 @@ fn summary(stats: &Stats, to: &mut impl Write, hidden: &[&str]) -> io::Result<()
             for (figure, value) in
                 [("min", min), ("max", max), ("mean", mean), ("median", median), ("p95", p95), ("p99", p99)]
             {
-                writeln!(to, "{}", padded(&format!("  {figure}:"), &string(*value)))?;
+                // older Artillery does not have all
+                if let Some(value) = value {
+                    writeln!(to, "{}", padded(&format!("  {figure}:"), &string(*value)))?;
+                }
             }
         }
         if let Some(rate) = rates.get(name) {
@@ -132,12 +132,6 @@ fn summary(stats: &Stats, to: &mut impl Write, hidden: &[&str]) -> io::Result<()
         }
     }
     Ok(())
-}
-
-/// Without characters that would do something to a terminal; lines may end.
-fn printable(text: &str) -> String {
-    let is_harmless = |c: char| !c.is_control() || c == '\n';
-    text.chars().map(|c| if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 /// Dots between a name and its value, which begins in column 82.
@@ -159,12 +153,12 @@ fn checks(checks: &[Check], to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "\nChecks:")?;
     let (ok, failed): (Vec<_>, Vec<_>) = checks.iter().partition(|check| check.passed);
     for check in ok {
-        writeln!(to, "ok: {}", printable(&check.check))?;
+        writeln!(to, "ok: {}", visible(&check.check))?;
     }
     for check in failed {
-        writeln!(to, "fail: {}{}", printable(&check.check), if check.strict { "" } else { " (optional)" })?;
+        writeln!(to, "fail: {}{}", visible(&check.check), if check.strict { "" } else { " (optional)" })?;
         if !check.actual.is_empty() {
-            writeln!(to, "      {}", printable(&check.actual))?;
+            writeln!(to, "      {}", visible(&check.actual))?;
         }
     }
     Ok(())

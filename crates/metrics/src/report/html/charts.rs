@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::document::{Document, Figures, Stats};
+use super::super::names::visible;
 use super::latency_of;
-use super::words::visible;
 
 /// So many codes of errors have a line of their own in the chart.
 const MAX_ERRORS: usize = 6;
@@ -61,8 +61,8 @@ pub(super) fn data(document: &Document) -> String {
     let counter = |stats: &Stats, name: &str| stats.counters.get(name).copied().unwrap_or(0.0);
     let all = |name: &str| steps.iter().map(|(_, stats)| counter(stats, name)).collect::<Vec<_>>();
     let latency = latency_of(&document.aggregate).map(|(name, _)| {
-        let of = |figure: fn(&Figures) -> f64| {
-            steps.iter().map(|(_, step)| step.summaries.get(name).map(figure)).collect()
+        let of = |figure: fn(&Figures) -> Option<f64>| {
+            steps.iter().map(|(_, step)| step.summaries.get(name).and_then(figure)).collect()
         };
         Latency { name: visible(name), p50: of(|f| f.median), p95: of(|f| f.p95), p99: of(|f| f.p99) }
     });

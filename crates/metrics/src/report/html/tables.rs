@@ -2,9 +2,10 @@
 
 use super::super::document::{Document, Figures, Section, Stats};
 use super::super::endpoints::{self, listed};
+use super::super::names::visible;
 use super::super::{PerWorker, Plan, fewer};
 use super::number_of;
-use super::words::{length, number, or_dash, visible};
+use super::words::{length, number, or_dash};
 use crate::delivery::{Distribution, PhaseKind, PlannedPhase};
 
 /// No table has more rows…
@@ -73,7 +74,7 @@ pub(super) fn summaries(stats: &Stats) -> Table<Figured> {
 
 fn cells(figures: &Figures) -> [String; 7] {
     let Figures { min, max, count, mean, median, p95, p99, .. } = *figures;
-    [count, min, mean, median, p95, p99, max].map(number)
+    [count, min, mean, median, p95, p99, max].map(or_dash)
 }
 
 /// What became of each worker.

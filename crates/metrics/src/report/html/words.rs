@@ -26,17 +26,6 @@ pub(super) fn date_and_time(milliseconds: u64) -> String {
     format!("{year}-{month:02}-{day:02} {:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
 }
 
-/// A name or a text from elsewhere, without characters that are not seen, or that turn the rest around.
-pub(in crate::report) fn visible(text: &str) -> String {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || ['\u{2028}', '\u{2029}'].contains(&c)
-            || ('\u{202a}'..='\u{202e}').contains(&c)
-            || ('\u{2066}'..='\u{2069}').contains(&c)
-    };
-    text.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
 /// `12 345.6`: thousands apart, one decimal where there is one.
 pub(super) fn number(value: f64) -> String {
     // no -0, which sums of nothing are
