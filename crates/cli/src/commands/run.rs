@@ -24,6 +24,7 @@ pub async fn run(flags: &Run, cluster: &Cluster) -> Result<Exit, Failure> {
     let targets = Targets::of(&flags.reports)?;
     let Some(script) = &flags.script else { return manifests::run(flags, cluster, &targets).await };
     match script.to_str().and_then(in_cluster).filter(|_| !script.exists()) {
+        Some("") => Err(Failure::usage("loadtest/ names no load test: give it as loadtest/NAME")),
         Some(name) => manifests::run_existing(flags, cluster, &targets, name).await,
         None if flags.local => here(script, flags, &targets).await,
         None => there(script, flags, cluster, &targets).await,
@@ -56,7 +57,8 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     if flags.detach {
         print(format_args!("loadtest/{name}"))?;
         say(format_args!(
-            "It runs in namespace {namespace}: kubectl artillery wait {name} waits for its verdict"
+            "It runs in namespace {namespace}: {} waits for its verdict",
+            connection.hint(&format!("wait {name}"))
         ));
         return Ok(Exit::Passed);
     }

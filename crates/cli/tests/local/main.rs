@@ -243,6 +243,9 @@ fn what_is_wrong_is_exit_code_2_and_a_sentence() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.stderr.contains(said) && ended.stdout.is_empty(), "{ended:?}");
     }
+    let ended = bed.report_command(&["run", "loadtest/"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("loadtest/ names no load test"), "{ended:?}");
     for (script, said) in [
         (None, "the script wrong.yaml: No such file or directory"),
         (Some("config:\n\ttarget: a\n"), "line 2"),
