@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use loadtest::script::{self, Script};
+use loadtest::script::{self, Base, Merged, NamedFile};
 use regex::Regex;
 
 use crate::exit::Failure;
@@ -48,20 +48,79 @@ pub struct Found {
     pub missing: BTreeSet<(String, String)>,
 }
 
-/// Looks for them. `more` are files of which the flags speak, as they are written there.
+/// Where the files of a script are looked for.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    script: PathBuf,
+    /// The folder of the file of `--config`, and where that lies below the script's, if it does.
+    config: Option<(PathBuf, Option<String>)>,
+}
+
+/// A file that a script names, where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Where it is.
+    pub from: PathBuf,
+    /// Below the script's folder; `None` where it lies elsewhere.
+    pub below: Option<String>,
+}
+
+impl Folders {
+    /// Those of a script, and of the file of `--config`.
+    pub fn of(script: &Path, config: Option<&Path>) -> Self {
+        let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+        let of_config = |config: &Path| {
+            let below = below_folder(&folder(script), config).ok();
+            let within = |file: String| file.rsplit_once('/').map_or("", |(within, _)| within).to_owned();
+            (folder(config), below.map(within))
+        };
+        Self { script: folder(script), config: config.map(of_config) }
+    }
+
+    /// Where paths lead from as a rule.
+    pub fn script(&self) -> &Path {
+        &self.script
+    }
+
+    /// A file as Artillery finds it; `None` where there is none.
+    pub fn locate(&self, file: &NamedFile) -> Option<Located> {
+        let path = &file.path;
+        let ending = |folder: &Path| {
+            file.endings()
+                .iter()
+                .map(|ending| format!("{path}{ending}"))
+                .find(|path| folder.join(path).is_file())
+        };
+        match (file.base, &self.config) {
+            (Base::Working, _) => {
+                let from = PathBuf::from(path);
+                let below = || below_folder(&self.script, &from).ok();
+                from.is_file().then(|| Located { below: below(), from: from.clone() })
+            }
+            // Artillery itself adds no ending there
+            (Base::Config, Some((folder, within))) if folder.join(path).exists() => {
+                let path = ending(folder)?;
+                let whole = within.as_ref().map(|within| format!("{within}/{path}"));
+                let below = whole.filter(|_| !path.starts_with('/')).and_then(|whole| script::below(&whole));
+                Some(Located { from: folder.join(path), below })
+            }
+            _ => {
+                let path = ending(&self.script)?;
+                Some(Located { from: self.script.join(&path), below: below(&path) })
+            }
+        }
+    }
+}
+
+/// Looks for them. `config` is the file of `--config`.
 ///
 /// # Errors
 /// One lies outside the script's folder, cannot be read, or there are too many.
-pub fn find(
-    script: &Path,
-    read: &Script,
-    environment: Option<&str>,
-    more: &[&Path],
-) -> Result<Found, Failure> {
-    let folder = script.parent().unwrap_or(Path::new(""));
+pub fn find(script: &Path, merged: &Merged<'_>, config: Option<&Path>) -> Result<Found, Failure> {
+    let folders = Folders::of(script, config);
     let mut search = Search {
         script,
-        folder,
+        folder: folders.script(),
         files: BTreeMap::new(),
         packages: BTreeSet::new(),
         missing: BTreeSet::new(),
@@ -70,16 +129,14 @@ pub fn find(
     if script.to_str().is_some_and(script::is_program) {
         search.required_by(script, "")?;
     }
-    for file in read.files(environment) {
-        // what is a template or a pattern only Artillery can tell
-        let ending =
-            file.endings().iter().find(|ending| folder.join(format!("{}{ending}", file.path)).is_file());
-        if let Some(ending) = ending {
-            search.add(&format!("{}{ending}", file.path), file.path)?;
+    for file in merged.files() {
+        // what is not there was said, and what is a template only Artillery can tell
+        if let Some(Located { below, .. }) = folders.locate(&file) {
+            search.add(below, &file.path)?;
         }
     }
-    for path in more {
-        search.add_from_here(path)?;
+    if let Some(path) = config {
+        search.add(Some(below_folder(folders.script(), path)?), &path.display().to_string())?;
     }
     while let Some(file) = search.open.pop() {
         let within = file.path.rsplit_once('/').map_or("", |(within, _)| within).to_owned();
@@ -103,12 +160,9 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn add(&mut self, path: &str, as_written: &str) -> Result<(), Failure> {
-        let below = below(path).ok_or_else(|| {
-            Failure::usage(format!(
-                "{}: \"{as_written}\" lies outside the script's folder: move it there",
-                self.script.display()
-            ))
+    fn add(&mut self, below: Option<String>, as_written: &str) -> Result<(), Failure> {
+        let below = below.ok_or_else(|| {
+            Failure::usage(format!("{}: {}", self.script.display(), lies_outside(as_written)))
         })?;
         if self.files.contains_key(&below) {
             return Ok(());
@@ -128,19 +182,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// A file as it is named on the command line: from where we are.
-    fn add_from_here(&mut self, path: &Path) -> Result<(), Failure> {
-        let below = below_folder(self.folder, path)?;
-        self.add(&below, &path.display().to_string())
-    }
-
     /// Adds what a program requires that lies in that folder below the script's.
     fn required_by(&mut self, program: &Path, within: &str) -> Result<(), Failure> {
-        let size = fs::metadata(program).map_err(|error| Failure::file("read", program, &error))?.len();
+        let size = fs::metadata(program).map_err(|error| Failure::input("read", program, &error))?.len();
         if size > MAX_SEARCHED {
             return Ok(());
         }
-        let bytes = fs::read(program).map_err(|error| Failure::file("read", program, &error))?;
+        let bytes = fs::read(program).map_err(|error| Failure::input("read", program, &error))?;
         let text = String::from_utf8_lossy(&bytes);
         for required in REQUIRED.captures_iter(&text).filter_map(|found| found.get(1)) {
             let required = required.as_str();
@@ -152,7 +200,7 @@ impl Search<'_> {
             // one that is not there may be in a try, or in a comment: Node knows
             let ending = ENDINGS.iter().find(|ending| self.folder.join(format!("{base}{ending}")).is_file());
             match ending {
-                Some(ending) => self.add(&format!("{base}{ending}"), required)?,
+                Some(ending) => self.add(below(&format!("{base}{ending}")), required)?,
                 None => drop(self.missing.insert((required.to_owned(), program.display().to_string()))),
             }
         }
@@ -160,8 +208,13 @@ impl Search<'_> {
     }
 }
 
+/// What is said of a file that no ConfigMap can put where it is looked for.
+pub fn lies_outside(path: &str) -> String {
+    format!("\"{path}\" lies outside the script's folder: move it there")
+}
+
 /// A path that a script names, in its shortest form; `None` where it leads out of the script's folder.
-pub fn below(path: &str) -> Option<String> {
+fn below(path: &str) -> Option<String> {
     script::below(path).filter(|_| !path.starts_with('/'))
 }
 
@@ -172,7 +225,7 @@ pub fn below(path: &str) -> Option<String> {
 pub fn below_folder(folder: &Path, path: &Path) -> Result<String, Failure> {
     let whole = |path: &Path| {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        fs::canonicalize(path).map_err(|error| Failure::file("find", path, &error))
+        fs::canonicalize(path).map_err(|error| Failure::input("find", path, &error))
     };
     let (whole_folder, file) = (whole(folder)?, whole(path)?);
     let below = file.strip_prefix(&whole_folder).ok().and_then(Path::to_str);
@@ -243,6 +296,8 @@ fn package(required: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -255,15 +310,27 @@ mod tests {
         folder
     }
 
-    fn found(folder: &tempfile::TempDir, more: &[&str]) -> Result<(Vec<String>, Vec<String>), String> {
-        let script = folder.path().join("load/script.yaml");
-        let read = script::read(&fs::read_to_string(&script).expect("a script")).expect("a script");
-        let more: Vec<_> = more.iter().map(|path| folder.path().join(path)).collect();
-        let more: Vec<_> = more.iter().map(PathBuf::as_path).collect();
+    fn found(folder: &tempfile::TempDir) -> Result<(Vec<String>, Vec<String>), String> {
+        of(folder, None, json!({})).map(|found| {
+            (found.files.into_iter().map(|file| file.path).collect(), found.packages.into_iter().collect())
+        })
+    }
+
+    /// What `load/script.yaml` needs in the environment `dev`.
+    fn of(folder: &tempfile::TempDir, config: Option<&str>, overrides: Value) -> Result<Found, String> {
+        let read =
+            |path: &Path| script::read(&fs::read_to_string(path).expect("a script")).expect("a script");
+        let at = |path: &&str| folder.path().join(path);
+        let (script, config) = (at(&"load/script.yaml"), config.as_ref().map(at));
+        let (read_script, read_config) = (read(&script), config.as_deref().map(read));
+        let merged = Merged {
+            script: &read_script,
+            config: read_config.as_ref(),
+            environment: Some("dev"),
+            overrides: Some(&overrides),
+        };
         let shown = folder.path().canonicalize().expect("a folder").display().to_string();
-        let found =
-            find(&script, &read, None, &more).map_err(|failure| failure.to_string().replace(&shown, ""))?;
-        Ok((found.files.into_iter().map(|file| file.path).collect(), found.packages.into_iter().collect()))
+        find(&script, &merged, config.as_deref()).map_err(|failure| failure.to_string().replace(&shown, ""))
     }
 
     #[test]
@@ -287,17 +354,55 @@ mod tests {
             ("load/data/a.csv", "a"),
             ("load/not-named.js", ""),
         ]);
-        let (files, packages) = found(&folder, &["load/data/a.csv"]).expect("files");
+        let (files, packages) = found(&folder).expect("files");
         assert_eq!(files, ["b.cjs", "data/a.csv", "hooks.ts", "lib/a.js", "lib/index.mjs", "lib/x.json"]);
         assert_eq!(packages, ["@faker-js/faker", "lodash"]);
-        let script = folder.path().join("load/script.yaml");
-        let read = script::read(&fs::read_to_string(&script).expect("a script")).expect("a script");
-        let notes = find(&script, &read, None, &[]).expect("files").notes();
+        let notes = of(&folder, None, json!({})).expect("files").notes();
         assert!(
             notes[0].contains("hooks.ts requires \"./not-there\", and there is no such file"),
             "{notes:?}"
         );
         assert!(notes[1].starts_with("Required, and not given: @faker-js/faker, lodash."), "{notes:?}");
+    }
+
+    #[test]
+    fn files_of_the_environment_of_config_and_of_overrides_are_found_where_artillery_finds_them() {
+        let folder = project(&[
+            (
+                "load/script.yaml",
+                "config: {payload: [{path: a.csv}], environments: {dev: {payload: [{path: dev.csv}, {path: more.csv}]}, prod: {payload: [{path: not-there.csv}]}}}",
+            ),
+            ("load/a.csv", ""),
+            ("load/dev.csv", ""),
+            ("load/more.csv", ""),
+            ("load/last.csv", ""),
+            (
+                "load/conf/staging.yaml",
+                "config: {processor: ./hooks.js, environments: {dev: {payload: [{}, {}, {path: last.csv}]}}}",
+            ),
+            ("load/conf/bare.yaml", "config: {processor: ./hooks}"),
+            ("load/conf/hooks.js", "require('./of-config')"),
+            ("load/conf/of-config.js", ""),
+            ("load/hooks.js", ""),
+        ]);
+        let files = |config, overrides| -> Vec<_> {
+            let found = of(&folder, config, overrides).expect("files");
+            found.files.into_iter().map(|file| file.path).collect()
+        };
+        assert_eq!(files(None, json!({})), ["dev.csv", "more.csv"]);
+        assert_eq!(
+            files(Some("load/conf/staging.yaml"), json!({})),
+            ["conf/hooks.js", "conf/of-config.js", "conf/staging.yaml", "dev.csv", "last.csv", "more.csv"]
+        );
+        // without its ending Artillery does not find it there
+        assert_eq!(
+            files(Some("load/conf/bare.yaml"), json!({})),
+            ["conf/bare.yaml", "dev.csv", "hooks.js", "more.csv"]
+        );
+        let payload = folder.path().join("load/a.csv");
+        let overrides =
+            json!({ "config": { "payload": [{ "path": payload }], "processor": "conf/hooks.js" } });
+        assert_eq!(files(None, overrides), ["a.csv", "conf/hooks.js", "conf/of-config.js"]);
     }
 
     #[test]
@@ -308,17 +413,17 @@ mod tests {
             ("shared.js", ""),
             (".env", ""),
         ]);
-        let error = found(&folder, &[]).expect_err("outside");
+        let error = found(&folder).expect_err("outside");
         assert!(error.ends_with("\"../shared\" lies outside the script's folder: move it there"), "{error}");
         fs::write(folder.path().join("load/hooks.js"), "require('./link')").expect("a file");
         std::os::unix::fs::symlink("../shared.js", folder.path().join("load/link.js")).expect("a link");
-        let error = found(&folder, &[]).expect_err("outside");
+        let error = found(&folder).expect_err("outside");
         assert!(
             error.ends_with("load/link.js lies outside the script's folder /load: move it there"),
             "{error}"
         );
         fs::write(folder.path().join("load/hooks.js"), "").expect("a file");
-        let error = found(&folder, &[".env"]).expect_err("outside");
+        let error = of(&folder, Some(".env"), json!({})).expect_err("outside");
         assert!(error.ends_with("lies outside the script's folder /load: move it there"), "{error}");
     }
 }

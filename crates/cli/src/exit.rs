@@ -104,7 +104,12 @@ impl Failure {
         Self { exit: Exit::Interrupted, message: message.into() }
     }
 
-    /// A file or folder could not be used.
+    /// A file that was given cannot be used.
+    pub fn input(doing: &str, path: &std::path::Path, error: &io::Error) -> Self {
+        Self::usage(format!("cannot {doing} {}: {error}", path.display()))
+    }
+
+    /// A file or folder could not be made or written.
     pub fn file(doing: &str, path: &std::path::Path, error: &io::Error) -> Self {
         Self::internal(format!("cannot {doing} {}: {error}", path.display()))
     }

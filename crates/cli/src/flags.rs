@@ -228,7 +228,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Options of `artillery run` that shape a test; each is what Artillery's documentation says of it.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Options of artillery run")]
 pub struct Options {
     /// Environment of the script (config.environments) to use.
@@ -279,6 +279,10 @@ pub struct Generate {
     /// Number of workers: 1 to 10000.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub count: u32,
+
+    /// Whether a script with which something is wrong is refused, as kubectl artillery plan tells it.
+    #[arg(long, value_name = "true|false", default_value_t = true, action = clap::ArgAction::Set)]
+    pub validate: bool,
 }
 
 /// `version`.

@@ -1,146 +1,140 @@
-//! From what was typed to a load test that can run: the script is read, and all is there that it names. Whatever is wrong is said before
-//! anything starts.
+//! From what was typed to a load test that can be planned: the script, what is merged into it, and Artillery's options are read once, for
+//! all commands. What is wrong with it is for the plan to tell.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use loadtest::api::{Artillery, Json, JsonError};
-use loadtest::script::{self, Script};
-use metrics::checks::Ensure;
+use loadtest::script::{self, Merged, Script, is_program};
 use serde_json::{Map, Value};
 
+use crate::beside::Folders;
 use crate::exit::Failure;
-use crate::flags::{Options, Run};
+use crate::flags::Options;
+use crate::plan::config::{Source, Sources};
+use crate::plan::{Problem, document};
 
 /// A load test of a script.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Project {
-    /// What the load test is called in its report.
-    pub name: String,
     /// The script, as it was named.
     pub script: PathBuf,
+    /// Its text.
+    pub text: String,
     /// What is read of it.
     pub read: Script,
+    /// What is read of the file of `--config`.
+    pub config: Option<Script>,
+    /// The script and that file with the places of everything in them; not of programs, which Artillery runs.
+    pub sources: Vec<Source>,
+    /// Why one of them cannot be read.
+    pub unreadable: Vec<Problem>,
     /// The script's environment.
     pub environment: Option<String>,
     /// Artillery's options; the files among them are paths from where we are.
     pub artillery: Artillery,
+    /// `--overrides`.
+    pub overrides: Option<Value>,
 }
 
 impl Project {
-    /// Reads and checks it.
+    /// Reads it.
     ///
     /// # Errors
-    /// What its user has to mend.
-    pub fn read(path: &Path, flags: &Run) -> Result<Self, Failure> {
-        let artillery = options(&flags.artillery)?;
-        let environment = flags.artillery.environment.clone();
-        let script = read_script(path)?;
-        check_script(path, &script, environment.as_deref(), Some(&artillery))?;
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("load-test");
-        let name = flags.name.clone().unwrap_or_else(|| stem.to_owned());
-        Ok(Self { name, script: path.to_owned(), read: script, environment, artillery })
-    }
-}
-
-/// Whether a script can run in that environment, and with these options, as far as can be told.
-///
-/// # Errors
-/// An environment that it does not have, a file that is not there, a check that cannot be evaluated.
-pub fn check_script(
-    path: &Path,
-    script: &Script,
-    environment: Option<&str>,
-    artillery: Option<&Artillery>,
-) -> Result<(), Failure> {
-    // what is merged into the script may have others
-    if artillery.is_none_or(|artillery| artillery.config.is_none()) {
-        check_environment(path, script, environment)?;
-        check_files(path, script, environment, artillery.and_then(|artillery| artillery.overrides.as_ref()))?;
-    }
-    match script.ensure.as_ref().map(Ensure::as_written) {
-        Some(Err(error)) => {
-            let shown = path.display();
-            Err(Failure::usage(format!("{shown} has a check that cannot be evaluated: {error}")))
+    /// A file cannot be read, or an option is wrong.
+    pub fn read(path: &Path, flags: &Options) -> Result<Self, Failure> {
+        let artillery = options(flags)?;
+        let overrides = artillery.overrides.as_ref().and_then(|json| json.read().ok());
+        let mut project = Self {
+            script: path.to_owned(),
+            text: text(path, "the script")?,
+            environment: flags.environment.clone(),
+            artillery,
+            overrides,
+            ..Self::default()
+        };
+        project.read = project.add(path, &project.text.clone());
+        if let Some(config) = &flags.config {
+            let text = text(config, "--config")?;
+            project.config = Some(project.add(config, &text));
         }
-        Some(Ok(_)) | None => Ok(()),
+        Ok(project)
+    }
+
+    fn add(&mut self, path: &Path, text: &str) -> Script {
+        if path.to_str().is_some_and(is_program) {
+            return Script::default();
+        }
+        let file = path.display().to_string();
+        match document::read(text) {
+            Ok(root) => self.sources.push(Source { file: file.clone(), root }),
+            Err((at, why)) => {
+                self.unreadable.push(Problem::at(&file, at, why));
+                return Script::default();
+            }
+        }
+        script::read(text).unwrap_or_else(|why| {
+            self.unreadable.push(Problem::at(&file, document::Place::START, why));
+            Script::default()
+        })
+    }
+
+    /// A name for it in its report: the script's.
+    pub fn stem(&self) -> &str {
+        self.script.file_stem().and_then(|stem| stem.to_str()).unwrap_or("load-test")
+    }
+
+    /// All that is merged into the script.
+    pub fn merged(&self) -> Merged<'_> {
+        Merged {
+            script: &self.read,
+            config: self.config.as_ref(),
+            environment: self.environment.as_deref(),
+            overrides: self.overrides.as_ref(),
+        }
+    }
+
+    /// The same with the places of everything.
+    pub fn sources(&self) -> Sources<'_> {
+        Sources {
+            texts: self.sources.iter().collect(),
+            environment: self.environment.as_deref(),
+            overrides: self.overrides.as_ref(),
+        }
+    }
+
+    /// The file of `--config`, from where we are.
+    pub fn config_file(&self) -> Option<&Path> {
+        self.artillery.config.as_deref().map(Path::new)
+    }
+
+    /// Where its files are looked for.
+    pub fn folders(&self) -> Folders {
+        Folders::of(&self.script, self.config_file())
     }
 }
 
-/// Reads a script, within bounds.
-///
-/// # Errors
-/// It is not there, too large, or no YAML.
-pub fn read_script(path: &Path) -> Result<Script, Failure> {
+/// A text file, within the bounds of a script.
+fn text(path: &Path, what: &str) -> Result<String, Failure> {
     let shown = path.display();
-    let meta = fs::metadata(path).map_err(|error| Failure::usage(format!("the script {shown}: {error}")))?;
+    let cannot = |error| Failure::usage(format!("{what} {shown}: {error}"));
+    let meta = fs::metadata(path).map_err(cannot)?;
     if !meta.is_file() {
-        return Err(Failure::usage(format!("the script {shown} is no file")));
+        return Err(Failure::usage(format!("{what} {shown} is no file")));
     }
     if meta.len() > script::MAX_BYTES as u64 {
-        let most = script::MAX_BYTES;
-        return Err(Failure::usage(format!("the script {shown} has {} bytes, more than {most}", meta.len())));
+        let (is, most) = (meta.len(), script::MAX_BYTES);
+        return Err(Failure::usage(format!("{what} {shown} has {is} bytes, more than {most}")));
     }
-    if path.to_str().is_some_and(script::is_program) {
-        return Ok(Script::default());
-    }
-    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("the script {shown}: {error}")))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| Failure::usage(format!("the script {shown} is no text in UTF-8: {error}")))?;
-    if text.trim().is_empty() {
-        return Err(Failure::usage(format!("the script {shown} is empty")));
-    }
-    script::read(&text).map_err(|why| Failure::usage(format!("the script {shown} cannot be read: {why}")))
-}
-
-fn check_environment(path: &Path, script: &Script, environment: Option<&str>) -> Result<(), Failure> {
-    let Some(wanted) = environment else { return Ok(()) };
-    // of a program nothing is known
-    if path.to_str().is_some_and(script::is_program) || script.environments().any(|name| name == wanted) {
-        return Ok(());
-    }
-    let there = script.environments().collect::<Vec<_>>().join(", ");
-    let there = if there.is_empty() { "it has none".to_owned() } else { format!("it has {there}") };
-    let shown = path.display();
-    Err(Failure::usage(format!("--environment {wanted}: {shown} has no such environment: {there}")))
-}
-
-fn check_files(
-    path: &Path,
-    script: &Script,
-    environment: Option<&str>,
-    overrides: Option<&Json>,
-) -> Result<(), Failure> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let overrides: Option<Value> = overrides.and_then(|json| json.read().ok());
-    let is_replaced = |key: &str| {
-        let config = overrides.as_ref().and_then(|overrides| overrides.get("config"));
-        config.is_some_and(|config| config.get(key).is_some())
-    };
-    for file in script.files(environment) {
-        let is_there = |ending: &&str| folder.join(format!("{}{ending}", file.path)).is_file();
-        if file.is_known() && !is_replaced(file.key) && !file.endings().iter().any(is_there) {
-            return Err(Failure::usage(format!(
-                "{}: {} is \"{}\", and there is no such file: it is looked for in {}",
-                path.display(),
-                file.what,
-                file.path,
-                if folder.as_os_str().is_empty() {
-                    "this folder".to_owned()
-                } else {
-                    folder.display().to_string()
-                },
-            )));
-        }
-    }
-    Ok(())
+    String::from_utf8(fs::read(path).map_err(cannot)?)
+        .map_err(|error| Failure::usage(format!("{what} {shown} is no text in UTF-8: {error}")))
 }
 
 /// Artillery's options, as they were typed.
 ///
 /// # Errors
-/// One is no object in JSON, or names a file that is not there.
-pub fn options(flags: &Options) -> Result<Artillery, Failure> {
+/// One is no object in JSON, or names a file that cannot be read.
+fn options(flags: &Options) -> Result<Artillery, Failure> {
     let Options { environment: _, target, variables, overrides, scenario_name, config, dotenv } = flags;
     Ok(Artillery {
         target: target.clone(),
@@ -167,81 +161,95 @@ fn object(flag: &str, text: Option<&str>) -> Result<Option<Json>, Failure> {
     }
 }
 
+/// A file that is there and may be read: Artillery would go on without it.
 fn file(flag: &str, path: Option<&Path>) -> Result<Option<String>, Failure> {
     let Some(path) = path else { return Ok(None) };
     let shown = path.display();
-    if !path.is_file() {
-        return Err(Failure::usage(format!("{flag} {shown}: there is no such file")));
+    let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("{flag} {shown}: {why}"));
+    let meta = fs::metadata(path).map_err(|error| wrong(&error))?;
+    if !meta.is_file() {
+        return Err(wrong(&"it is no file"));
     }
-    let text =
-        path.to_str().ok_or_else(|| Failure::usage(format!("{flag} {shown}: its name is not in UTF-8")))?;
+    File::open(path).map_err(|error| wrong(&error))?;
+    let text = path.to_str().ok_or_else(|| wrong(&"its name is not in UTF-8"))?;
     Ok(Some(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
-    use crate::flags::{Command, Flags};
 
-    /// What comes of a script of that text, with these flags.
-    fn read(text: &str, flags: &[&str]) -> Result<Project, String> {
+    /// What comes of a script of that text, with these options.
+    fn read(text: Option<&[u8]>, flags: &Options) -> Result<Project, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("script.yaml");
-        fs::write(&path, text).expect("a file");
-        fs::write(folder.path().join("users.csv"), "a,b\n").expect("a file");
-        fs::write(folder.path().join("hooks.js"), "").expect("a file");
-        let typed = ["kubectl-artillery", "run", path.to_str().expect("a path")];
-        let Command::Run(run) = Flags::parse_from(typed.iter().chain(flags)).command else { panic!("run") };
+        if let Some(text) = text {
+            fs::write(&path, text).expect("a file");
+        }
         let shown = folder.path().display().to_string();
-        Project::read(&path, &run).map_err(|failure| {
+        Project::read(&path, flags).map_err(|failure| {
             assert_eq!(failure.exit.code(), 2);
             failure.to_string().replace(&shown, "FOLDER")
         })
     }
 
     #[test]
-    fn what_is_wrong_is_said_before_anything_starts() {
+    fn files_that_cannot_be_read_and_options_that_are_wrong_are_wrong_usage() {
+        let none = Options::default;
+        let some = |text: &str| Some(text.to_owned());
+        let folder = tempfile::tempdir().expect("a folder");
+        let a_folder = Some(folder.path().to_owned());
         for (text, flags, said) in [
-            (" \n", &[][..], "the script FOLDER/script.yaml is empty"),
-            ("config: [", &[], "the script FOLDER/script.yaml cannot be read: "),
+            (None, none(), "the script FOLDER/script.yaml: No such file"),
+            (Some(&b"\xff"[..]), none(), "the script FOLDER/script.yaml is no text in UTF-8"),
             (
-                "config: {payload: {path: no.csv}}",
-                &[],
-                "FOLDER/script.yaml: config.payload.path is \"no.csv\", and there is no such file",
+                Some(b"config: {}"),
+                Options { variables: some("[1]"), ..none() },
+                "--variables is [1]: give an object in JSON",
             ),
             (
-                "config: {processor: ./no}",
-                &[],
-                "FOLDER/script.yaml: config.processor is \"./no\", and there is no such file",
+                Some(b"config: {}"),
+                Options { overrides: some("{a"), ..none() },
+                "--overrides cannot be read: ",
             ),
             (
-                "config: {environments: {dev: {}, prod: {}}}",
-                &["-e", "staging"],
-                "--environment staging: FOLDER/script.yaml has no such environment: it has dev, prod",
+                Some(b"config: {}"),
+                Options { config: Some("no.yaml".into()), ..none() },
+                "--config no.yaml: No such file",
             ),
             (
-                "config: {plugins: {ensure: {}}, ensure: {conditions: [{expression: 'p95 <'}]}}",
-                &[],
-                "FOLDER/script.yaml has a check that cannot be evaluated: ",
+                Some(b"config: {}"),
+                Options { dotenv: Some("no.env".into()), ..none() },
+                "--dotenv no.env: No such file",
             ),
-            ("config: {}", &["--variables", "[1]"], "--variables is [1]: give an object in JSON"),
-            ("config: {}", &["--overrides", "{a"], "--overrides cannot be read: "),
-            ("config: {}", &["--config", "no.yaml"], "--config no.yaml: there is no such file"),
+            (
+                Some(b"config: {}"),
+                Options { dotenv: a_folder, ..none() },
+                &format!("--dotenv {}: it is no file", folder.path().display()),
+            ),
         ] {
-            let error = read(text, flags).expect_err(said);
+            let error = read(text, &flags).expect_err(said);
             assert!(error.starts_with(said), "{error}");
         }
+        let error = Project::read(folder.path(), &none()).expect_err("a folder").to_string();
+        assert!(error.ends_with(" is no file"), "{error}");
     }
 
     #[test]
-    fn what_is_there_is_taken() {
-        let text = "config: {payload: {path: users.csv}, processor: ./hooks, environments: {dev: {}}}";
-        let project = read(text, &["-e", "dev", "--variables", r#"{"a": [1, 2]}"#]).expect("a project");
-        assert_eq!((project.name.as_str(), project.environment.as_deref()), ("script", Some("dev")));
-        let variables = project.artillery.variables.expect("variables");
-        assert_eq!(variables.text(), Ok(r#"{"a":[1,2]}"#));
-        assert!(read("config: {payload: {path: '{{ $env.FILE }}'}}", &[]).is_ok(), "only Artillery can tell");
+    fn what_is_there_is_taken_and_what_is_no_yaml_is_a_problem_with_its_place() {
+        let flags = Options {
+            environment: Some("dev".to_owned()),
+            variables: Some(r#"{"a": [1, 2]}"#.to_owned()),
+            ..Options::default()
+        };
+        let project = read(Some(b"config: {payload: {path: a.csv}}"), &flags).expect("a project");
+        assert_eq!((project.stem(), project.environment.as_deref()), ("script", Some("dev")));
+        assert_eq!(project.artillery.variables.as_ref().map(Json::text), Some(Ok(r#"{"a":[1,2]}"#)));
+        assert_eq!(project.merged().files()[0].path, "a.csv");
+        for text in ["config:\n\ttarget: a", " \n", "config: 5"] {
+            let project = read(Some(text.as_bytes()), &Options::default()).expect("a project");
+            let problems: Vec<_> = project.unreadable.iter().map(Problem::to_string).collect();
+            assert!(problems.len() == 1 && problems[0].contains("script.yaml:"), "{text}: {problems:?}");
+        }
     }
 }

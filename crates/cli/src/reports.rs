@@ -1,7 +1,7 @@
 //! Where reports go: to standard output, and to files whose endings say in which form.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
@@ -76,46 +76,86 @@ impl From<Printed> for Form {
     }
 }
 
-/// The files that are to be written.
+/// The files that are to be written. Those that were not there, and are not written in the end, are not left behind.
 #[derive(Debug)]
-pub struct Targets(Vec<(PathBuf, Form)>);
+pub struct Targets(Vec<Target>);
+
+#[derive(Debug)]
+struct Target {
+    path: PathBuf,
+    form: Form,
+    /// Whether it was not there before.
+    is_new: bool,
+}
 
 impl Targets {
-    /// Reads what was asked for, before anything runs.
+    /// Reads what was asked for, and finds that it can be written, before anything runs.
     ///
     /// # Errors
-    /// An ending that stands for no form, or a folder that is not there.
+    /// An ending that stands for no form, or a file that cannot be written.
     pub fn of(paths: &[PathBuf]) -> Result<Self, Failure> {
-        let target = |path: &PathBuf| {
+        let mut targets = Self(Vec::new());
+        for path in paths {
             let shown = path.display();
             let form = Form::of(path).ok_or_else(|| {
                 Failure::usage(format!("--report {shown}: its ending says in which form: give .html, .json, .xml (JUnit), .md or .txt"))
             })?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            match folder.filter(|folder| !folder.is_dir()) {
-                Some(folder) => {
-                    Err(Failure::usage(format!("--report {shown}: there is no folder {}", folder.display())))
-                }
-                None => Ok((path.clone(), form)),
-            }
-        };
-        paths.iter().map(target).collect::<Result<_, _>>().map(Self)
+            let is_new = open(path)
+                .map_err(|error| Failure::usage(format!("--report {shown} cannot be written: {error}")))?;
+            targets.0.push(Target { path: path.clone(), form, is_new });
+        }
+        Ok(targets)
     }
 
-    /// Writes all of them.
+    /// Writes all of them, also where one cannot be.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// Those that cannot be written.
     pub fn write(&self, document: &Document) -> Result<(), Failure> {
-        for (path, form) in &self.0 {
-            let written = File::create(path).and_then(|file| {
-                let mut file = BufWriter::new(file);
-                form.write(document, &mut file)?;
-                file.flush()
-            });
-            written.map_err(|error| Failure::file("write", path, &error))?;
+        let written = |target: &Target| {
+            // as a whole, or not at all
+            let mut bytes = Vec::new();
+            target.form.write(document, &mut bytes).and_then(|()| fs::write(&target.path, &bytes))
+        };
+        let failed: Vec<_> = self
+            .0
+            .iter()
+            .filter_map(|target| Some(format!("{}: {}", target.path.display(), written(target).err()?)))
+            .collect();
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::internal(format!("cannot write {}", failed.join("; ")))),
         }
-        Ok(())
+    }
+}
+
+impl Drop for Targets {
+    fn drop(&mut self) {
+        for Target { path, is_new, .. } in &self.0 {
+            if *is_new && fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
+                // somebody else may have removed it meanwhile
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Finds that a file can be written, and leaves its content alone. Returns whether it was made.
+fn open(path: &Path) -> io::Result<bool> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let meta = fs::metadata(path)?;
+            if meta.is_dir() {
+                return Err(ErrorKind::IsADirectory.into());
+            }
+            // whoever opens a pipe waits for its reader
+            if meta.is_file() {
+                OpenOptions::new().write(true).open(path)?;
+            }
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -148,8 +188,42 @@ mod tests {
             "--report report.doc: its ending says in which form: give .html, .json, .xml (JUnit), .md or .txt"
         );
         let error = Targets::of(&["nowhere/report.json".into()]).expect_err("refused").to_string();
-        assert!(error.ends_with("there is no folder nowhere"), "{error}");
-        let targets = Targets::of(&["a.json".into(), "b.html".into()]).expect("targets");
-        assert_eq!(targets.0.iter().map(|(_, form)| *form).collect::<Vec<_>>(), [Form::Json, Form::Html]);
+        assert!(error.starts_with("--report nowhere/report.json cannot be written: No such file"), "{error}");
+    }
+
+    #[test]
+    fn files_that_cannot_be_written_are_found_before_and_none_is_left_empty() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("folder.md")).expect("a folder");
+        fs::write(at("old.json"), "{}").expect("a file");
+        let error = Targets::of(&[at("a.html"), at("old.json"), at("folder.md")]).expect_err("refused");
+        assert!(
+            error.exit.code() == 2 && error.to_string().contains("folder.md cannot be written"),
+            "{error}"
+        );
+        assert!(!at("a.html").exists(), "nothing is left");
+        assert_eq!(
+            fs::read_to_string(at("old.json")).expect("a file"),
+            "{}",
+            "what was there stays until the end"
+        );
+        drop(Targets::of(&[at("a.html"), at("old.json")]).expect("targets"));
+        assert!(!at("a.html").exists() && at("old.json").exists());
+    }
+
+    #[test]
+    fn one_that_cannot_be_written_at_the_end_does_not_cost_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let document =
+            Document::parse(br#"{"aggregate": {"counters": {"http.requests": 1}}}"#).expect("a report");
+        fs::create_dir(at("gone")).expect("a folder");
+        let targets = Targets::of(&[at("gone/a.json"), at("b.json")]).expect("targets");
+        fs::remove_dir_all(at("gone")).expect("a folder");
+        let error = targets.write(&document).expect_err("one is gone").to_string();
+        assert!(error.contains("gone/a.json: No such file") && !error.contains("b.json"), "{error}");
+        drop(targets);
+        assert!(Document::parse(&fs::read(at("b.json")).expect("a report")).is_ok());
     }
 }

@@ -25,7 +25,7 @@ pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
 /// runs.
 pub(crate) const GENERATION: &str = "loadtest.artillery.io/generation";
 /// Where the script and its files lie in a worker.
-const DATA: &str = "/data";
+pub const DATA: &str = "/data";
 /// Name of the volume that has them.
 const SCRIPT_VOLUME: &str = "test-script";
 /// Where that volume is mounted when its files are copied, and the volume that they are copied to.

@@ -1,5 +1,7 @@
 //! The test script as far as we read it: that it is YAML, what it wants checked, and which files it names. Artillery resolves the rest, and tells.
 
+mod files;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -7,13 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+pub use files::{Base, Merged, NamedFile, PROCESSOR_ENDINGS};
+
 /// No script is larger, in bytes: a ConfigMap holds no more.
 pub const MAX_BYTES: usize = 1 << 20;
 /// No script is nested deeper.
 pub const MAX_DEPTH: usize = 100;
-
-/// What Artillery adds to a processor's name, as Node does.
-pub const PROCESSOR_ENDINGS: &[&str] = &["", ".js", ".cjs", ".mjs", ".ts", "/index.js"];
 
 /// What is read of a script.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,29 +25,6 @@ pub struct Script {
     config: Named,
     /// By the environment's name.
     environments: BTreeMap<String, Named>,
-}
-
-/// A file that a script names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamedFile<'a> {
-    /// `payload` or `processor`.
-    pub key: &'static str,
-    /// Where it is named, such as `config.payload.path`.
-    pub what: &'static str,
-    /// As it is written there.
-    pub path: &'a str,
-}
-
-impl NamedFile<'_> {
-    /// What Artillery may add to the path, as Node does: the file is there under one of these endings.
-    pub fn endings(&self) -> &'static [&'static str] {
-        if self.key == "processor" { PROCESSOR_ENDINGS } else { &[""] }
-    }
-
-    /// Whether it can be told where the file is: not of a template, nor of a pattern.
-    pub fn is_known(&self) -> bool {
-        !(self.path.contains("{{") || self.path.contains('*'))
-    }
 }
 
 /// Whether Artillery runs a script of that name as a program, instead of reading it as YAML.
@@ -82,24 +60,9 @@ impl Script {
         self.environments.keys().map(String::as_str)
     }
 
-    /// The files that it names, in that environment, as far as that can be told: Artillery merges lists of payloads by index.
-    pub fn files(&self, environment: Option<&str>) -> Vec<NamedFile<'_>> {
-        let merged = environment.and_then(|name| self.environments.get(name));
-        let payloads: &[Value] = match (&self.config.payload, merged.and_then(|named| named.payload.as_ref()))
-        {
-            (Some(Value::Array(payloads)), None) => payloads,
-            (Some(payload), None) => std::slice::from_ref(payload),
-            _ => &[],
-        };
-        let payloads = payloads.iter().filter_map(|payload| payload["path"].as_str());
-        let processor = merged.and_then(|named| named.processor.as_ref()).or(self.config.processor.as_ref());
-        let payloads = payloads.map(|path| NamedFile { key: "payload", what: "config.payload.path", path });
-        let processor = processor.and_then(Value::as_str).map(|path| NamedFile {
-            key: "processor",
-            what: "config.processor",
-            path,
-        });
-        payloads.chain(processor).collect()
+    /// The files that it names by itself, in that environment.
+    pub fn files(&self, environment: Option<&str>) -> Vec<NamedFile> {
+        Merged { script: self, config: None, environment, overrides: None }.files()
     }
 }
 

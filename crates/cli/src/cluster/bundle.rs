@@ -1,17 +1,18 @@
-//! From a script and the files beside it to the objects that run it in a cluster: a LoadTest, and the ConfigMaps that it names. Pure but
-//! for reading the files.
+//! From a script and the files beside it to the objects that run it in a cluster: a LoadTest, and the ConfigMaps and the Secret that it
+//! names. `run` makes them, `plan` shows them, and `generate` writes them. Pure but for reading the files.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use loadtest::api::{
-    Artillery, Distribution, FILE_NAME, File, KeyToPath, SCRIPT_KEY, ScriptConfig, Start, TestScript,
+    Artillery, Distribution, FILE_NAME, File, Json, KeyToPath, SCRIPT_KEY, ScriptConfig, Start, TestScript,
 };
-use loadtest::{LoadTest, LoadTestSpec, plan, script};
+use loadtest::{LoadTest, LoadTestSpec, job, plan, script};
+use serde_json::{Value, json};
 
 use crate::beside::{self, Beside};
 use crate::exit::Failure;
@@ -21,8 +22,8 @@ use crate::project::Project;
 const MAX_BYTES: usize = 1_000_000;
 /// A ConfigMap is given by one entry of `spec.testScript.files`, which has no more items, nor are there more entries.
 const MAX_ITEMS: usize = 256;
-const MAX_CONFIG_MAPS: usize = 64;
-/// The label of the ConfigMaps' component, as `generate` and the first operator's plugin have it.
+const MAX_FILES: usize = 64;
+/// The component, by its label, of the ConfigMaps and the Secret, as `generate` and the first operator's plugin have it.
 const COMPONENT: &str = "loadtest-config";
 
 /// How long workers wait for each other where nothing is said, in seconds: the API's own default.
@@ -44,30 +45,70 @@ pub struct Wanted<'a> {
 /// The objects, in the order in which they are to be made.
 #[derive(Debug)]
 pub struct Bundle {
-    /// Its files.
+    /// Its files; the script is in the first one.
     pub config_maps: Vec<ConfigMap>,
+    /// What `--dotenv` names: it has passwords as a rule, which whoever may read ConfigMaps need not know.
+    pub secret: Option<Secret>,
     /// The load test.
     pub load_test: LoadTest,
+}
+
+/// What is in them.
+struct Contents<'a> {
+    /// The script's key, and its text.
+    script: (&'a str, Vec<u8>),
+    files: &'a [Beside],
+    dotenv: Option<Beside>,
+}
+
+impl Bundle {
+    /// The path below the script's folder that each key of a ConfigMap becomes.
+    pub fn paths<'a>(&'a self, config_map: &'a str) -> Vec<(&'a str, &'a str)> {
+        let test_script = &self.load_test.spec.test_script;
+        let file = test_script.files.iter().find(|file| file.config_map.as_deref() == Some(config_map));
+        file.map_or_else(
+            || vec![(test_script.key(), test_script.key())],
+            |file| file.items.iter().map(|item| (item.key.as_str(), item.path.as_str())).collect(),
+        )
+    }
 }
 
 /// Makes them of a script and of what it needs beside itself. Returns what is to be said of what is not given, too.
 ///
 /// # Errors
 /// A file that cannot be read or given, or a name that no load test can bear.
-pub fn of_project(mut project: Project, wanted: Wanted<'_>) -> Result<(Bundle, Vec<String>), Failure> {
+pub fn of_project(project: &Project, wanted: Wanted<'_>) -> Result<(Bundle, Vec<String>), Failure> {
     let path = &project.script;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let Artillery { config, dotenv, .. } = &project.artillery;
-    let more: Vec<_> = [config, dotenv].into_iter().flatten().map(Path::new).collect();
-    let found = beside::find(path, &project.read, project.environment.as_deref(), &more)?;
+    let mut found = beside::find(path, &project.merged(), project.config_file())?;
     let below = |file: &Option<String>| {
         file.as_ref().map(|file| beside::below_folder(folder, Path::new(file))).transpose()
     };
-    (project.artillery.config, project.artillery.dotenv) = (below(config)?, below(dotenv)?);
-    let script = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-    let key = key_of(path).to_owned();
-    let bundle = bundle(wanted, project, (&key, script), &found.files)?;
+    let mut artillery = project.artillery.clone();
+    (artillery.config, artillery.dotenv) = (below(&artillery.config)?, below(&artillery.dotenv)?);
+    if let Some(overrides) = &project.overrides {
+        artillery.overrides = Some(in_a_worker(overrides.clone(), folder));
+    }
+    let dotenv = artillery.dotenv.clone().map(|path| Beside { from: folder.join(&path), path });
+    // it is given once
+    found.files.retain(|file| dotenv.as_ref().is_none_or(|dotenv| dotenv.path != file.path));
+    let script = (key_of(path), project.text.clone().into_bytes());
+    let contents = Contents { script, files: &found.files, dotenv };
+    let bundle = bundle(wanted, project.environment.clone(), artillery, contents)?;
     Ok((bundle, found.notes()))
+}
+
+/// `--overrides` with the paths of payloads, which Artillery takes as they are there, as they are in a worker.
+fn in_a_worker(mut overrides: Value, folder: &Path) -> Json {
+    let payloads = overrides.pointer_mut("/config/payload").and_then(Value::as_array_mut);
+    for path in payloads.into_iter().flatten().filter_map(|payload| payload.get_mut("path")) {
+        // one that is not there was said
+        if let Some(below) = path.as_str().and_then(|path| beside::below_folder(folder, Path::new(path)).ok())
+        {
+            *path = json!(format!("{}/{below}", job::DATA));
+        }
+    }
+    Json::from(overrides)
 }
 
 /// Under which key a ConfigMap has a script: Artillery tells a program by its name.
@@ -78,19 +119,21 @@ pub fn key_of(script: &Path) -> &str {
 
 fn bundle(
     wanted: Wanted<'_>,
-    project: Project,
-    (key, script): (&str, Vec<u8>),
-    files: &[Beside],
+    environment: Option<String>,
+    artillery: Artillery,
+    Contents { script: (key, script), files, dotenv }: Contents<'_>,
 ) -> Result<Bundle, Failure> {
     let Wanted { name, count, distribution, start_timeout } = wanted;
-    let Project { environment, artillery, .. } = project;
+    check_file_name(key)?;
     let script_map = format!("{name}-test-script");
     let mut config_maps = vec![config_map(name, &script_map, [(key.to_owned(), script)].into())];
     let packed = pack(files)?;
-    if packed.len() > MAX_CONFIG_MAPS {
+    let secret = dotenv.map(|dotenv| secret(name, &dotenv)).transpose()?;
+    if packed.len() + secret.iter().len() > MAX_FILES {
         return Err(Failure::usage(format!(
-            "the script needs {} ConfigMaps of 1 MB for its files, and at most {MAX_CONFIG_MAPS} can be: put them in a volume, see spec.testScript.path",
-            packed.len()
+            "the script needs {} ConfigMaps of 1 MB for its files, and at most {} can be: put them in a volume, see spec.testScript.path",
+            packed.len(),
+            MAX_FILES - secret.iter().len()
         )));
     }
     let mut given = Vec::new();
@@ -100,6 +143,13 @@ fn bundle(
         given.push(File { config_map: Some(map.clone()), items: items.collect(), ..File::default() });
         let data = files.into_iter().map(|(key, file)| (key, file.content)).collect();
         config_maps.push(config_map(name, &map, data));
+    }
+    if let Some((secret, item)) = &secret {
+        given.push(File {
+            secret: secret.metadata.name.clone(),
+            items: vec![item.clone()],
+            ..File::default()
+        });
     }
     let mut load_test = LoadTest::new(
         name,
@@ -122,9 +172,8 @@ fn bundle(
         },
     );
     load_test.metadata.labels = Some(labels(name, "loadtest"));
-    plan::config_maps(&load_test)
-        .map_err(|problem| Failure::usage(format!("--name {name}: {}", problem.message)))?;
-    Ok(Bundle { config_maps, load_test })
+    plan::config_maps(&load_test).map_err(|problem| Failure::usage(problem.message))?;
+    Ok(Bundle { config_maps, secret: secret.map(|(secret, _)| secret), load_test })
 }
 
 /// A name for a load test of that script: its own, in letters that a name can have.
@@ -141,26 +190,29 @@ struct Packed {
     content: Vec<u8>,
 }
 
+/// What is in a file that a ConfigMap, or a Secret, can give.
+fn content(file: &Beside, kind: &str) -> Result<Vec<u8>, Failure> {
+    let Beside { from, path } = file;
+    check_file_name(path)?;
+    let content = fs::read(from).map_err(|error| Failure::input("read", from, &error))?;
+    if content.len() + path.len() > MAX_BYTES {
+        return Err(Failure::usage(format!(
+            "{} has {} bytes, and a {kind} holds {MAX_BYTES}: put it in a volume, see spec.testScript.path",
+            from.display(),
+            content.len()
+        )));
+    }
+    Ok(content)
+}
+
 /// Puts files into as few ConfigMaps as their order allows, by their keys in it.
 fn pack(files: &[Beside]) -> Result<Vec<BTreeMap<String, Packed>>, Failure> {
     let mut maps: Vec<BTreeMap<String, Packed>> = Vec::new();
     let mut free = 0;
     for file in files {
         let path = &file.path;
-        if !is_file_name(path) {
-            return Err(Failure::usage(format!(
-                "\"{path}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}"
-            )));
-        }
-        let content = fs::read(&file.from).map_err(|error| Failure::file("read", &file.from, &error))?;
+        let content = content(file, "ConfigMap")?;
         let size = content.len() + path.len();
-        if size > MAX_BYTES {
-            return Err(Failure::usage(format!(
-                "{} has {} bytes, and a ConfigMap holds {MAX_BYTES}: put it in a volume, see spec.testScript.path",
-                file.from.display(),
-                content.len()
-            )));
-        }
         let key = path.replace('/', "_");
         // two paths may come to one key: they lie in different ConfigMaps
         let fits =
@@ -177,8 +229,17 @@ fn pack(files: &[Beside]) -> Result<Vec<BTreeMap<String, Packed>>, Failure> {
     Ok(maps)
 }
 
+fn check_file_name(path: &str) -> Result<(), Failure> {
+    if is_file_name(path) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "\"{path}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}"
+    )))
+}
+
 /// Whether `spec.testScript.files` can put a file there: no part begins with two dots.
-pub fn is_file_name(path: &str) -> bool {
+fn is_file_name(path: &str) -> bool {
     let is_good = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
     path.len() <= 253
         && path.split('/').all(|part| {
@@ -199,11 +260,7 @@ fn config_map(test: &str, name: &str, files: BTreeMap<String, Vec<u8>>) -> Confi
         }
     }
     ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            labels: Some(labels(test, COMPONENT)),
-            ..ObjectMeta::default()
-        },
+        metadata: metadata(test, name),
         data: Some(data).filter(|data| !data.is_empty()),
         binary_data: Some(binary_data).filter(|data| !data.is_empty()),
         // all workers read the same, whenever they start
@@ -211,22 +268,36 @@ fn config_map(test: &str, name: &str, files: BTreeMap<String, Vec<u8>>) -> Confi
     }
 }
 
+fn metadata(test: &str, name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels(test, COMPONENT)), ..ObjectMeta::default() }
+}
+
+/// A Secret of one file, and where that belongs.
+fn secret(test: &str, file: &Beside) -> Result<(Secret, KeyToPath), Failure> {
+    let key = file.path.replace('/', "_");
+    let data = [(key.clone(), ByteString(content(file, "Secret")?))].into();
+    let secret = Secret {
+        metadata: metadata(test, &format!("{test}-dotenv")),
+        data: Some(data),
+        immutable: Some(true),
+        ..Secret::default()
+    };
+    Ok((secret, KeyToPath { key, path: file.path.clone() }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::Options;
 
     fn wanted(name: &str) -> Wanted<'_> {
         Wanted { name, count: 2, distribution: Distribution::Replicate, start_timeout: START_TIMEOUT }
     }
 
-    fn project() -> Project {
-        Project {
-            name: String::new(),
-            script: "script.yaml".into(),
-            read: script::Script::default(),
-            environment: None,
-            artillery: Artillery::default(),
-        }
+    /// The objects of a script with these files beside it.
+    fn of_files(name: &str, files: &[Beside]) -> Result<Bundle, Failure> {
+        let script = (SCRIPT_KEY, b"config: {}".to_vec());
+        bundle(wanted(name), None, Artillery::default(), Contents { script, files, dotenv: None })
     }
 
     fn files(folder: &tempfile::TempDir, files: &[(&str, &[u8])]) -> Vec<Beside> {
@@ -247,8 +318,7 @@ mod tests {
             &folder,
             &[("a_b", b"text"), ("a/b", b"other"), ("c.bin", &[0xff, 0xfe]), ("d", &large), ("e", &large)],
         );
-        let made = bundle(wanted("checkout"), project(), (SCRIPT_KEY, b"config: {}".to_vec()), &files)
-            .expect("objects");
+        let made = of_files("checkout", &files).expect("objects");
         let names: Vec<_> =
             made.config_maps.iter().map(|map| map.metadata.name.as_deref().unwrap_or("")).collect();
         assert_eq!(
@@ -269,18 +339,57 @@ mod tests {
     }
 
     #[test]
+    fn environment_variables_are_in_a_secret_and_overrides_name_files_as_they_lie_in_a_worker() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("conf")).expect("a folder");
+        for (name, text) in [("s.yaml", "config: {}"), ("conf/.env", "PASSWORD=x"), ("users.csv", "a")] {
+            fs::write(at(name), text).expect("a file");
+        }
+        let overrides = json!({ "config": { "payload": [{ "path": at("users.csv") }, { "path": "/in/the/image.csv" }] } });
+        let flags = Options {
+            dotenv: Some(at("conf/.env")),
+            overrides: Some(overrides.to_string()),
+            ..Options::default()
+        };
+        let project = Project::read(&at("s.yaml"), &flags).expect("a project");
+        let (made, _) = of_project(&project, wanted("checkout")).expect("objects");
+        let secret = made.secret.as_ref().expect("a Secret");
+        assert_eq!(secret.metadata.name.as_deref(), Some("checkout-dotenv"));
+        assert_eq!(
+            secret.data.as_ref().and_then(|data| data.get("conf_.env")),
+            Some(&ByteString(b"PASSWORD=x".to_vec()))
+        );
+        let spec = serde_json::to_value(&made.load_test.spec).expect("JSON");
+        assert_eq!(
+            spec["testScript"]["files"],
+            json!([
+                { "configMap": "checkout-files-1", "items": [{ "key": "users.csv", "path": "users.csv" }] },
+                { "secret": "checkout-dotenv", "items": [{ "key": "conf_.env", "path": "conf/.env" }] },
+            ])
+        );
+        assert_eq!(spec["artillery"]["dotenv"], "conf/.env");
+        assert_eq!(
+            spec["artillery"]["overrides"]["config"]["payload"],
+            json!([{ "path": "/data/users.csv" }, { "path": "/in/the/image.csv" }])
+        );
+        let in_clear = serde_json::to_string(&made.config_maps).expect("JSON");
+        assert!(!in_clear.contains("PASSWORD"), "{in_clear}");
+        assert_eq!(made.paths("checkout-files-1"), [("users.csv", "users.csv")]);
+        assert_eq!(made.paths("checkout-test-script"), [(SCRIPT_KEY, SCRIPT_KEY)]);
+    }
+
+    #[test]
     fn what_no_cluster_can_hold_is_refused_by_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let large = vec![b'x'; MAX_BYTES + 1];
         for (name, path, content, said) in [
             ("checkout", "big.csv", &large[..], "has 1000001 bytes, and a ConfigMap holds 1000000"),
             ("checkout", "a b.csv", b"", "\"a b.csv\" cannot be given by a ConfigMap"),
-            ("check.out", "a", b"", "--name check.out: \"check.out\": metadata.name must not contain dots"),
+            ("check.out", "a", b"", "\"check.out\": metadata.name must not contain dots"),
         ] {
             let files = files(&folder, &[(path, content)]);
-            let error = bundle(wanted(name), project(), (SCRIPT_KEY, Vec::new()), &files)
-                .expect_err(said)
-                .to_string();
+            let error = of_files(name, &files).expect_err(said).to_string();
             assert!(error.contains(said), "{error}");
         }
     }

@@ -1,17 +1,36 @@
-//! Objects that a command makes in a cluster: all of them, or none.
+//! Objects that a command makes in a cluster: all of them, or none. What an earlier load test of that name leaves behind is waited for, and
+//! an answer that is lost on its way changes nothing.
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, Request};
+use kube::core::NamespaceResourceScope;
 use kube::core::params::PropagationPolicy;
-use kube::{Api, Resource as _, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _};
 use loadtest::LoadTest;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::Connection;
 use super::bundle::Bundle;
 use crate::exit::Failure;
+use crate::local::random_hex;
 use crate::terminal::say;
+
+/// The annotation that tells what this run made from what somebody else did.
+const RUN: &str = "loadtest.artillery.io/run";
+/// What is being deleted, and an API server that does not answer, are waited for so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it is until another try.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A load test that was made, and that has its ConfigMaps.
 pub struct Made {
@@ -20,104 +39,276 @@ pub struct Made {
 }
 
 impl Made {
-    /// Makes a load test and its ConfigMaps, which go with it.
+    /// Makes a load test, its ConfigMaps and its Secret, which go with it.
     ///
     /// # Errors
     /// What the cluster has against one of them; then none is left.
     pub async fn make(connection: &Connection, bundle: &Bundle) -> Result<Self, Failure> {
-        let name = bundle.load_test.name_any();
-        let doing = format!("make the load test {name}");
-        // what the cluster has against it is known before anything is there
-        create(connection, &bundle.load_test, true)
-            .await
-            .map_err(|error| connection.refused(&doing, &error))?;
-        let maps: Api<ConfigMap> = Api::namespaced(connection.client.clone(), &connection.namespace);
-        let mut made = Vec::new();
-        match create_all(connection, &maps, bundle, &mut made).await {
-            Ok(load_test) => Ok(Self { connection: connection.clone(), load_test }),
-            Err((doing, error)) => {
-                for map in made {
-                    remove(&maps, &map).await;
-                }
-                Err(connection.refused(&doing, &error))
-            }
-        }
+        let maker = Maker { connection, run: random_hex()?, patience: PATIENCE };
+        let load_test = maker.make(bundle).await?;
+        Ok(Self { connection: connection.clone(), load_test })
     }
 
-    /// Removes it, and with it its ConfigMaps, its Job and its report.
+    /// Removes it, and with it its ConfigMaps, its Secret, its Job and its report.
     ///
     /// # Errors
     /// The cluster refuses it.
     pub async fn remove(self) -> Result<(), Failure> {
         let name = self.load_test.name_any();
-        let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions {
-                uid: self.load_test.metadata.uid.clone(),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        match self.connection.load_tests().delete(&name, &params).await {
-            Ok(_) => Ok(()),
-            // somebody else has
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+        match delete(&self.connection, &self.load_test).await {
+            Ok(()) => Ok(()),
             Err(error) => Err(self.connection.refused(&format!("remove the load test {name}"), &error)),
         }
     }
 }
 
-/// Creates everything, and notes in `made` what has to go if it fails. Fails with what was being done.
-async fn create_all(
-    connection: &Connection,
-    maps: &Api<ConfigMap>,
-    bundle: &Bundle,
-    made: &mut Vec<ConfigMap>,
-) -> Result<LoadTest, (String, kube::Error)> {
-    for map in &bundle.config_maps {
-        let doing = || format!("make the ConfigMap {}", map.name_any());
-        made.push(maps.create(&PostParams::default(), map).await.map_err(|error| (doing(), error))?);
+/// What objects of a load test are.
+trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+impl Object for ConfigMap {}
+impl Object for Secret {}
+impl Object for LoadTest {}
+
+struct Maker<'a> {
+    connection: &'a Connection,
+    /// Of this run alone.
+    run: String,
+    patience: Duration,
+}
+
+/// What was made, and has a UID then, and what may have been made.
+#[derive(Default)]
+struct Tried {
+    config_maps: Vec<ConfigMap>,
+    secrets: Vec<Secret>,
+    load_tests: Vec<LoadTest>,
+}
+
+/// Why an object is not made.
+struct Refused {
+    failure: Failure,
+    /// Whether it may be there nevertheless, for an answer got lost.
+    may_be_there: bool,
+}
+
+/// Notes what has to go if anything fails.
+fn note<K: Object>(made: Result<K, Refused>, object: &K, tried: &mut Vec<K>) -> Result<(), Failure> {
+    match made {
+        Ok(made) => {
+            tried.push(made);
+            Ok(())
+        }
+        Err(Refused { failure, may_be_there }) => {
+            tried.extend(may_be_there.then(|| object.clone()));
+            Err(failure)
+        }
     }
-    let name = bundle.load_test.name_any();
-    let load_test = create(connection, &bundle.load_test, false)
-        .await
-        .map_err(|error| (format!("make the load test {name}"), error))?;
-    let owner = OwnerReference {
-        api_version: LoadTest::api_version(&()).into_owned(),
-        kind: LoadTest::kind(&()).into_owned(),
-        name,
-        uid: load_test.uid().to_owned(),
-        ..OwnerReference::default()
-    };
-    let owned = json!({ "metadata": { "ownerReferences": [owner] } });
-    for map in made.iter() {
-        let name = map.name_any();
-        // they only stay when the load test goes: no reason not to run it
-        if let Err(error) = maps.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&owned)).await {
-            let words = connection.refused(&format!("give the ConfigMap {name} to its load test"), &error);
+}
+
+/// Whose an object is that has the name of one that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    /// This run made it.
+    Ours,
+    /// It will soon be gone.
+    Leaving,
+    /// Somebody else's.
+    Taken,
+}
+
+/// Whose an object is, as far as it says itself.
+fn whose(meta: &ObjectMeta, run: &str) -> There {
+    let is_ours = meta.annotations.as_ref().and_then(|all| all.get(RUN)).is_some_and(|of| of == run);
+    match &meta.deletion_timestamp {
+        Some(_) => There::Leaving,
+        None if is_ours => There::Ours,
+        None => There::Taken,
+    }
+}
+
+/// The load test that an object belongs to.
+fn load_test_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    meta.owner_references.iter().flatten().find(|owner| owner.kind == LoadTest::kind(&()))
+}
+
+/// Whether it cannot be told what came of a request.
+fn is_lost(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => [429, 500, 502, 503, 504].contains(&status.code),
+        kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => false,
+        _ => true,
+    }
+}
+
+impl Maker<'_> {
+    async fn make(&self, bundle: &Bundle) -> Result<LoadTest, Failure> {
+        let Bundle { config_maps, secret, load_test } = bundle;
+        let mut tried = Tried::default();
+        let made = async {
+            // what the cluster has against it is known before anything is there
+            self.create(load_test, true).await.map_err(|refused| refused.failure)?;
+            for map in config_maps {
+                note(self.create(map, false).await, map, &mut tried.config_maps)?;
+            }
+            if let Some(secret) = secret {
+                note(self.create(secret, false).await, secret, &mut tried.secrets)?;
+            }
+            note(self.create(load_test, false).await, load_test, &mut tried.load_tests)
+        };
+        let made = made.await;
+        let load_test = match (made, tried.load_tests.pop()) {
+            (Ok(()), Some(load_test)) => load_test,
+            (made, load_test) => {
+                tried.load_tests.extend(load_test);
+                self.undo(&tried).await;
+                return Err(made.err().unwrap_or_else(|| Failure::internal("the load test was not made")));
+            }
+        };
+        let owner = OwnerReference {
+            api_version: LoadTest::api_version(&()).into_owned(),
+            kind: LoadTest::kind(&()).into_owned(),
+            name: load_test.name_any(),
+            uid: load_test.uid().to_owned(),
+            ..OwnerReference::default()
+        };
+        for map in &tried.config_maps {
+            self.give(map, &owner).await;
+        }
+        for secret in &tried.secrets {
+            self.give(secret, &owner).await;
+        }
+        Ok(load_test)
+    }
+
+    /// Creates an object, or only tries whether it would be taken.
+    async fn create<K: Object>(&self, object: &K, is_dry: bool) -> Result<K, Refused> {
+        let mut object = object.clone();
+        object.annotations_mut().insert(RUN.to_owned(), self.run.clone());
+        let (kind, name) = (K::kind(&()), object.name_any());
+        let api: Api<K> = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
+        let began = Instant::now();
+        let (mut was_said, mut may_be_there) = (false, false);
+        loop {
+            let error = match post(self.connection, &object, is_dry).await {
+                Ok(made) => return Ok(made),
+                Err(error) => error,
+            };
+            let is_taken = matches!(&error, kube::Error::Api(status) if status.code == 409);
+            may_be_there |= is_lost(&error) && !is_dry;
+            let may_change = is_taken || (is_lost(&error) && !is_dry);
+            let there = if may_change { self.look(&api, &name).await } else { Ok(None) };
+            match &there {
+                Ok(Some((made, There::Ours))) => return Ok(made.clone()),
+                Ok(Some((_, There::Leaving))) if !was_said => {
+                    say(format_args!("Waiting for the {kind} {name}, which is being deleted"));
+                    was_said = true;
+                }
+                _ => {}
+            }
+            let is_final = match &there {
+                Ok(Some((_, There::Taken))) => is_taken,
+                // nobody is there any more who took the name, or it was never made
+                Ok(_) => !may_change,
+                // one that may not be looked at is somebody's
+                Err(_) => is_taken,
+            };
+            if is_final || began.elapsed() >= self.patience {
+                let failure = self.connection.refused(&format!("make the {} {name}", word(&kind)), &error);
+                return Err(Refused { failure, may_be_there });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// An object of that name, and whose it is.
+    async fn look<K: Object>(&self, api: &Api<K>, name: &str) -> Result<Option<(K, There)>, kube::Error> {
+        let Some(object) = api.get_opt(name).await? else { return Ok(None) };
+        let mut there = whose(object.meta(), &self.run);
+        if there == There::Taken
+            && let Some(owner) = load_test_of(object.meta())
+        {
+            // what belongs to a load test that is gone goes, too, in its time
+            let load_test = self.connection.load_tests().get_opt(&owner.name).await?;
+            if load_test.is_none_or(|load_test| load_test.uid() != owner.uid) {
+                there = There::Leaving;
+            }
+        }
+        Ok(Some((object, there)))
+    }
+
+    /// Removes what was made, also where the answer that it was got lost.
+    async fn undo(&self, tried: &Tried) {
+        for load_test in &tried.load_tests {
+            self.remove(load_test).await;
+        }
+        for secret in &tried.secrets {
+            self.remove(secret).await;
+        }
+        for map in &tried.config_maps {
+            self.remove(map).await;
+        }
+    }
+
+    async fn remove<K: Object>(&self, object: &K) {
+        let name = object.name_any();
+        let removed = match object.meta().uid {
+            Some(_) => delete(self.connection, object).await,
+            None => {
+                let api = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
+                match self.look::<K>(&api, &name).await {
+                    Ok(Some((made, There::Ours))) => delete(self.connection, &made).await,
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        if let Err(error) = removed {
+            let kind = K::kind(&());
+            say(format_args!("The {} {name} may be left, for it cannot be deleted: {error}", word(&kind)));
+        }
+    }
+
+    /// Gives an object to its load test, with which it goes.
+    async fn give<K: Object>(&self, object: &K, owner: &OwnerReference) {
+        let api: Api<K> = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
+        let (kind, name) = (K::kind(&()), object.name_any());
+        let owned = json!({ "metadata": { "ownerReferences": [owner] } });
+        // it only stays when the load test goes: no reason not to run it
+        if let Err(error) = api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&owned)).await {
+            let words = self.connection.refused(&format!("give the {kind} {name} to its load test"), &error);
             say(format_args!("{words}: it has to be deleted by hand"));
         }
     }
-    Ok(load_test)
 }
 
-async fn remove(maps: &Api<ConfigMap>, map: &ConfigMap) {
-    let name = map.name_any();
-    let ours = Preconditions { uid: map.metadata.uid.clone(), resource_version: None };
-    let params = DeleteParams { preconditions: Some(ours), ..DeleteParams::default() };
-    if let Err(error) = maps.delete(&name, &params).await {
-        say(format_args!("The ConfigMap {name} stays, for it cannot be deleted: {error}"));
+/// How a kind is called in a sentence.
+fn word(kind: &str) -> &str {
+    if kind == "LoadTest" { "load test" } else { kind }
+}
+
+/// Deletes an object, if it is still that one, and then what belongs to it.
+async fn delete<K: Object>(connection: &Connection, object: &K) -> Result<(), kube::Error> {
+    let api: Api<K> = Api::namespaced(connection.client.clone(), &connection.namespace);
+    let params = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Background),
+        preconditions: Some(Preconditions { uid: object.meta().uid.clone(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&object.name_any(), &params).await {
+        Ok(_) => Ok(()),
+        // somebody else has
+        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-/// Creates a load test, or tries it; a field that the cluster does not know is refused.
-async fn create(
-    connection: &Connection,
-    load_test: &LoadTest,
-    is_dry: bool,
-) -> Result<LoadTest, kube::Error> {
-    let url = LoadTest::url_path(&(), Some(&connection.namespace));
-    let body = serde_json::to_vec(load_test).map_err(kube::Error::SerdeError)?;
+/// Creates an object, or tries it; a field that the cluster does not know is refused.
+async fn post<K: Object>(connection: &Connection, object: &K, is_dry: bool) -> Result<K, kube::Error> {
+    let url = K::url_path(&(), Some(&connection.namespace));
+    let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
     let params = PostParams { dry_run: is_dry, field_manager: None };
     let mut request = Request::new(url).create(&params, body).map_err(kube::Error::BuildRequest)?;
     let strict = format!("{}&fieldValidation=Strict", request.uri());

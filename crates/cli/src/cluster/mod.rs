@@ -19,6 +19,8 @@ pub struct Connection {
     pub client: Client,
     /// Where load tests are looked for.
     pub namespace: String,
+    /// The flags by which this cluster was chosen, as a shell takes them: of other commands that speak to the same.
+    pub chosen_by: String,
 }
 
 impl Connection {
@@ -50,13 +52,18 @@ impl Connection {
         };
         let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
-        Ok(Self { client, namespace })
+        Ok(Self { client, namespace, chosen_by: chosen_by(flags) })
+    }
+
+    /// A command for the same cluster and namespace, to be typed.
+    pub fn hint(&self, words: &str) -> String {
+        format!("kubectl artillery {words} -n {}{}", self.namespace, self.chosen_by)
     }
 
     /// The same cluster, and that namespace.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Self {
-        Self { client: self.client.clone(), namespace: namespace.to_owned() }
+        Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 
     /// Its load tests in the namespace.
@@ -69,18 +76,23 @@ impl Connection {
     /// # Errors
     /// There is none of that name, or it cannot be read.
     pub async fn load_test(&self, name: &str) -> Result<LoadTest, Failure> {
+        // the API server would list all of them
+        if name.is_empty() {
+            return Err(Failure::usage("give the name of a load test, such as loadtest/checkout"));
+        }
         let read = self.load_tests().get(name).await;
         read.map_err(|error| self.refused(&format!("read the load test {name}"), &error))
     }
 
     /// What a refusal means, in its namespace: see [`refused`].
     pub fn refused(&self, doing: &str, error: &kube::Error) -> Failure {
-        refused(doing, &self.namespace, error)
+        refused(doing, &self.namespace, &self.chosen_by, error)
     }
 }
 
 /// What a refusal means: what was to be done, why not, and what can be done about it.
-pub fn refused(doing: &str, namespace: &str, error: &kube::Error) -> Failure {
+/// `chosen_by` are the flags that choose the cluster.
+pub fn refused(doing: &str, namespace: &str, chosen_by: &str, error: &kube::Error) -> Failure {
     let kube::Error::Api(status) = error else {
         return Failure::cluster(format!("cannot {doing}: the cluster cannot be asked: {}", chain(error)));
     };
@@ -93,8 +105,7 @@ pub fn refused(doing: &str, namespace: &str, error: &kube::Error) -> Failure {
             Failure::usage(format!("cannot {doing}: {words}: give another --namespace, or make it first"))
         }
         404 if named => Failure::usage(format!(
-            "cannot {doing}: {words} in namespace {}: kubectl artillery list shows those that are there",
-            namespace
+            "cannot {doing}: {words} in namespace {namespace}: kubectl artillery list -n {namespace}{chosen_by} shows those that are there"
         )),
         404 => Failure::cluster(format!(
             "cannot {doing}: this cluster has no LoadTests: install the operator (operator-deploy.sh)"
@@ -106,6 +117,21 @@ pub fn refused(doing: &str, namespace: &str, error: &kube::Error) -> Failure {
         400 | 413 | 422 => Failure::usage(format!("cannot {doing}: {words}")),
         code => Failure::cluster(format!("cannot {doing}: the cluster answers {code}: {words}")),
     }
+}
+
+/// The flags that choose a cluster, with a blank before each.
+fn chosen_by(flags: &Cluster) -> String {
+    let Cluster { namespace: _, context, kubeconfig } = flags;
+    let kubeconfig = kubeconfig.as_ref().map(|path| path.display().to_string());
+    let given = [("--context", context.clone()), ("--kubeconfig", kubeconfig)];
+    given.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", word(&value?)))).collect()
+}
+
+/// A value as a shell takes it for one word.
+fn word(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,".contains(c);
+    let quoted = || format!("'{}'", value.replace('\'', r"'\''"));
+    if !value.is_empty() && value.chars().all(is_plain) { value.to_owned() } else { quoted() }
 }
 
 /// Whether there is a kubeconfig where kubectl looks for one.
@@ -135,12 +161,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_flags_that_choose_a_cluster_can_be_typed_again() {
+        let flags = |context: &str, kubeconfig: &str| Cluster {
+            namespace: None,
+            context: Some(context.to_owned()),
+            kubeconfig: Some(kubeconfig.into()),
+        };
+        assert_eq!(chosen_by(&flags("kind-a", "/a/b.yaml")), " --context kind-a --kubeconfig /a/b.yaml");
+        assert_eq!(chosen_by(&flags("a's", "")), r" --context 'a'\''s' --kubeconfig ''");
+        assert_eq!(chosen_by(&Cluster { namespace: None, context: None, kubeconfig: None }), "");
+    }
+
     #[tokio::test]
     async fn each_refusal_says_what_to_do() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let uri = "http://127.0.0.1:9".parse().expect("an address");
         let client = Client::try_from(Config::new(uri)).expect("a client");
-        let connection = Connection { client, namespace: "shop".to_owned() };
+        let connection =
+            Connection { client, namespace: "shop".to_owned(), chosen_by: " --context test".to_owned() };
         let named = StatusDetails {
             name: "checkout".to_owned(),
             group: String::new(),
@@ -169,7 +208,7 @@ mod tests {
                 "loadtests \"checkout\" not found",
                 Some(named.clone()),
                 2,
-                "cannot run it: loadtests \"checkout\" not found in namespace shop: kubectl artillery list shows those that are there",
+                "cannot run it: loadtests \"checkout\" not found in namespace shop: kubectl artillery list -n shop --context test shows those that are there",
             ),
             (
                 404,

@@ -1,110 +1,105 @@
-//! `generate`: the manifests of a load test of a script, for `kubectl apply -k`, as the first operator's plugin wrote them.
+//! `generate`: the manifests of a load test of a script, for `kubectl apply -k`, as the first operator's plugin wrote them: the very objects
+//! that `run` would make.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use loadtest::LoadTest;
-use loadtest::api::{FILE_NAME, SCRIPT_KEY};
-use loadtest::plan;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt as _;
+use loadtest::api::Distribution;
 use serde_json::json;
 
-use crate::beside::{self, Beside};
-use crate::cluster::bundle::{self, is_file_name};
+use super::plan;
+use crate::cluster::bundle::{self, Bundle, Wanted};
 use crate::exit::{Exit, Failure};
-use crate::flags::Generate;
-use crate::project::{check_script, read_script};
+use crate::flags::{Generate, Options};
+use crate::plan::Asked;
+use crate::project::Project;
 use crate::terminal::{print, say};
 
 /// What the files are called.
 const LOAD_TEST: &str = "loadtest-cr.yaml";
 const KUSTOMIZATION: &str = "kustomization.yaml";
-/// A ConfigMap holds no more bytes.
-pub const MAX_CONFIG_MAP: u64 = 1 << 20;
 
 pub fn run(flags: &Generate) -> Result<Exit, Failure> {
-    let Generate { name, script: path, environment, out, count } = flags;
-    let script = read_script(path)?;
-    check_script(path, &script, environment.as_deref(), None)?;
-    check_load_test(name, *count, environment.as_deref())?;
-    let found = beside::find(path, &script, environment.as_deref(), &[])?;
-    let notes = found.notes();
-    let files = by_key(path, found.files)?;
-    let key = bundle::key_of(path);
-    let taken = [LOAD_TEST, KUSTOMIZATION, key].into_iter().map(|file| out.join(file));
-    let taken = taken.chain(files.values().map(|file| out.join(&file.path))).find(|file| file.exists());
-    if let Some(file) = taken {
-        let shown = file.display();
-        return Err(Failure::usage(format!(
-            "{shown} is there already: remove it, or give another folder by --out"
-        )));
+    let Generate { name, script, environment, out, count, validate } = flags;
+    let options = Options { environment: environment.clone(), ..Options::default() };
+    let project = Project::read(script, &options)?;
+    let asked = Asked {
+        project: &project,
+        name,
+        workers: *count,
+        distribution: metrics::delivery::Distribution::Replicate,
+    };
+    plan::refuse_unsound(&asked, false, *validate)?;
+    let wanted = Wanted {
+        name,
+        // at most 10,000
+        count: i32::try_from(*count).unwrap_or(i32::MAX),
+        distribution: Distribution::Replicate,
+        start_timeout: bundle::START_TIMEOUT,
+    };
+    let (bundle, notes) = bundle::of_project(&project, wanted)?;
+    let mut files = vec![(LOAD_TEST.to_owned(), load_test(&bundle).into_bytes())];
+    files.push((KUSTOMIZATION.to_owned(), kustomization(&bundle).into_bytes()));
+    files.extend(bundle.config_maps.iter().flat_map(|map| given(&bundle, map)));
+    check(out, &files)?;
+    for (path, content) in &files {
+        write(&out.join(path), content)?;
     }
-    write(&out.join(key), &fs::read(path).map_err(|error| Failure::file("read", path, &error))?)?;
-    for file in files.values() {
-        let content = fs::read(&file.from).map_err(|error| Failure::file("read", &file.from, &error))?;
-        write(&out.join(&file.path), &content)?;
-    }
-    write(&out.join(LOAD_TEST), load_test(name, *count, environment.as_deref(), key, &files).as_bytes())?;
-    write(&out.join(KUSTOMIZATION), kustomization(name, key, &files).as_bytes())?;
     notes.iter().for_each(say);
-    print(format_args!("{}: kubectl apply -k {}", files_in_words(&files), out.display()))?;
+    print(format_args!("{}: kubectl apply -k {}", files_in_words(&bundle), out.display()))?;
     Ok(Exit::Passed)
 }
 
-/// The files by their keys in the one ConfigMap that has them.
-fn by_key(script: &Path, files: Vec<Beside>) -> Result<BTreeMap<String, Beside>, Failure> {
-    let mut keys: BTreeMap<String, Beside> = BTreeMap::new();
-    let mut size = 0;
-    for file in files {
-        if !is_file_name(&file.path) {
+/// The files that a ConfigMap gives.
+fn given(bundle: &Bundle, map: &ConfigMap) -> Vec<(String, Vec<u8>)> {
+    let content = |key: &str| {
+        let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
+        let binary =
+            || map.binary_data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+        text.or_else(binary).unwrap_or_default().to_vec()
+    };
+    let name = map.name_any();
+    bundle.paths(&name).into_iter().map(|(key, path)| (path.to_owned(), content(key))).collect()
+}
+
+/// Refuses to write two files of one name, or over what is there.
+fn check(out: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
+    for (path, _) in files {
+        if !seen.insert(path) {
             return Err(Failure::usage(format!(
-                "{}: \"{}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}",
-                script.display(),
-                file.path
+                "the script needs a file {path}, and one of the manifests is called so: rename it"
             )));
         }
-        size += fs::metadata(&file.from).map_err(|error| Failure::file("read", &file.from, &error))?.len();
-        if size > MAX_CONFIG_MAP {
+        let file = out.join(path);
+        if file.exists() {
+            let shown = file.display();
             return Err(Failure::usage(format!(
-                "the files that {} names have more than {MAX_CONFIG_MAP} bytes, and a ConfigMap holds no more: write the manifests by hand, with several (docs/reference.md)",
-                script.display()
-            )));
-        }
-        if let Some(other) = keys.insert(file.path.replace('/', "_"), file.clone()) {
-            return Err(Failure::usage(format!(
-                "{} and {} would have one key in a ConfigMap: rename one",
-                other.path, file.path
+                "{shown} is there already: remove it, or give another folder by --out"
             )));
         }
     }
-    Ok(keys)
-}
-
-/// Refuses what the API server, or the operator, would refuse.
-fn check_load_test(name: &str, count: u32, environment: Option<&str>) -> Result<(), Failure> {
-    let load_test = json!({
-        "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": name },
-        "spec": { "count": count, "environment": environment, "testScript": { "config": { "configMap": config_map(name) } } },
-    });
-    let load_test: LoadTest = serde_json::from_value(load_test)
-        .map_err(|error| Failure::usage(format!("the load test: {error}")))?;
-    plan::config_maps(&load_test)
-        .map_err(|problem| Failure::usage(format!("NAME is \"{name}\": {}", problem.message)))?;
     Ok(())
 }
 
-fn config_map(name: &str) -> String {
-    format!("{name}-test-script")
+/// A text as YAML has it: plain where nobody takes it for anything else.
+fn scalar(text: &str) -> String {
+    const WORDS: [&str; 8] = ["true", "false", "null", "yes", "no", "on", "off", "y"];
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
+        && !WORDS.contains(&text.to_ascii_lowercase().as_str())
+        && text != "n";
+    // a text in JSON is one in YAML, whatever is in it
+    if is_plain { text.to_owned() } else { json!(text).to_string() }
 }
 
-fn load_test(
-    name: &str,
-    count: u32,
-    environment: Option<&str>,
-    key: &str,
-    files: &BTreeMap<String, Beside>,
-) -> String {
+fn load_test(bundle: &Bundle) -> String {
+    let spec = &bundle.load_test.spec;
+    let name = scalar(bundle.load_test.name());
     let mut text = format!(
         "apiVersion: loadtest.artillery.io/v1alpha1
 kind: LoadTest
@@ -115,61 +110,71 @@ metadata:
     artillery.io/component: loadtest
     artillery.io/part-of: loadtest
 spec:
-  count: {count} # workers; each runs the whole script
-"
+  count: {} # workers; each runs the whole script
+",
+        spec.count
     );
-    if let Some(environment) = environment {
-        // a text in JSON is one in YAML, whatever is in it
+    // writing to a text does not fail
+    if let Some(environment) = &spec.environment {
         let _ = writeln!(text, "  environment: {}", json!(environment));
     }
-    let _ = write!(text, "  testScript:\n    config:\n      configMap: {}\n", config_map(name));
-    if key != SCRIPT_KEY {
-        let _ = writeln!(text, "      key: \"{key}\"");
+    text.push_str("  testScript:\n");
+    if let Some(config) = &spec.test_script.config {
+        let _ = writeln!(text, "    config:\n      configMap: {}", scalar(&config.config_map));
+        if let Some(key) = &config.key {
+            let _ = writeln!(text, "      key: {}", json!(key));
+        }
     }
-    if !files.is_empty() {
-        let _ = write!(text, "    files:\n      - configMap: {name}-files\n        items:\n");
-        for (key, file) in files {
-            let _ = writeln!(text, "          - {{ key: \"{key}\", path: \"{}\" }}", file.path);
+    if !spec.test_script.files.is_empty() {
+        text.push_str("    files:\n");
+    }
+    for file in &spec.test_script.files {
+        let map = scalar(file.config_map.as_deref().unwrap_or_default());
+        let _ = writeln!(text, "      - configMap: {map}\n        items:");
+        for item in &file.items {
+            let _ = writeln!(text, "          - {{ key: {}, path: {} }}", json!(item.key), json!(item.path));
         }
     }
     text
 }
 
-fn kustomization(name: &str, key: &str, files: &BTreeMap<String, Beside>) -> String {
+fn kustomization(bundle: &Bundle) -> String {
     let mut text = format!(
         "apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources:
   - {LOAD_TEST}
 configMapGenerator:
-  - name: {}
-    files:
-      - {key}
-",
-        config_map(name)
+"
     );
-    if !files.is_empty() {
-        let _ = write!(text, "  - name: {name}-files\n    files:\n");
-        for (key, file) in files {
-            let _ = writeln!(text, "      - \"{key}={}\"", file.path);
+    for map in &bundle.config_maps {
+        let name = map.name_any();
+        let _ = writeln!(text, "  - name: {}\n    files:", scalar(&name));
+        for (key, path) in bundle.paths(&name) {
+            let file = if key == path { scalar(key) } else { json!(format!("{key}={path}")).to_string() };
+            let _ = writeln!(text, "      - {file}");
         }
     }
-    text.push_str(
+    let _ = write!(
+        text,
         "generatorOptions:
   disableNameSuffixHash: true # the LoadTest names them, and kustomize does not know that field
   labels:
+    artillery.io/test-name: {}
     artillery.io/component: loadtest-config
     artillery.io/part-of: loadtest
 ",
+        scalar(bundle.load_test.name())
     );
     text
 }
 
-fn files_in_words(files: &BTreeMap<String, Beside>) -> String {
-    if files.is_empty() {
+fn files_in_words(bundle: &Bundle) -> String {
+    let files = bundle.load_test.spec.test_script.files.iter().flat_map(|file| &file.items);
+    let paths = files.map(|item| item.path.as_str()).collect::<Vec<_>>().join(", ");
+    if paths.is_empty() {
         return "Wrote the manifests and the script".to_owned();
     }
-    let paths = files.values().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
     format!("Wrote the manifests, the script and what it names ({paths})")
 }
 
@@ -182,7 +187,13 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use loadtest::api::SCRIPT_KEY;
+
     use super::*;
+    use crate::plan::document;
+
+    /// Nothing is wrong with it.
+    const SOUND: &str = "config: {target: 'http://t'}\nscenarios: []\n";
 
     fn generate(script: &str, name: &str) -> (tempfile::TempDir, Result<Exit, String>) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -191,12 +202,14 @@ mod tests {
         fs::write(at("script.yml"), script).expect("a file");
         fs::write(at("data/users.csv"), "a\n").expect("a file");
         fs::write(at("hooks.js"), "").expect("a file");
+        fs::write(at("kustomization.yaml"), "").expect("a file");
         let flags = Generate {
             name: name.to_owned(),
             script: at("script.yml"),
             environment: None,
             out: at("out"),
             count: 2,
+            validate: true,
         };
         let ran = run(&flags).map_err(|failure| failure.to_string());
         (folder, ran)
@@ -208,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_manifests_have_all_that_the_script_names() {
-        let script = "config: {payload: {path: ./data/users.csv}, processor: ./hooks}\nscenarios: []\n";
+        let script = "config: {target: 'http://t', payload: {path: ./data/users.csv}, processor: ./hooks}\nscenarios: []\n";
         let (folder, ran) = generate(script, "checkout");
         assert_eq!(ran, Ok(Exit::Passed));
         assert_eq!(read(&folder, SCRIPT_KEY), script);
@@ -223,7 +236,7 @@ mod tests {
     config:
       configMap: checkout-test-script
     files:
-      - configMap: checkout-files
+      - configMap: checkout-files-1
         items:
           - { key: \"data_users.csv\", path: \"data/users.csv\" }
           - { key: \"hooks.js\", path: \"hooks.js\" }
@@ -231,10 +244,49 @@ mod tests {
         assert!(load_test.ends_with(end), "{load_test}");
         let kustomization = read(&folder, KUSTOMIZATION);
         assert!(
-            kustomization
-                .contains("      - \"data_users.csv=data/users.csv\"\n      - \"hooks.js=hooks.js\"\n"),
+            kustomization.contains("      - \"data_users.csv=data/users.csv\"\n      - hooks.js\n"),
             "{kustomization}"
         );
+    }
+
+    #[test]
+    fn what_is_written_is_what_run_makes_in_as_many_config_maps_also_of_a_name_that_yaml_would_take_for_a_number()
+     {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let script = "config: {target: a, environments: {dev: {payload: [{path: a.csv}, {path: b.bin}, {path: c.csv}]}}}\nscenarios: []\n";
+        fs::write(at("s.yml"), script).expect("a file");
+        for (name, content) in
+            [("a.csv", vec![b'x'; 600_000]), ("b.bin", vec![0xff; 10]), ("c.csv", vec![b'x'; 600_000])]
+        {
+            fs::write(at(name), content).expect("a file");
+        }
+        let (name, environment) = ("1e3".to_owned(), Some("dev".to_owned()));
+        let flags =
+            Generate { name, script: at("s.yml"), environment, out: at("out"), count: 3, validate: true };
+        assert_eq!(run(&flags).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
+
+        let options = Options { environment: flags.environment.clone(), ..Options::default() };
+        let project = Project::read(&at("s.yml"), &options).expect("a project");
+        let wanted = Wanted {
+            name: "1e3",
+            count: 3,
+            distribution: Distribution::Replicate,
+            start_timeout: bundle::START_TIMEOUT,
+        };
+        let (made, _) = bundle::of_project(&project, wanted).expect("objects");
+        let read = |name: &str| document::read(&read(&folder, name)).expect("YAML").json();
+        let load_test = read(LOAD_TEST);
+        assert_eq!(load_test["spec"], json!(made.load_test.spec));
+        assert_eq!(load_test["metadata"], json!(made.load_test.metadata));
+        let maps = &read(KUSTOMIZATION)["configMapGenerator"];
+        let names: Vec<_> = made.config_maps.iter().map(ConfigMap::name_any).collect();
+        assert_eq!(
+            json!(names),
+            json!(maps.as_array().map(|maps| maps.iter().map(|map| map["name"].clone()).collect::<Vec<_>>()))
+        );
+        assert_eq!(maps[1]["files"], json!(["a.csv", "b.bin"]));
+        assert_eq!(fs::read(at("out/b.bin")).expect("a file"), [0xff; 10]);
     }
 
     #[test]
@@ -243,7 +295,14 @@ mod tests {
         let script = folder.path().join("load.ts");
         fs::write(&script, "export const config = {};").expect("a file");
         let out = folder.path().join("out");
-        let flags = Generate { name: "t".into(), script, environment: None, out: out.clone(), count: 1 };
+        let flags = Generate {
+            name: "t".into(),
+            script,
+            environment: None,
+            out: out.clone(),
+            count: 1,
+            validate: true,
+        };
         assert_eq!(run(&flags).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
         let read = |name: &str| fs::read_to_string(out.join(name)).expect(name);
         assert!(read(LOAD_TEST).contains("configMap: t-test-script\n      key: \"load.ts\"\n"));
@@ -254,26 +313,28 @@ mod tests {
     #[test]
     fn what_is_there_is_not_written_over_and_what_cannot_be_is_refused() {
         for (script, name, said) in [
-            ("config: {}", "a.b", "NAME is \"a.b\": \"a.b\": metadata.name must not contain dots"),
+            (SOUND, "a.b", "is refused for the above; --validate=false"),
+            ("config: {payload: {path: ../users.csv}}", "t", "is refused for the above; --validate=false"),
+            ("config: [", "t", "is refused for the above"),
             (
-                "config: {payload: {path: ../users.csv}}",
+                "config: {target: a, payload: {path: kustomization.yaml}}\nscenarios: []",
                 "t",
-                "config.payload.path is \"../users.csv\", and there is no such file",
+                "the script needs a file kustomization.yaml, and one of the manifests is called so",
             ),
-            ("config: [", "t", "cannot be read"),
         ] {
             let (folder, ran) = generate(script, name);
             let error = ran.expect_err(said);
             assert!(error.contains(said), "{error}");
             assert!(!folder.path().join("out").exists(), "nothing is half-made");
         }
-        let (folder, _) = generate("config: {}", "t");
+        let (folder, _) = generate(SOUND, "t");
         let flags = Generate {
             name: "t".into(),
             script: folder.path().join("script.yml"),
             environment: None,
             out: folder.path().join("out"),
             count: 1,
+            validate: true,
         };
         let error = run(&flags).expect_err("refused").to_string();
         assert!(error.contains("loadtest-cr.yaml is there already"), "{error}");

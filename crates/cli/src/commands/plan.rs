@@ -1,13 +1,10 @@
 //! `plan`: what a load test would do, and everything that is wrong with its script, without running it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use collector::session::Hello;
 use loadtest::api::Artillery;
-use loadtest::script;
-use serde_json::Value;
 
 use crate::cluster::bundle::name_of;
 use crate::exit::{Exit, Failure};
@@ -16,9 +13,8 @@ use crate::local;
 use crate::local::artillery::Found;
 use crate::local::resolve::Answer;
 use crate::plan::compiled::Compiled;
-use crate::plan::config::{Source, Sources};
-use crate::plan::{Asked, Problem, Resolved, document, plan};
-use crate::project::{Project, options};
+use crate::plan::{Asked, Problem, Resolved, plan};
+use crate::project::Project;
 use crate::terminal::{print, say};
 
 /// `plan`.
@@ -73,40 +69,25 @@ pub struct Flags {
 /// # Errors
 /// A file cannot be read, an option is wrong, or Artillery cannot be asked.
 pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
-    let artillery = options(&flags.artillery)?;
-    let overrides: Option<Value> = artillery.overrides.as_ref().and_then(|json| json.read().ok());
-    let (text, texts, mut problems) = texts(&flags.script, flags.artillery.config.as_deref())?;
+    let project = Project::read(&flags.script, &flags.artillery)?;
     let name = flags.name.clone().unwrap_or_else(|| name_of(&flags.script));
     let asked = Asked {
+        project: &project,
         name: &name,
-        script: &flags.script,
-        text: &text,
         workers: flags.count,
         distribution: flags.distribution.into(),
-        environment: flags.artillery.environment.as_deref(),
-        artillery: &artillery,
-        overrides: overrides.as_ref(),
     };
-    let is_read = problems.is_empty();
+    let is_read = project.unreadable.is_empty();
+    let mut problems = Vec::new();
     let resolved = if flags.resolve && is_read {
-        let sources = Sources {
-            texts: texts.iter().collect(),
-            environment: asked.environment,
-            overrides: asked.overrides,
-        };
-        let _compiled = Compiled::of(&flags.script, &sources);
-        resolve(flags, &artillery, &mut problems).await?
+        let _compiled = Compiled::of(&project);
+        resolve(flags, &project.artillery, &mut problems).await?
     } else {
         None
     };
+    let mut plan = plan(&asked, resolved.as_ref());
     // what Artillery refuses is the end of it, but for what it does not say: where
-    let refused = if resolved.is_none() && flags.resolve && is_read {
-        std::mem::take(&mut problems)
-    } else {
-        Vec::new()
-    };
-    let mut plan = plan(&asked, &texts, problems, resolved.as_ref());
-    plan.problems.extend(refused);
+    plan.problems.extend(problems);
     match flags.output {
         Output::Text => print(format_args!("{}", plan.to_string().trim_end()))?,
         Output::Json => {
@@ -120,48 +101,25 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
     Ok(if plan.problems.is_empty() { Exit::Passed } else { Exit::Usage })
 }
 
-/// What is wrong with the script of a load test that is about to run, as far as its texts tell.
+/// Refuses a script with which something is wrong, as far as can be told, and says all of it: Artillery passes over much, and then makes no
+/// load. What is of a cluster does not matter where it runs on this machine.
 ///
 /// # Errors
-/// A file cannot be read.
-pub fn problems(project: &Project, run: &flags::Run) -> Result<Vec<Problem>, Failure> {
-    let (text, texts, problems) = texts(&project.script, run.artillery.config.as_deref())?;
-    let overrides: Option<Value> = project.artillery.overrides.as_ref().and_then(|json| json.read().ok());
-    let name = name_of(&project.script);
-    let asked = Asked {
-        name: &name,
-        script: &project.script,
-        text: &text,
-        workers: run.count(),
-        distribution: run.distribution().into(),
-        environment: project.environment.as_deref(),
-        artillery: &project.artillery,
-        overrides: overrides.as_ref(),
-    };
-    let of_the_script = |problem: &Problem| !(run.local && problem.is_of_cluster);
-    let problems = plan(&asked, &texts, problems, None).problems;
-    Ok(problems.into_iter().filter(of_the_script).collect())
-}
-
-/// The script's text; this and that of `--config` as they are read, and why one cannot be.
-fn texts(script: &Path, config: Option<&Path>) -> Result<(String, Vec<Source>, Vec<Problem>), Failure> {
-    let text = read(script, "the script")?;
-    let mut files = vec![(script, text.clone())];
-    if let Some(config) = config {
-        files.push((config, read(config, "--config")?));
+/// Something is wrong, and `validates`; or it cannot be read at all.
+pub fn refuse_unsound(asked: &Asked<'_>, is_local: bool, validates: bool) -> Result<(), Failure> {
+    let unreadable = &asked.project.unreadable;
+    let problems = if validates { plan(asked, None).problems } else { unreadable.clone() };
+    let matters = |problem: &&Problem| !(is_local && problem.is_of_cluster);
+    let problems: Vec<_> = problems.iter().filter(matters).collect();
+    problems.iter().for_each(say);
+    let shown = asked.project.script.display();
+    match (problems.is_empty(), unreadable.is_empty()) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Failure::usage(format!(
+            "{shown} is refused for the above; --validate=false takes it all the same"
+        ))),
+        (false, false) => Err(Failure::usage(format!("{shown} is refused for the above"))),
     }
-    let (mut texts, mut problems) = (Vec::new(), Vec::new());
-    for (path, text) in files {
-        if path.to_str().is_some_and(loadtest::script::is_program) {
-            continue;
-        }
-        let file = path.display().to_string();
-        match document::read(&text) {
-            Ok(root) => texts.push(Source { file, root }),
-            Err((at, why)) => problems.push(Problem::at(&file, at, why)),
-        }
-    }
-    Ok((text, texts, problems))
 }
 
 /// Asks Artillery. What it refuses is a problem.
@@ -183,16 +141,4 @@ async fn resolve(
             None
         }
     })
-}
-
-/// A text file, within the bounds of a script.
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
-    let shown = path.display();
-    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("{what} {shown}: {error}")))?;
-    if bytes.len() > script::MAX_BYTES {
-        let (is, most) = (bytes.len(), script::MAX_BYTES);
-        return Err(Failure::usage(format!("{what} {shown} has {is} bytes, more than {most}")));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| Failure::usage(format!("{what} {shown} is no text in UTF-8: {error}")))
 }

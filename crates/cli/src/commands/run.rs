@@ -9,6 +9,7 @@ use crate::cluster::follow::{Follow, OnInterrupt};
 use crate::cluster::made::Made;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Run, in_cluster};
+use crate::plan::Asked;
 use crate::project::Project;
 use crate::reports::Targets;
 use crate::signals::Signals;
@@ -23,6 +24,7 @@ pub async fn run(flags: &Run, cluster: &Cluster) -> Result<Exit, Failure> {
     let targets = Targets::of(&flags.reports)?;
     let Some(script) = &flags.script else { return manifests::run(flags, cluster, &targets).await };
     match script.to_str().and_then(in_cluster).filter(|_| !script.exists()) {
+        Some("") => Err(Failure::usage("loadtest/ names no load test: give it as loadtest/NAME")),
         Some(name) => manifests::run_existing(flags, cluster, &targets, name).await,
         None if flags.local => here(script, flags, &targets).await,
         None => there(script, flags, cluster, &targets).await,
@@ -34,7 +36,9 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
         let count = flags.count();
         return Err(Failure::usage(format!("--count {count}: on this machine it is 1 to {MAX_LOCAL}")));
     }
-    let project = sound(script, flags)?;
+    let project = Project::read(script, &flags.artillery)?;
+    let name = name_of(script);
+    plan::refuse_unsound(&asked(&project, &name, flags), true, flags.validate)?;
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
     let document = reports::document(&report)?;
@@ -53,7 +57,8 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     if flags.detach {
         print(format_args!("loadtest/{name}"))?;
         say(format_args!(
-            "It runs in namespace {namespace}: kubectl artillery wait {name} waits for its verdict"
+            "It runs in namespace {namespace}: {} waits for its verdict",
+            connection.hint(&format!("wait {name}"))
         ));
         return Ok(Exit::Passed);
     }
@@ -84,30 +89,20 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     Ok(exit)
 }
 
-/// A script with which nothing is wrong, as far as can be told: Artillery passes over much, and then makes no load.
-fn sound(script: &Path, flags: &Run) -> Result<Project, Failure> {
-    let project = Project::read(script, flags)?;
-    if flags.validate {
-        let problems = plan::problems(&project, flags)?;
-        problems.iter().for_each(say);
-        if !problems.is_empty() {
-            let shown = script.display();
-            return Err(Failure::usage(format!(
-                "{shown} is not run for the above; --validate=false runs it all the same"
-            )));
-        }
-    }
-    Ok(project)
+/// What is asked for, as a plan has it.
+fn asked<'a>(project: &'a Project, name: &'a str, flags: &Run) -> Asked<'a> {
+    Asked { project, name, workers: flags.count(), distribution: flags.distribution().into() }
 }
 
-/// The objects of a script.
+/// The objects of a script with which nothing is wrong.
 fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
-    let project = sound(path, flags)?;
+    let project = Project::read(path, &flags.artillery)?;
     let name = match &flags.name {
         Some(name) => name.clone(),
         // it can be run again
         None => format!("{}-{}", name_of(path), &local::random_hex()?[..5]),
     };
+    plan::refuse_unsound(&asked(&project, &name, flags), false, flags.validate)?;
     let wanted = Wanted {
         name: &name,
         // at most 10,000
@@ -115,7 +110,7 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
         distribution: flags.distribution().into(),
         start_timeout: flags.start_timeout(),
     };
-    let (bundle, notes) = bundle::of_project(project, wanted)?;
+    let (bundle, notes) = bundle::of_project(&project, wanted)?;
     notes.iter().for_each(say);
     Ok(bundle)
 }

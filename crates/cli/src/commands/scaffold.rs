@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::Client;
 use kube::api::{Api, ListParams};
 use serde_json::json;
 
-use crate::cluster::{Connection, refused};
+use crate::cluster::Connection;
 use crate::exit::{Exit, Failure};
 use crate::flags::Cluster;
 use crate::terminal::print;
@@ -53,11 +52,12 @@ pub async fn run(flags: &Flags, cluster: &Cluster) -> Result<Exit, Failure> {
             "{shown} is there already: remove it, or give another folder by --out"
         )));
     }
-    let Connection { client, namespace } = Connection::open(cluster).await?;
+    let connection = Connection::open(cluster).await?;
+    let namespace = &connection.namespace;
     let mut scripts = Vec::new();
     for service in services {
-        let (found, pods) = look(&client, &namespace, service).await?;
-        let script = script(&found, &pods, &namespace).map_err(|why| {
+        let (found, pods) = look(&connection, service).await?;
+        let script = script(&found, &pods, namespace).map_err(|why| {
             Failure::usage(format!("Service \"{service}\" of namespace \"{namespace}\": {why}"))
         })?;
         scripts.push((file(service), script));
@@ -71,10 +71,11 @@ pub async fn run(flags: &Flags, cluster: &Cluster) -> Result<Exit, Failure> {
 }
 
 /// A service and its pods.
-async fn look(client: &Client, namespace: &str, name: &str) -> Result<(Service, Vec<Pod>), Failure> {
+async fn look(connection: &Connection, name: &str) -> Result<(Service, Vec<Pod>), Failure> {
+    let Connection { client, namespace, .. } = connection;
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let service =
-        services.get_opt(name).await.map_err(|error| refused("look for the Service", namespace, &error))?;
+        services.get_opt(name).await.map_err(|error| connection.refused("look for the Service", &error))?;
     let service = service.ok_or_else(|| {
         Failure::usage(format!("there is no Service \"{name}\" in namespace \"{namespace}\": give another name, or a namespace by -n"))
     })?;
@@ -86,7 +87,7 @@ async fn look(client: &Client, namespace: &str, name: &str) -> Result<(Service, 
     }
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().labels(&labels.join(",")).limit(MAX_PODS);
-    let pods = pods.list(&params).await.map_err(|error| refused("list its pods", namespace, &error))?;
+    let pods = pods.list(&params).await.map_err(|error| connection.refused("list its pods", &error))?;
     Ok((service, pods.items))
 }
 

@@ -80,9 +80,10 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
     let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
     let folder =
         folder.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))?;
+    let name = flags.name.as_deref().unwrap_or(project.stem());
     let distribution = Distribution::from(flags.distribution());
     let uid = random_hex()?;
-    let test = TestRef { uid: uid.clone(), namespace: "local".to_owned(), name: project.name.clone() };
+    let test = TestRef { uid: uid.clone(), namespace: "local".to_owned(), name: name.to_owned() };
     let timeout = Duration::from_secs(u64::from(flags.start_timeout().unsigned_abs()));
     let (tokens, secrets) = Tokens::draw(test.clone(), flags.count(), timeout, shared(distribution))?;
     let stop = CancellationToken::new();
@@ -98,7 +99,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
             str::to_owned,
         ),
         uid: &uid,
-        name: &project.name,
+        name,
         collector: &address,
         start_timeout_seconds: flags.start_timeout(),
         distribution,
@@ -108,7 +109,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
     let workers = Workers::start(&common, &secrets)?;
     let mut ran = Ran {
         conclusion: None,
-        name: project.name.clone(),
+        name: name.to_owned(),
         workers: flags.count(),
         distribution: shared(distribution),
         exit_codes: BTreeMap::new(),

@@ -3,14 +3,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use loadtest::script::{Base, Merged, NamedFile};
 use metrics::checks::{Ensure, EnsureError, reads_templates};
 use serde_json::{Value, json};
 
 use super::config::{Known, Setting, Sources};
 use super::document::{Node, Place};
 use super::problem::Problem;
+use crate::beside::{Folders, Located};
 
 /// Engines that take their flow as steps of one key each.
 const STEPS: [&str; 3] = ["http", "ws", "socketio"];
@@ -22,10 +24,10 @@ const REQUESTS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 pub struct Given<'a> {
     /// `--target`.
     pub target: Option<&'a str>,
-    /// The script's folder.
-    pub folder: &'a Path,
-    /// That of the file of `--config`: a processor may lie there as well.
-    pub config_folder: Option<&'a Path>,
+    /// The texts, as far as they name files.
+    pub merged: Merged<'a>,
+    /// Where those are looked for.
+    pub folders: &'a Folders,
 }
 
 /// A file that a text names, and that is there.
@@ -33,12 +35,10 @@ pub struct Given<'a> {
 pub struct File {
     /// As it is written.
     pub path: String,
-    /// What may be added to that, as Node does.
-    pub endings: &'static [&'static str],
-    /// Where it is named.
-    pub named_in: String,
-    /// The place there.
-    pub at: Place,
+    /// Where it lies below the script's folder; `None` if it does not.
+    pub below: Option<String>,
+    /// The file that names it, and the place there; none of `--overrides`.
+    pub named_at: Option<(String, Place)>,
 }
 
 /// What was found.
@@ -66,8 +66,8 @@ pub fn check(sources: &Sources<'_>, given: Given<'_>) -> Found {
     }
     found.environment(sources);
     found.target(sources, given);
-    found.payload(sources, given);
-    found.processor(sources, given);
+    found.shapes_of_files(sources);
+    found.files(sources, given);
     found.ensure(sources);
     found.scenarios(sources);
     found
@@ -112,71 +112,48 @@ impl Found {
         }
     }
 
-    fn payload(&mut self, sources: &Sources<'_>, given: Given<'_>) {
-        let setting = match sources.find("payload") {
-            Known::Nothing => return,
-            Known::Here(setting) => setting,
-            Known::Overridden(_) | Known::Merged(_) => {
-                return self.at_run_time.push("config.payload, which is merged of several".to_owned());
+    /// What is written where files are named.
+    fn shapes_of_files(&mut self, sources: &Sources<'_>) {
+        if let Known::Here(setting) = sources.find("payload") {
+            let payloads = payloads(setting.node).iter().filter(|payload| !payload.is_null());
+            for payload in payloads.filter(|payload| payload.get("path").and_then(Node::text).is_none()) {
+                let message =
+                    "this payload has no path: the path of a CSV file, from the script's folder, is expected";
+                self.problems.push(Problem::at(setting.file, payload.at, message));
             }
-        };
-        let payloads = setting.node.list().unwrap_or(std::slice::from_ref(setting.node));
-        for payload in payloads.iter().filter(|payload| !payload.is_null()) {
-            match payload.entry("path") {
-                Some((_, path)) if path.text().is_some() => {
-                    self.file(&setting, path, &[""], &[Some(given.folder)])
-                }
-                _ => {
-                    let message = "this payload has no path: the path of a CSV file, from the script's folder, is expected";
-                    self.problems.push(Problem::at(setting.file, payload.at, message));
-                }
-            }
+        }
+        if let Known::Here(Setting { file, node, .. }) = sources.find("processor")
+            && node.text().is_none()
+        {
+            let message = format!("config.processor is {}: the path of a file is expected", node.json());
+            self.problems.push(Problem::at(file, node.at, message));
         }
     }
 
-    fn processor(&mut self, sources: &Sources<'_>, given: Given<'_>) {
-        if let Known::Here(setting) = sources.find("processor") {
-            self.file(
-                &setting,
-                setting.node,
-                loadtest::script::PROCESSOR_ENDINGS,
-                &[Some(given.folder), given.config_folder],
-            );
-        }
-    }
-
-    /// A file must be there in one of the folders.
-    fn file(
-        &mut self,
-        setting: &Setting<'_>,
-        path: &Node,
-        endings: &'static [&'static str],
-        folders: &[Option<&Path>],
-    ) {
-        let what = if setting.key.text == "payload" { "config.payload.path" } else { "config.processor" };
-        let Some(text) = path.text() else {
-            let message = format!("{what} is {}: the path of a file is expected", path.json());
-            return self.problems.push(Problem::at(setting.file, path.at, message));
-        };
-        if text.contains("{{") {
-            return self.at_run_time.push(format!("{what}, which is {text}"));
-        }
-        let is_in =
-            |folder: &&Path| endings.iter().any(|ending| folder.join(format!("{text}{ending}")).is_file());
-        let mut folders = folders.iter().copied().flatten();
-        if folders.clone().any(|folder| is_in(&folder)) {
-            self.files.push(File {
-                path: text.to_owned(),
-                endings,
-                named_in: setting.file.to_owned(),
-                at: path.at,
+    /// Files that are named must be there.
+    fn files(&mut self, sources: &Sources<'_>, given: Given<'_>) {
+        for file in given.merged.files() {
+            let NamedFile { what, path, base, .. } = &file;
+            if !file.is_known() {
+                self.at_run_time.push(format!("{what}, which is {path}"));
+                continue;
+            }
+            let named_at = place_of(sources, &file);
+            if let Some(Located { below, .. }) = given.folders.locate(&file) {
+                self.files.push(File { path: path.clone(), below, named_at });
+                continue;
+            }
+            let folder = match base {
+                Base::Working => Path::new(""),
+                Base::Script | Base::Config => given.folders.script(),
+            };
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let message = format!("{what} is {path:?}, and there is no such file in {}", folder.display());
+            self.problems.push(match named_at {
+                Some((file, at)) => Problem::at(&file, at, message),
+                None => Problem::nowhere(format!("--overrides: {message}")),
             });
-            return;
         }
-        let folder = folders.next().unwrap_or(Path::new(""));
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
-        let message = format!("{what} is {text:?}, and there is no such file in {}", folder.display());
-        self.problems.push(Problem::at(setting.file, path.at, message));
     }
 
     fn ensure(&mut self, sources: &Sources<'_>) {
@@ -282,6 +259,22 @@ impl Found {
             }
         }
     }
+}
+
+fn payloads(node: &Node) -> &[Node] {
+    node.list().unwrap_or(std::slice::from_ref(node))
+}
+
+/// Where a file is named; `None` if no text does.
+fn place_of(sources: &Sources<'_>, named: &NamedFile) -> Option<(String, Place)> {
+    let is_it = |node: &&Node| node.text() == Some(&named.path);
+    sources.all(named.key).into_iter().rev().find_map(|Setting { file, node, .. }| {
+        let found = match named.key {
+            "payload" => payloads(node).iter().filter_map(|payload| payload.get("path")).find(is_it),
+            _ => Some(node).filter(is_it),
+        };
+        found.map(|node| (file.to_owned(), node.at))
+    })
 }
 
 /// The checks of an `ensure`, and what is wrong with each.

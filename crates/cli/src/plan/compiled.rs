@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::config::{Known, Sources};
+use crate::project::Project;
 
 /// Files that are not there now and will be removed when this goes, with their folders if nothing else is in them.
 #[derive(Debug)]
@@ -11,17 +11,19 @@ pub struct Compiled(Vec<PathBuf>);
 
 impl Compiled {
     /// What Artillery would make of a script, and of its processor.
-    pub fn of(script: &Path, sources: &Sources<'_>) -> Self {
-        let folder = script.parent().unwrap_or(Path::new(""));
+    pub fn of(project: &Project) -> Self {
+        let script = &project.script;
         let of_script =
             is_type_script(script).then(|| script.file_name().map(|name| beside(script, name.as_ref())));
         let mut files: Vec<_> = of_script.flatten().into_iter().collect();
-        if let Known::Here(setting) = sources.find("processor")
-            && let Some(processor) = setting.node.text().map(|path| folder.join(path))
-            && is_type_script(&processor)
-        {
-            files.extend(processor.file_stem().map(|stem| beside(&processor, stem.as_ref())));
-        }
+        let folders = project.folders();
+        let named = project.merged().files().into_iter().filter(|file| file.key == "processor");
+        let processors = named.filter_map(|file| folders.locate(&file)).map(|located| located.from);
+        files.extend(
+            processors
+                .filter(|processor| is_type_script(processor))
+                .filter_map(|processor| Some(beside(&processor, processor.file_stem()?.as_ref()))),
+        );
         files.retain(|file| !file.exists());
         Self(files)
     }
@@ -54,29 +56,28 @@ impl Drop for Compiled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::config::Source;
-    use crate::plan::document::read;
+    use crate::flags::Options;
 
     #[test]
     fn what_was_made_is_removed_and_what_was_there_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
-        let root = read("config: {processor: ./lib/hooks.ts}").expect("a tree");
-        let script = Source { file: "s.yaml".to_owned(), root };
-        let sources = Sources { texts: vec![&script], ..Sources::default() };
         fs::create_dir_all(at("lib/dist")).expect("a folder");
-        let compiled = Compiled::of(&at("s.yaml"), &sources);
+        fs::write(at("s.yaml"), "config: {processor: ./lib/hooks.ts}").expect("a file");
+        fs::write(at("lib/hooks.ts"), "").expect("a file");
+        let project = Project::read(&at("s.yaml"), &Options::default()).expect("a project");
+        let compiled = Compiled::of(&project);
         fs::write(at("lib/dist/hooks.js"), "").expect("a file");
         fs::write(at("lib/dist/more.js"), "").expect("a file");
         drop(compiled);
         assert!(!at("lib/dist/hooks.js").exists() && at("lib/dist/more.js").exists());
-        let compiled = Compiled::of(&at("s.ts"), &Sources::default());
+        let compiled = Compiled::of(&Project { script: at("s.ts"), ..Project::default() });
         fs::create_dir(at("dist")).expect("a folder");
         fs::write(at("dist/s.ts.js"), "").expect("a file");
         drop(compiled);
         assert!(!at("dist").exists());
         fs::write(at("lib/dist/hooks.js"), "").expect("a file");
-        drop(Compiled::of(&at("s.yaml"), &sources));
+        drop(Compiled::of(&project));
         assert!(at("lib/dist/hooks.js").exists(), "it was its user's");
     }
 }

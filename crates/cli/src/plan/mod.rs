@@ -12,40 +12,30 @@ pub mod phases;
 mod problem;
 mod text;
 
-use std::path::Path;
-
-use loadtest::api::Artillery;
 use metrics::checks::Ensure;
 use metrics::delivery::{Distribution, check_rows};
 use serde::Serialize;
 use serde_json::Value;
 
 use checks::{Found, Given};
-use config::{Source, Sources};
 use load::Load;
-use objects::{Object, Wanted};
+use objects::Object;
 use phases::{Asks, Phase};
 pub use problem::Problem;
 
+use crate::project::Project;
+
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
+    /// The script, and Artillery's options.
+    pub project: &'a Project,
     /// Name of the load test.
     pub name: &'a str,
-    /// The script, as it was named.
-    pub script: &'a Path,
-    /// Its text.
-    pub text: &'a str,
     /// How many workers.
     pub workers: u32,
     /// Whether they share the load.
     pub distribution: Distribution,
-    /// The script's environment.
-    pub environment: Option<&'a str>,
-    /// Artillery's options; the files among them are paths from where we are.
-    pub artillery: &'a Artillery,
-    /// `--overrides`, read.
-    pub overrides: Option<&'a Value>,
 }
 
 /// What Artillery itself made of the script.
@@ -98,22 +88,16 @@ pub struct Plan {
     pub problems: Vec<Problem>,
 }
 
-/// Makes a plan of texts that could be read, and of those that could not (`problems`): the first text is the script's.
-pub fn plan(
-    asked: &Asked<'_>,
-    texts: &[Source],
-    mut problems: Vec<Problem>,
-    resolved: Option<&Resolved>,
-) -> Plan {
-    let sources =
-        Sources { texts: texts.iter().collect(), environment: asked.environment, overrides: asked.overrides };
-    let is_program = asked.script.to_str().is_some_and(loadtest::script::is_program);
+/// Makes a plan, also of a script with which something is wrong.
+pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
+    let project = asked.project;
+    let sources = project.sources();
+    let is_program = project.script.to_str().is_some_and(loadtest::script::is_program);
+    let mut problems = project.unreadable.clone();
     let is_read = problems.is_empty();
-    let given = Given {
-        target: asked.artillery.target.as_deref(),
-        folder: asked.script.parent().unwrap_or(Path::new("")),
-        config_folder: asked.artillery.config.as_deref().and_then(|config| Path::new(config).parent()),
-    };
+    let folders = project.folders();
+    let given =
+        Given { target: project.artillery.target.as_deref(), merged: project.merged(), folders: &folders };
     let mut found = Found::default();
     let mut phases = phases::Phases::default();
     // half a script would seem to lack the other half
@@ -134,30 +118,20 @@ pub fn plan(
         found.at_run_time.clear();
         phases.at_run_time.retain(|_| phases.all.iter().any(|phase| phase.asks == Asks::KnownAtRunTime));
     }
-    let wanted = Wanted {
-        name: asked.name,
-        script: asked.script,
-        text: asked.text,
-        files: &found.files,
-        workers: asked.workers,
-        distribution: asked.distribution,
-        environment: asked.environment,
-        artillery: asked.artillery,
-    };
-    let (objects, more) = objects::objects(&wanted, problems.is_empty());
+    let (objects, more) = objects::objects(asked, &found.files, problems.is_empty());
     problems.extend(more.into_iter().map(Problem::of_cluster));
     problems.sort_by_key(|problem| (problem.file.is_none(), problem.at));
     let mut known_at_run_time = phases.at_run_time;
     known_at_run_time.append(&mut found.at_run_time);
     Plan {
         name: asked.name.to_owned(),
-        script: asked.script.display().to_string(),
+        script: project.script.display().to_string(),
         workers: asked.workers,
         distribution: match asked.distribution {
             Distribution::Replicate => "Replicate",
             Distribution::Split => "Split",
         },
-        environment: asked.environment.map(str::to_owned),
+        environment: project.environment.clone(),
         resolved_by_artillery: resolved.map(|resolved| resolved.artillery.clone()),
         phases: phases.all,
         load,

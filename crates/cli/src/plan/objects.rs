@@ -1,23 +1,20 @@
 //! The objects that a load test of a script becomes in a cluster, with their sizes, and what Kubernetes or the operator would refuse.
 
-use std::path::Path;
-
-use k8s_openapi::api::core::v1::ConfigMap;
-use loadtest::api::{self, Artillery};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use loadtest::api;
 use loadtest::plan::{ConfigMapFact, Content, validate};
 use loadtest::reporter::{FILES, Kit, config_map};
-use loadtest::script::{self, Script};
 use loadtest::settings::{Settings, WorkerDefaults};
-use loadtest::{LoadTest, job, reporter};
+use loadtest::{job, reporter};
 use metrics::delivery::Distribution;
 use serde::Serialize;
 
+use super::Asked;
 use super::checks::File;
 use super::problem::Problem;
 use crate::beside;
 use crate::cluster::bundle::{self, Bundle};
 use crate::exit::Failure;
-use crate::project::Project;
 
 /// An object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,37 +33,10 @@ pub struct Object {
     pub content: String,
 }
 
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub struct Wanted<'a> {
-    /// Name of the load test.
-    pub name: &'a str,
-    /// The script, as it was named.
-    pub script: &'a Path,
-    /// Its text.
-    pub text: &'a str,
-    /// The files that it names.
-    pub files: &'a [File],
-    /// How many workers.
-    pub workers: u32,
-    /// Whether they share the load.
-    pub distribution: Distribution,
-    /// The script's environment.
-    pub environment: Option<&'a str>,
-    /// Artillery's options.
-    pub artillery: &'a Artillery,
-}
-
 /// The objects, in the order in which they are made, and what is wrong with them. What the operator says of them is asked only where
-/// `is_sound`: nothing is wrong so far.
-pub fn objects(wanted: &Wanted<'_>, is_sound: bool) -> (Vec<Object>, Vec<Problem>) {
-    let elsewhere = wanted.files.iter().filter(|file| beside::below(&file.path).is_none());
-    let problems: Vec<_> = elsewhere
-        .map(|file| {
-            let why = format!("\"{}\" lies outside the script's folder: move it there", file.path);
-            Problem::at(&file.named_in, file.at, why)
-        })
-        .collect();
+/// `is_sound`: nothing is wrong so far. `files` are those that the script names.
+pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> (Vec<Object>, Vec<Problem>) {
+    let problems: Vec<_> = files.iter().filter(|file| file.below.is_none()).map(is_elsewhere).collect();
     // what is wrong with the text was said, with its place
     if !problems.is_empty() || !is_sound {
         return (Vec::new(), problems);
@@ -74,7 +44,8 @@ pub fn objects(wanted: &Wanted<'_>, is_sound: bool) -> (Vec<Object>, Vec<Problem
     let mut objects = Vec::new();
     let made = bundle_of(wanted).map_err(|failure| failure.to_string());
     let checked = made.and_then(|bundle| {
-        objects.extend(bundle.config_maps.iter().map(|map| given(map, &bundle.load_test)));
+        objects.extend(bundle.config_maps.iter().map(|map| given(map, &bundle)));
+        objects.extend(bundle.secret.as_ref().map(secret));
         objects.push(Object {
             kind: "LoadTest",
             name: wanted.name.to_owned(),
@@ -90,20 +61,16 @@ pub fn objects(wanted: &Wanted<'_>, is_sound: bool) -> (Vec<Object>, Vec<Problem
     (objects, checked.err().map(Problem::nowhere).into_iter().collect())
 }
 
+fn is_elsewhere(file: &File) -> Problem {
+    let why = beside::lies_outside(&file.path);
+    match &file.named_at {
+        Some((named_in, at)) => Problem::at(named_in, *at, why),
+        None => Problem::nowhere(format!("--overrides: {why}")),
+    }
+}
+
 /// What `run` would make.
-fn bundle_of(wanted: &Wanted<'_>) -> Result<Bundle, Failure> {
-    let script = if wanted.script.to_str().is_some_and(script::is_program) {
-        Script::default()
-    } else {
-        script::read(wanted.text).map_err(Failure::usage)?
-    };
-    let project = Project {
-        name: wanted.name.to_owned(),
-        script: wanted.script.to_owned(),
-        read: script,
-        environment: wanted.environment.map(str::to_owned),
-        artillery: wanted.artillery.clone(),
-    };
+fn bundle_of(wanted: &Asked<'_>) -> Result<Bundle, Failure> {
     let made = bundle::Wanted {
         name: wanted.name,
         // at most 10,000
@@ -114,25 +81,32 @@ fn bundle_of(wanted: &Wanted<'_>) -> Result<Bundle, Failure> {
         },
         start_timeout: bundle::START_TIMEOUT,
     };
-    bundle::of_project(project, made).map(|(bundle, _)| bundle)
+    bundle::of_project(wanted.project, made).map(|(bundle, _)| bundle)
 }
 
 /// A ConfigMap with files of the script's.
-fn given(map: &ConfigMap, load_test: &LoadTest) -> Object {
+fn given(map: &ConfigMap, bundle: &Bundle) -> Object {
     let name = map.metadata.name.clone().unwrap_or_default();
-    let files = load_test.spec.test_script.files.iter().find(|file| file.config_map.as_ref() == Some(&name));
-    let content = match files {
-        Some(files) => files.items.iter().map(|item| item.path.as_str()).collect::<Vec<_>>().join(", "),
-        None => load_test.spec.test_script.key().to_owned(),
-    };
+    let content = bundle.paths(&name).into_iter().map(|(_, path)| path).collect::<Vec<_>>().join(", ");
     let data = map.data.iter().flatten().map(|(_, text)| text.len());
     let binary = map.binary_data.iter().flatten().map(|(_, bytes)| bytes.0.len());
     let size = data.chain(binary).sum::<usize>();
     Object { kind: "ConfigMap", name, is_operators: false, bytes: Some(size as u64), content }
 }
 
+fn secret(secret: &Secret) -> Object {
+    let size = secret.data.iter().flatten().map(|(_, bytes)| bytes.0.len()).sum::<usize>();
+    Object {
+        kind: "Secret",
+        name: secret.metadata.name.clone().unwrap_or_default(),
+        is_operators: false,
+        bytes: Some(size as u64),
+        content: "the environment variables of --dotenv".to_owned(),
+    }
+}
+
 /// What the operator makes of the LoadTest, by its own code.
-fn operators(wanted: &Wanted<'_>, bundle: &Bundle, objects: &mut Vec<Object>) -> Result<(), String> {
+fn operators(wanted: &Asked<'_>, bundle: &Bundle, objects: &mut Vec<Object>) -> Result<(), String> {
     let load_test = &bundle.load_test;
     let kit = Kit {
         collector: "https://COLLECTOR".to_owned(),
@@ -196,42 +170,32 @@ fn bytes(object: &impl Serialize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use serde_json::json;
 
     use super::*;
-    use crate::plan::document::Place;
+    use crate::flags::Options;
+    use crate::plan::plan;
+    use crate::project::Project;
 
-    /// The objects of a script in that folder that names these CSV files, with a `--config` beside it, and what is wrong.
+    /// The objects of a script in that folder that names these CSV files, with a `--config` and a `--dotenv` beside it, and what is wrong.
     fn of(folder: &Path, name: &str, paths: &[&str], workers: u32) -> (Vec<Object>, Vec<String>) {
-        let files: Vec<_> = paths
-            .iter()
-            .map(|path| File {
-                path: (*path).to_owned(),
-                endings: &[""],
-                named_in: "s.yaml".to_owned(),
-                at: Place { line: 3, column: 9 },
-            })
-            .collect();
         let payload: Vec<_> = paths.iter().map(|path| json!({ "path": path })).collect();
-        let text = json!({ "config": { "target": "a", "payload": payload }, "scenarios": [] }).to_string();
-        let script = folder.join("s.yaml");
-        fs::write(&script, &text).expect("a file");
-        let config = folder.join("c.yaml");
-        fs::write(&config, "").expect("a file");
-        let config = config.to_str().expect("a path").to_owned();
-        let wanted = Wanted {
-            name,
-            script: &script,
-            text: &text,
-            files: &files,
-            workers,
-            distribution: Distribution::Split,
-            environment: Some("dev"),
-            artillery: &Artillery { config: Some(config), ..Artillery::default() },
+        let text = json!({ "config": { "target": "a", "environments": { "dev": { "payload": payload } } }, "scenarios": [] });
+        let at = |name: &str| folder.join(name);
+        for (name, text) in [("s.yaml", &*text.to_string()), ("c.yaml", "{}"), (".env", "A=b")] {
+            fs::write(at(name), text).expect("a file");
+        }
+        let flags = Options {
+            environment: Some("dev".to_owned()),
+            config: Some(at("c.yaml")),
+            dotenv: Some(at(".env")),
+            ..Options::default()
         };
-        let (objects, problems) = objects(&wanted, true);
-        (objects, problems.iter().map(Problem::to_string).collect())
+        let project = Project::read(&at("s.yaml"), &flags).expect("a project");
+        let plan = plan(&Asked { project: &project, name, workers, distribution: Distribution::Split }, None);
+        (plan.objects, plan.problems.iter().map(Problem::to_string).collect())
     }
 
     #[test]
@@ -247,32 +211,35 @@ mod tests {
             [
                 ("ConfigMap", "checkout-test-script"),
                 ("ConfigMap", "checkout-files-1"),
+                ("Secret", "checkout-dotenv"),
                 ("LoadTest", "checkout"),
                 ("ConfigMap", "checkout-reporter-…"),
                 ("Job", "checkout"),
                 ("ConfigMap", "checkout-report"),
             ]
         );
-        assert_eq!(objects[1].bytes, Some(4));
+        assert_eq!(objects[1].bytes, Some(6));
         assert_eq!(objects[1].content, "c.yaml, data/users.csv");
-        assert!(objects[4].content.starts_with("4 pods of artilleryio/artillery:latest"), "{:?}", objects[4]);
-        assert!(objects[4].bytes > Some(1000), "it was built");
+        assert!(objects[5].content.starts_with("4 pods of artilleryio/artillery:latest"), "{:?}", objects[5]);
+        assert!(objects[5].bytes > Some(1000), "it was built");
     }
 
     #[test]
     fn what_kubernetes_would_refuse_is_said() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["a.csv", "b b.csv"] {
+        let load = folder.path().join("load");
+        fs::create_dir(&load).expect("a folder");
+        for name in ["a.csv", "load/b b.csv"] {
             fs::write(folder.path().join(name), "a\n").expect("a file");
         }
-        fs::write(folder.path().join("large.csv"), vec![b'a'; 1 << 20]).expect("a file");
+        fs::write(load.join("large.csv"), vec![b'a'; 1 << 20]).expect("a file");
         for (name, paths, said) in [
             ("a.b", &[][..], "metadata.name must not contain dots"),
             ("t", &["b b.csv"], "\"b b.csv\" cannot be given by a ConfigMap"),
-            ("t", &["../a.csv"], "s.yaml:3:9: \"../a.csv\" lies outside the script's folder"),
+            ("t", &["../a.csv"], "\"../a.csv\" lies outside the script's folder"),
             ("t", &["large.csv"], "large.csv has 1048576 bytes, and a ConfigMap holds 1000000"),
         ] {
-            let (_, problems) = of(folder.path(), name, paths, 1);
+            let (_, problems) = of(&load, name, paths, 1);
             assert!(problems.len() == 1 && problems[0].contains(said), "{name} {paths:?}: {problems:?}");
         }
     }

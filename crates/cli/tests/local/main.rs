@@ -234,7 +234,7 @@ fn nothing_outlives_it_also_when_it_is_killed_or_interrupted_twice() {
 fn what_is_wrong_is_exit_code_2_and_a_sentence() {
     let bed = Bed::new(LONG);
     for (arguments, said) in [
-        (&["-e", "prod"][..], "--environment prod: script.yaml has no such environment: it has none"),
+        (&["-e", "prod"][..], "--environment prod: the script has no such environment: it has none"),
         (&["--report", "r.pdf"], "--report r.pdf: its ending says in which form"),
         (&["--variables", "a=1"], "--variables cannot be read"),
         (&["--artillery", "nowhere"], "--artillery"),
@@ -243,16 +243,19 @@ fn what_is_wrong_is_exit_code_2_and_a_sentence() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.stderr.contains(said) && ended.stdout.is_empty(), "{ended:?}");
     }
+    let ended = bed.report_command(&["run", "loadtest/"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("loadtest/ names no load test"), "{ended:?}");
     for (script, said) in [
         (None, "the script wrong.yaml: No such file or directory"),
         (Some("config:\n\ttarget: a\n"), "line 2"),
         (
             Some("config: { payload: { path: no.csv } }"),
-            "wrong.yaml: config.payload.path is \"no.csv\", and there is no such file",
+            "wrong.yaml:1:28: config.payload.path is \"no.csv\", and there is no such file in .",
         ),
         (
             Some("config: { plugins: { ensure: { conditions: [{ expression: 'p95 <' }] } } }"),
-            "wrong.yaml has a check that cannot be evaluated",
+            "wrong.yaml:1:59: ensure.conditions.expression cannot be evaluated",
         ),
     ] {
         if let Some(text) = script {
@@ -269,7 +272,7 @@ fn what_is_wrong_is_exit_code_2_and_a_sentence() {
 #[test]
 fn a_pipe_that_is_closed_neither_panics_nor_changes_how_it_ends() {
     let bed = Bed::new(LONG);
-    bed.write("one.yaml", "config: { target: http://127.0.0.1:1 }");
+    bed.write("one.yaml", "config: { target: http://127.0.0.1:1 }\nscenarios: []\n");
     for (arguments, is_stderr, code) in [
         (&["version"][..], false, 0),
         (&["--help"], false, 0),

@@ -144,7 +144,7 @@ impl<'a> There<'a> {
         let overrides = overrides(artillery);
         let replaced = overrides.as_ref().and_then(|overrides| overrides["config"]["processor"].as_str());
         let files = script.files(environment);
-        let processors = files.iter().filter(|file| file.key == "processor").map(|file| file.path);
+        let processors = files.iter().filter(|file| file.key == "processor").map(|file| file.path.as_str());
         self.paths.keys().any(|path| is_type_script(path))
             || processors.chain(replaced).any(is_processor)
             // nobody reads it, and it may name a processor
@@ -176,7 +176,7 @@ impl<'a> There<'a> {
             if is_replaced(file.key) {
                 continue;
             }
-            self.has(file.path, file.endings(), &format!("the test script's {}", file.what))?;
+            self.has(&file.path, file.endings(), &format!("the test script's {}", file.what))?;
         }
         Ok(())
     }

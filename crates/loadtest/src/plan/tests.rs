@@ -206,7 +206,6 @@ fn files_that_only_artillery_can_tell_are_left_to_it() {
         "config: {payload: {path: '{{ $env.USERS }}.csv'}}",
         "config: {processor: /opt/processor.js}",
         "config: {payload: [{name: no-path}]}",
-        "config: {payload: {path: a.csv}, environments: {dev: {payload: {path: b.csv}}}}",
     ] {
         let mut test = load_test("t").with_environment("dev");
         test.spec.test_script = serde_json::from_value(config_map.clone()).expect("a test script");
@@ -224,7 +223,7 @@ fn config_map_of_script(script: &str) -> ConfigMapFact {
 }
 
 #[test]
-fn the_environments_own_processor_is_the_one_that_must_be_given() {
+fn the_environments_own_files_are_those_that_must_be_given() {
     let mut test = load_test("t").with_environment("dev");
     let script = "config: {processor: a.js, environments: {dev: {processor: ./b}}}";
     let map = |key| {
@@ -238,6 +237,10 @@ fn the_environments_own_processor_is_the_one_that_must_be_given() {
     assert!(plan(&test, &[map("a.js")]).expect_err("a problem").message.contains("\"./b\""));
     test.spec.environment = None;
     assert!(plan(&test, &[map("a.js")]).is_ok());
+    test.spec.environment = Some("dev".to_owned());
+    let script = "config: {payload: {path: a.csv}, environments: {dev: {payload: {path: b.csv}}}}";
+    let message = plan(&test, &[config_map_of_script(script)]).expect_err("a problem").message;
+    assert!(message.starts_with("the test script's config.payload.path is \"b.csv\""), "{message}");
 }
 
 #[test]

@@ -13,7 +13,10 @@ fn found(text: &str, environment: Option<&str>) -> Found {
     fs::write(folder.path().join("hooks.js"), "").expect("a file");
     let script = Source { file: "s.yaml".to_owned(), root: read(text).expect("a tree") };
     let sources = Sources { texts: vec![&script], environment, overrides: None };
-    let given = Given { target: None, folder: folder.path(), config_folder: None };
+    let named = loadtest::script::read(text).expect("a script");
+    let merged = Merged { script: &named, config: None, environment, overrides: None };
+    let folders = Folders::of(&folder.path().join("s.yaml"), None);
+    let given = Given { target: None, merged, folders: &folders };
     let mut found = check(&sources, given);
     let shown = folder.path().display().to_string();
     for problem in &mut found.problems {
@@ -147,5 +150,11 @@ fn what_artillery_resolves_is_no_problem_and_is_named() {
     let text =
         with_config("  payload: [{path: no.csv}]\n  environments: {dev: {payload: [{path: users.csv}]}}");
     let merged = found(&text, Some("dev"));
-    assert_eq!((merged.problems.len(), merged.at_run_time.len()), (0, 1));
+    assert_eq!((merged.problems.len(), merged.at_run_time.len()), (0, 0), "the environment's is the one");
+    let named: Vec<_> = merged
+        .files
+        .iter()
+        .map(|file| (file.path.as_str(), file.named_at.as_ref().map(|(_, at)| at.line)))
+        .collect();
+    assert_eq!(named, [("users.csv", Some(5))]);
 }
