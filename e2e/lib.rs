@@ -22,13 +22,14 @@ pub use run::{Account, Run, Worker};
 pub const WHOLE_TEST: Duration = Duration::from_secs(240);
 
 /// The reasons of a verdict, with which its event comes.
-const VERDICTS: [&str; 7] = [
+const VERDICTS: [&str; 8] = [
     " NoChecks",
     " ChecksPassed",
     " ChecksFailed",
     " ExpectationsFailed",
     " WorkersFailed",
     " Inconclusive",
+    " NoVusers",
     " Stopped",
 ];
 

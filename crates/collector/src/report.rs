@@ -60,6 +60,7 @@ pub fn report<'a>(ended: &Ended<'_>, heard: Option<&'a Conclusion>) -> Report<'a
         planned,
         may_be_missing: ended.may_be_missing,
         undelivered: heard.map(|heard| doubtful(heard, plans.as_ref(), &workers)).unwrap_or_default(),
+        vusers_created: aggregate.total().counters.get("vusers.created").copied().unwrap_or(0),
         checks: checks(heard, aggregate.total()),
         end: ended.end,
         workers,

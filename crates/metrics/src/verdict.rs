@@ -7,6 +7,7 @@
 //! | complete | all 0 | a strict one fails | failed | `ChecksFailed` |
 //! | complete | some 21, the rest 0 | any | failed | `ExpectationsFailed` |
 //! | complete | some other one | any | failed | `WorkersFailed` |
+//! | complete, and has no virtual user | all 0 | any | inconclusive | `NoVusers` |
 //! | of more workers than may be missing incomplete, or the load was not delivered | any | any | inconclusive | `Inconclusive` |
 //! | the test was stopped, or its deadline came | any | any | inconclusive | `Stopped`, `DeadlineExceeded` |
 
@@ -33,6 +34,8 @@ pub struct Facts {
     pub may_be_missing: u32,
     /// What was wrong with the load, in words: see `delivery`.
     pub undelivered: Vec<String>,
+    /// How many virtual users the workers created.
+    pub vusers_created: u64,
     /// What came of the checks.
     pub checks: Vec<CheckResult>,
     /// How the test ended.
@@ -132,6 +135,8 @@ pub enum Reason {
     WorkersFailed,
     /// Data is missing, or the load was not what the script asks for.
     Inconclusive,
+    /// No virtual user was created: checks of nothing say nothing.
+    NoVusers,
     /// Somebody stopped it.
     Stopped,
     /// It had run for as long as it may.
@@ -187,7 +192,7 @@ impl WorkerFacts {
 
 /// The verdict on a load test.
 pub fn verdict(facts: &Facts) -> Verdict {
-    let Facts { workers, may_be_missing, undelivered, checks, end, .. } = facts;
+    let Facts { workers, may_be_missing, undelivered, vusers_created, checks, end, .. } = facts;
     let verdict = |outcome, reason, message| Verdict { outcome, reason, message };
     let missing = facts.missing();
     // however many may be missing: of nothing nobody can say anything
@@ -241,6 +246,15 @@ pub fn verdict(facts: &Facts) -> Verdict {
         } else {
             verdict(Outcome::Failed, Reason::WorkersFailed, format!("{count} failed: {codes}"))
         };
+    }
+    if *vusers_created == 0 {
+        let mut message = "no virtual user was created, so nothing was tested: give the script a phase in which some arrive (arrivalRate, \
+                           rampTo or arrivalCount above 0)"
+            .to_owned();
+        if !checks.is_empty() {
+            let _ = write!(message, "; of nothing {}", checks_in_words(checks));
+        }
+        return verdict(Outcome::Inconclusive, Reason::NoVusers, message);
     }
     if checks.is_empty() {
         return verdict(

@@ -65,6 +65,7 @@ fn report(aggregate: &Aggregate) -> Report<'_> {
         }],
         may_be_missing: 1,
         checks: checks.clone(),
+        vusers_created: 12,
         ..Facts::default()
     };
     Report {

@@ -16,6 +16,7 @@ fn exited(codes: &[i32]) -> Facts {
     Facts {
         planned: u32::try_from(codes.len()).expect("few"),
         workers: workers.collect(),
+        vusers_created: 1,
         ..Facts::default()
     }
 }
@@ -176,11 +177,41 @@ fn the_condition_passed_is_true_false_or_unknown() {
 
 #[test]
 fn of_nothing_nobody_can_say_that_it_passed_however_many_may_be_missing() {
-    let nothing = Facts { planned: 2, may_be_missing: 2, ..Facts::default() };
+    let nothing = Facts { planned: 2, may_be_missing: 2, vusers_created: 1, ..Facts::default() };
     let Verdict { outcome, reason, message } = verdict(&nothing);
     assert_eq!((outcome, reason), (Outcome::Inconclusive, Reason::Inconclusive));
     assert!(message.contains("of none it is complete"), "{message}");
     let one = Facts { workers: vec![worker(0, WorkerEnd::Exited(0))], ..nothing };
     assert_eq!(verdict(&one).outcome, Outcome::Passed, "{:?}", verdict(&one));
     assert!(verdict(&one).message.contains("all workers but 1"), "{:?}", verdict(&one));
+}
+
+#[test]
+fn a_test_that_created_no_virtual_user_is_inconclusive_whatever_its_checks_say() {
+    let why = "no virtual user was created, so nothing was tested: give the script a phase in which some arrive (arrivalRate, rampTo or \
+               arrivalCount above 0)";
+    let actual = "http.response_time.p95 = 231.4";
+    for (checks, and) in [
+        (vec![], String::new()),
+        (vec![check(true, true)], "; of nothing the check holds".to_owned()),
+        (
+            vec![check(false, true)],
+            format!("; of nothing 1 of 1 check failed: http.response_time.p95 < 250 ({actual})"),
+        ),
+    ] {
+        let facts = Facts { vusers_created: 0, checks, ..exited(&[0, 0]) };
+        assert_eq!(of(&facts), (Outcome::Inconclusive, Reason::NoVusers, format!("{why}{and}")));
+    }
+    // what is known for certain, or better, comes first
+    for (codes, end, reason) in [
+        (&[0, 11], End::ByItself, Reason::WorkersFailed),
+        (&[0, 21], End::ByItself, Reason::ExpectationsFailed),
+        (&[0, 0], End::Stopped, Reason::Stopped),
+        (&[0, 0], End::DeadlineExceeded, Reason::DeadlineExceeded),
+    ] {
+        assert_eq!(of(&Facts { vusers_created: 0, end, ..exited(codes) }).1, reason);
+    }
+    let undelivered = vec!["1 of 1 worker created fewer virtual users than planned".to_owned()];
+    assert_eq!(of(&Facts { vusers_created: 0, undelivered, ..exited(&[0]) }).1, Reason::Inconclusive);
+    assert_eq!(of(&Facts { vusers_created: 0, planned: 2, ..exited(&[0]) }).1, Reason::Inconclusive);
 }

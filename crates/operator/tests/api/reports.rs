@@ -109,17 +109,31 @@ async fn a_token_that_is_for_somebody_else_or_none_opens_nothing() {
 }
 
 #[tokio::test]
-async fn workers_that_never_report_leave_the_verdict_inconclusive() {
+async fn of_workers_that_report_nothing_or_create_no_virtual_user_nobody_can_say_that_they_passed() {
     let bed = Bed::new().await;
     bed.script().await;
-    bed.load_test("t", 1).await;
-    let pod = bed.pods("t", 1).await.remove(0);
-    bed.run(&pod).await;
-    bed.exit(&pod, 0).await;
-    let status = bed.until("t", "over", loadtest::LoadTestStatus::is_over).await;
-    assert_eq!(status.verdict, Some(Verdict::Inconclusive));
-    let passed = status.condition("Passed").expect("a condition");
-    assert_eq!((passed.status.as_str(), passed.reason.as_deref()), ("Unknown", Some("Inconclusive")));
+    for (name, reason) in [("silent", "Inconclusive"), ("idle", "NoVusers")] {
+        bed.load_test(name, 1).await;
+        let pod = bed.pods(name, 1).await.remove(0);
+        bed.run(&pod).await;
+        if name == "idle" {
+            let mut worker = bed.worker(&pod, 1).await;
+            let phases = json!([{ "pause": 1 }, { "duration": 1, "arrivalRate": 0 }]);
+            let ensure = json!({ "conditions": [{ "expression": "1 == 1" }] });
+            assert_eq!(worker.join(&phases, &ensure).await.expect("an answer").status, 200);
+            worker.until_released(SOON).await.expect("released");
+            worker.finish(0, 0, SOON).await.expect("durable");
+        }
+        bed.exit(&pod, 0).await;
+        let status = bed.until(name, "over", loadtest::LoadTestStatus::is_over).await;
+        assert_eq!(status.verdict, Some(Verdict::Inconclusive), "{name}");
+        let passed = status.condition("Passed").expect("a condition");
+        assert_eq!(
+            (passed.status.as_str(), passed.reason.as_deref()),
+            ("Unknown", Some(reason)),
+            "{passed:?}"
+        );
+    }
 }
 
 #[tokio::test]
