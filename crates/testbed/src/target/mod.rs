@@ -5,9 +5,11 @@
 //! leaves during the delay was counted with the status it would have got. A client that breaks off while it sends
 //! its body is counted as 400; if nobody is left to decide (the server is stopping), as [`STATUS_UNDECIDED`].
 //! Not counted: connections without a request, and bytes that are no HTTP request (the HTTP library refuses them).
+//! A message of a WebSocket counts as a request, with the method [`MESSAGE`], when it has arrived whole.
 
 mod connection;
 mod counts;
+mod echo;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -30,6 +33,7 @@ use tokio::sync::watch;
 pub use counts::{
     ARRIVAL_SECONDS, Arrivals, Counts, MAX_KEYS, MAX_METHOD_BYTES, MAX_PATH_BYTES, RequestCount,
 };
+pub use echo::{MAX_MESSAGE_BYTES, MESSAGE};
 pub use routes::MAX_DELAY_MILLISECONDS;
 
 /// Largest request body in bytes; a larger one is answered with 413.
@@ -116,17 +120,25 @@ impl Drop for Undecided {
 }
 
 async fn answer(State(target): State<Arc<Target>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let upgrade = match head.uri.path() {
+        echo::PATH => WebSocketUpgrade::from_request_parts(&mut head, &()).await.ok(),
+        _ => None,
+    };
     let request = Undecided {
-        target,
+        target: target.clone(),
         method: head.method,
         uri: head.uri,
         arrived: unix_milliseconds(),
         status: STATUS_UNDECIDED,
     };
+    if let Some(upgrade) = upgrade {
+        request.decide(StatusCode::SWITCHING_PROTOCOLS);
+        return echo::switch(target, upgrade);
+    }
     let reply = match drain(body).await {
         Ok(()) => {
-            let ordinal = request.target.ordinal.fetch_add(1, Ordering::Relaxed) + 1;
+            let ordinal = target.ordinal.fetch_add(1, Ordering::Relaxed) + 1;
             let (method, uri) = (request.method.as_str(), &request.uri);
             routes::reply(method, uri.path(), uri.query().unwrap_or_default(), ordinal)
         }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Arrivals, Counts, MAX_BODY_BYTES, serve};
+use super::{Arrivals, Counts, MAX_BODY_BYTES, MESSAGE, serve};
 
 struct Server {
     shop: SocketAddr,
@@ -216,4 +216,44 @@ async fn shutdown_lets_a_request_end_and_accepts_no_more() {
     tokio::time::timeout(Duration::from_secs(20), &mut server.task).await.unwrap().unwrap().unwrap();
     assert!(TcpStream::connect(shop).is_err(), "still accepting");
     drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_a_web_socket_are_echoed_and_counted() {
+    let server = start().await;
+    tokio::task::spawn_blocking(move || {
+        let mut stream = connect(server.shop);
+        // the example of RFC 6455, 1.3
+        let upgrade = "GET /echo HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(upgrade.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+        // text, binary, and a ping, which is no message; masked with zeroes
+        for (kind, answer, payload) in [(0x81, 0x81, "hello"), (0x82, 0x82, "bytes"), (0x89, 0x8a, "ping!")] {
+            let frame = [&[kind, 0x80 | 5, 0, 0, 0, 0], payload.as_bytes()].concat();
+            stream.write_all(&frame).unwrap();
+            let mut echo = [0; 7];
+            stream.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, *[&[answer, 5], payload.as_bytes()].concat());
+        }
+        stream.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, [0x88, 0], "it is closed by both");
+
+        assert_eq!(send(server.shop, "GET /echo").0, 404, "without an upgrade there is nothing");
+        let counts = counts(server.admin);
+        let rows: Vec<_> = counts.requests.iter().map(|r| (r.method.as_str(), r.status, r.count)).collect();
+        assert_eq!(rows, [("GET", 101, 1), ("GET", 404, 1), (MESSAGE, 101, 2)]);
+        assert_eq!(counts.total, 4);
+    })
+    .await
+    .unwrap();
 }
