@@ -44,6 +44,11 @@ impl Made {
         }
     }
 
+    /// Which it is.
+    pub fn uid(&self) -> String {
+        self.load_test.uid().to_owned()
+    }
+
     /// Removes it, and with it its ConfigMaps, its Job and its report.
     ///
     /// # Errors
