@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::report;
 use crate::sample::{Sample, milliseconds};
+use crate::{report, view};
 
 const ROUNDS: usize = 20;
 /// Milliseconds that are aimed for.
@@ -65,7 +65,7 @@ pub async fn measure() -> Result<()> {
     report::line(&format!(
         "`logs -f` of {WORKERS} workers that print {LINES_EACH} lines of 80 bytes each as fast as they are read: {rate:.0} lines/s (aim: {KEPT_UP:.0}, {verdict})."
     ));
-    Ok(())
+    view::measure(&program, folder.path()).await
 }
 
 /// Our program and one that does nothing, in turns.
@@ -130,7 +130,7 @@ async fn logs(program: &Path, folder: &Path) -> Result<f64> {
     Ok(seconds)
 }
 
-fn kubeconfig(folder: &Path, server: &str) -> Result<PathBuf> {
+pub fn kubeconfig(folder: &Path, server: &str) -> Result<PathBuf> {
     let path = folder.join("kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -157,7 +157,8 @@ async fn answer(stream: TcpStream) -> Result<()> {
         let path = request.split(' ').nth(1).unwrap_or_default();
         if path.contains("/log?") {
             stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").await?;
-            let line = format!("{}\n", "x".repeat(79));
+            // as the API server has them with times
+            let line = format!("2026-01-01T00:00:00.123456789Z {}\n", "x".repeat(79));
             let some = line.repeat(50);
             for _ in 0..LINES_EACH / 50 {
                 stream.write_all(some.as_bytes()).await?;

@@ -23,6 +23,7 @@ mod sample;
 mod shares;
 mod stand;
 mod start;
+mod view;
 mod witness;
 mod workers;
 mod writes;

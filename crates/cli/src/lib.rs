@@ -20,3 +20,4 @@ mod project;
 mod reports;
 mod signals;
 pub mod terminal;
+mod view;

@@ -10,7 +10,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::{commands, exit::Failure, flags::Flags, terminal, terminal::say};
+use cli::{commands, exit::Failure, flags::Flags, terminal};
 
 fn main() -> ExitCode {
     if let Some(answer) = commands::completion::asked() {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Err(error) => Err(Failure::internal(format!("cannot start the runtime: {error}"))),
     };
     let exit = exit.unwrap_or_else(|failure| {
-        say(format_args!("kubectl-artillery: {failure}"));
+        terminal::say_failure(&failure);
         failure.exit
     });
     ExitCode::from(exit.code())

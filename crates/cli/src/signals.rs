@@ -1,11 +1,18 @@
 //! Ctrl-C and its like, from the moment on that something is made that has to be ended in order.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::pin::pin;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::exit::Failure;
 
-/// SIGINT, SIGTERM and SIGHUP, which end nothing by themselves any more.
-pub struct Signals([Signal; 3]);
+/// SIGINT, SIGTERM and SIGHUP, which end nothing by themselves any more. A clone hears all that this one has not heard yet.
+#[derive(Clone)]
+pub struct Signals {
+    came: watch::Receiver<u32>,
+    heard: u32,
+}
 
 impl Signals {
     /// Listens from now on.
@@ -16,16 +23,86 @@ impl Signals {
         let one = |kind| {
             signal(kind).map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))
         };
-        Ok(Self([one(SignalKind::interrupt())?, one(SignalKind::terminate())?, one(SignalKind::hangup())?]))
+        let (mut interrupt, mut terminate, mut hang_up) =
+            (one(SignalKind::interrupt())?, one(SignalKind::terminate())?, one(SignalKind::hangup())?);
+        let (send, came) = watch::channel(0_u32);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hang_up.recv() => {}
+                    () = send.closed() => return,
+                }
+                send.send_modify(|came| *came = came.saturating_add(1));
+            }
+        });
+        Ok(Self { came, heard: 0 })
     }
 
     /// The next one.
     pub async fn next(&mut self) {
-        let Self([interrupt, terminate, hang_up]) = self;
+        let heard = self.heard;
+        if self.came.wait_for(|came| *came > heard).await.is_err() {
+            // who sends them ends only with the program
+            std::future::pending::<()>().await;
+        }
+        self.heard += 1;
+    }
+
+    /// What comes of it; `None` where a signal comes first, and it is dropped as it is.
+    pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
+            biased;
+            () = self.next() => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// What comes of work that is to be ended in order: the first signal is told to `first`, and the work goes on; at the second it is
+    /// dropped as it is, and there is `None`. Says, too, whether a signal came.
+    pub async fn unless_twice<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        first: impl FnOnce(),
+    ) -> Option<(T, bool)> {
+        let mut work = pin!(work);
+        if let Some(done) = self.unless(&mut work).await {
+            return Some((done, false));
+        }
+        first();
+        Some((self.unless(work).await?, true))
+    }
+}
+
+#[cfg(test)]
+impl Signals {
+    /// Those that are sent here, instead of the system's.
+    pub fn of(came: watch::Receiver<u32>) -> Self {
+        Self { came, heard: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_never_ends_is_left_at_the_second_signal_at_the_latest() {
+        let (send, came) = watch::channel(0);
+        let signals = Signals::of(came);
+        assert_eq!(signals.clone().unless(ready(1)).await, Some(1));
+        send.send_replace(1);
+        assert_eq!(signals.clone().unless(pending::<u8>()).await, None);
+        let mut is_told = false;
+        let done = signals.clone().unless_twice(ready(1), || is_told = true).await;
+        assert_eq!((done, is_told), (Some((1, true)), true));
+        // both came before anybody listened: none is lost, and each clone hears both
+        send.send_replace(2);
+        for _ in 0..2 {
+            assert_eq!(signals.clone().unless_twice(pending::<u8>(), || ()).await, None);
         }
     }
 }

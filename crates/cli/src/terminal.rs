@@ -1,14 +1,52 @@
-//! What is said in passing: words that whoever closed the pipe does not want to know, so that they never end the program.
+//! What is said in passing: words that whoever closed the pipe does not want to know, so that they never end the program. What is painted on a
+//! terminal meanwhile stays below them.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exit::Failure;
+use crate::view::{Line, Screen, View};
+
+/// What is painted on standard error: one for all that is said.
+static VIEW: Mutex<View> = Mutex::new(View::new());
 
 /// Says a line on standard error.
 pub fn say(text: impl Display) {
-    // where it cannot be said, nobody reads either
-    let _ = writeln!(io::stderr(), "{text}");
+    let mut view = view();
+    let text = format!("{text}\n");
+    let told = if view.is_empty() { text } else { view.say(&text, screen()) };
+    tell(&told);
+}
+
+/// Says why something ended early.
+pub fn say_failure(failure: &Failure) {
+    say(format_args!("kubectl-artillery: {}", harmless_lines(&failure.to_string())));
+}
+
+/// Paints lines as a section below what is said, in place of those that it had.
+pub fn paint(section: usize, lines: Vec<Line>) {
+    let told = view().show(section, lines, screen());
+    tell(&told);
+}
+
+/// Takes a section away.
+pub fn erase(section: usize) {
+    let mut view = view();
+    if !view.is_empty() {
+        let told = view.hide(section, screen());
+        tell(&told);
+    }
+}
+
+/// Whether lines can be painted again on standard error.
+pub fn can_paint() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether nobody asked for no colours (<https://no-color.org>).
+pub fn may_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints a line on standard output.
@@ -29,5 +67,65 @@ pub fn printed(written: io::Result<()>) -> Result<(), Failure> {
             Err(Failure::internal(format!("standard output cannot be written: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// A text from elsewhere as one line that does nothing to a terminal: what would is written as in Rust, `\u{1b}` or `\n`.
+pub fn harmless(text: &str) -> String {
+    escaped(text, is_harmful)
+}
+
+/// The same, whose lines stay lines.
+pub fn harmless_lines(text: &str) -> String {
+    escaped(text, |c| is_harmful(c) && !matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_escaped(c) {
+            true => safe.extend(c.escape_default()),
+            false => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Control characters, and those that are not seen and turn the order of others round.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+fn view() -> MutexGuard<'static, View> {
+    VIEW.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(text: &str) {
+    // where it cannot be said, nobody reads either
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// As it is now: it may have become another since the last look.
+fn screen() -> Screen {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    // some terminals do not know their size
+    let known = |n: Option<u16>, otherwise: usize| n.map(usize::from).filter(|n| *n > 0).unwrap_or(otherwise);
+    Screen {
+        columns: known(size.map(|size| size.ws_col), 80),
+        rows: known(size.map(|size| size.ws_row), 24),
+        is_coloured: may_colour(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_elsewhere_does_nothing_to_a_terminal() {
+        let hostile = "a\u{1b}[2Jb\nc\r\u{9b}1m\u{202e}é\t";
+        assert_eq!(harmless(hostile), "a\\u{1b}[2Jb\\nc\\r\\u{9b}1m\\u{202e}é\\t");
+        assert_eq!(harmless_lines(hostile), "a\\u{1b}[2Jb\nc\\r\\u{9b}1m\\u{202e}é\t");
     }
 }

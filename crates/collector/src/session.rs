@@ -31,7 +31,7 @@ use crate::checkpoint::{Unsaved, Urgency};
 use crate::edge::{Reason, Refused, StartPolicy};
 use crate::moment::Moment;
 
-pub use facts::{Facts, Quantiles, StartFacts, WorkerFacts};
+pub use facts::{Facts, PlannedPhase, Quantiles, StartFacts, WorkerFacts};
 pub use fingerprint::Fingerprint;
 pub use health::{BUSY, CpuCounters, HealthSummary};
 pub use hello::{Differing, Hello, HelloError, Others, PROTOCOL};
@@ -65,8 +65,8 @@ pub struct Session {
     ready: BTreeSet<u32>,
     /// Those who can never join; as little stored.
     gone: BTreeSet<u32>,
-    /// How long all phases of the first worker take, where that can be told.
-    planned_length: Option<Duration>,
+    /// The phases of the first worker, where they can be told.
+    planned: Option<Arc<[PlannedPhase]>>,
     /// Why workers were given no share, as the first was told; not stored.
     unshared: Option<share::Unshared>,
     /// Requests by period; only of what came to this process.
@@ -151,7 +151,7 @@ impl Session {
             opening: None,
             ready: BTreeSet::new(),
             gone: BTreeSet::new(),
-            planned_length: None,
+            planned: None,
             unshared: None,
             recent: BTreeMap::new(),
             opened: now,
@@ -189,7 +189,7 @@ impl Session {
         match &self.hello {
             Some(first) => self.differing.add(index, first, &hello),
             None => {
-                self.planned_length = Self::length_of(&hello.phases);
+                self.planned = Self::planned_of(&hello.phases);
                 self.hello = Some(hello);
             }
         }

@@ -18,8 +18,8 @@ mod worker;
 pub use artillery::{Artillery, Distribution, FILE_NAME};
 pub use json::{Json, JsonError, MAX_JSON, MAX_LEVELS};
 pub use status::{
-    CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, ReportStatus,
-    Verdict, VusersStatus, WorkersStatus,
+    CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, PhaseStatus,
+    PlanStatus, ReportStatus, Verdict, VusersStatus, WorkersStatus,
 };
 pub use test_script::{
     ConfigMapName, External, File, FileSource, Files, KeyToPath, Named, Processor, SCRIPT_KEY, ScriptConfig,

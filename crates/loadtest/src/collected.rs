@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{CheckStatus, MetricsStatus, ReportStatus, Verdict, WorkersStatus};
+use crate::api::{CheckStatus, MetricsStatus, PlanStatus, ReportStatus, Verdict, WorkersStatus};
 
 /// What the workers have sent so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Collected {
     pub trouble: Option<String>,
     /// Milliseconds between the first worker's start and the last one's.
     pub start_skew_milliseconds: Option<i64>,
+    /// The phases that they run together since their common start.
+    pub plan: Option<PlanStatus>,
     /// What they have measured together.
     pub metrics: Option<MetricsStatus>,
 }

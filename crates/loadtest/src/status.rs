@@ -313,7 +313,7 @@ fn begun(observed: &Observed) -> LoadTestStatus {
 
 /// What the workers have sent. What was told before stands while nothing is known: a manager that has just begun to lead.
 fn tell_collected(status: &mut LoadTestStatus, observed: &Observed) {
-    let Collected { joined, reporting, start_skew_milliseconds, metrics, .. } = &observed.collected;
+    let Collected { joined, reporting, start_skew_milliseconds, plan, metrics, .. } = &observed.collected;
     let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     if *joined > 0 {
         status.workers = Some(WorkersStatus {
@@ -326,6 +326,7 @@ fn tell_collected(status: &mut LoadTestStatus, observed: &Observed) {
         });
     }
     status.start_skew_milliseconds = start_skew_milliseconds.or(status.start_skew_milliseconds);
+    status.plan = plan.clone().or(status.plan.take());
     status.metrics = metrics.clone().or(status.metrics.take());
 }
 

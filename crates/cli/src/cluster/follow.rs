@@ -3,22 +3,24 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
+use futures::future::OptionFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
+use loadtest::LoadTest;
 use loadtest::api::{COMPLETED, LoadTestStatus, PROGRESSING, Stop};
 use loadtest::plan::{
     CONFLICTING_FILES, INVALID_SPEC, INVALID_TEST_SCRIPT, MISSING_CONFIG_MAP, MISSING_FILE,
     MISSING_TEST_SCRIPT, REPORT_NAME_TAKEN, UNREADABLE_CONFIG_MAP,
 };
-use loadtest::{LoadTest, Timestamp};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{Connection, chain};
+use super::{Connection, chain, seen};
 use crate::exit::{Exit, Failure};
-use crate::progress::{Progress, Running, Seen};
+use crate::progress::Progress;
 use crate::signals::Signals;
+use crate::terminal::harmless;
 
 /// How often there is a look at the clock.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +28,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MENDING: Duration = Duration::from_secs(15);
 /// An operator looks at a load test within a moment; where none has for so long, none runs.
 const UNSEEN: Duration = Duration::from_secs(60);
+const STOPPING: &str =
+    "Stopping: the workers end, and what they measured is reported (again to leave at once)";
 /// What only its user can mend. Jobs that are refused are tried again, and may find room later.
 const TO_BE_MENDED: [&str; 9] = [
     CONFLICTING_FILES,
@@ -62,6 +66,10 @@ pub struct Follow<'a> {
     pub timeout: Option<Duration>,
     /// Whether nothing is shown but what is amiss.
     pub is_quiet: bool,
+    /// Which it is, where that is known: another of its name is not meant.
+    pub uid: Option<String>,
+    /// Its place among several that are followed together.
+    pub among: Option<usize>,
 }
 
 /// Why it is followed no more.
@@ -92,91 +100,150 @@ pub struct Followed {
     pub is_interrupted: bool,
 }
 
+/// What is known of a load test while it is followed.
+struct Following {
+    progress: Progress,
+    latest: Option<LoadTest>,
+    /// Since when it stands where it stands, and in what.
+    stands: (Instant, Option<String>),
+    is_unreachable: bool,
+    /// Whether it is told to end.
+    is_told: bool,
+}
+
 impl Follow<'_> {
     /// Waits until it is over.
     ///
     /// # Errors
     /// It was deleted, cannot be read, or will never start; it took too long; or it was interrupted.
     pub async fn to_its_end(&self, signals: &mut Signals) -> Result<Followed, Lost> {
-        let Self { connection, name, .. } = *self;
-        let mut changes = pin!(watcher::watch_object(connection.load_tests(), name).default_backoff());
+        let mut changes =
+            pin!(watcher::watch_object(self.connection.load_tests(), self.name).default_backoff());
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let began = Instant::now();
-        let mut progress = Progress::begin(began);
+        let among = self.among.map(|at| (at, self.name.to_owned()));
+        let mut following = Following {
+            progress: Progress::begin_among(began, among),
+            latest: None,
+            stands: (began, None),
+            is_unreachable: false,
+            is_told: false,
+        };
+        // while it is being told; the cluster may take its time, and a second signal does not wait for it
+        let mut stopping: OptionFuture<_> = None.into();
         let mut is_interrupted = false;
-        let mut is_unreachable = false;
-        let mut latest: Option<LoadTest> = None;
-        // since when it stands where it stands, and in what
-        let mut stands = (began, None);
         loop {
             tokio::select! {
-                change = changes.next() => match change {
-                    Some(Ok(Some(load_test))) => {
-                        is_unreachable = false;
-                        if load_test.status.as_ref().is_some_and(LoadTestStatus::is_over) {
-                            progress.end();
-                            return Ok(Followed { load_test, is_interrupted });
-                        }
-                        let reason = why(load_test.status.as_ref()).map(|(reason, _)| reason.to_owned());
-                        if stands.1 != reason {
-                            stands = (Instant::now(), reason);
-                        }
-                        latest = Some(load_test);
-                    }
-                    Some(Ok(None)) => {
-                        progress.end();
-                        return Err(Lost::from(match latest {
-                            Some(_) => Failure::internal(format!("the load test {name} was deleted: there is no report")),
-                            None => Failure::usage(format!("there is no load test {name} in namespace {}: kubectl artillery list shows those that are there", connection.namespace)),
-                        }));
-                    }
-                    Some(Err(error)) => {
-                        // once it was seen, a refusal may be of a moment
-                        if latest.is_none() && let Some(failure) = self.is_final(&error) {
-                            progress.end();
-                            return Err(Lost { failure, is_useless: true });
-                        }
-                        if !is_unreachable {
-                            progress.say(&format!("The cluster cannot be asked, and is tried again: {}", chain(&error)));
-                        }
-                        is_unreachable = true;
-                    }
-                    None => return Err(Failure::internal(format!("cannot watch the load test {name}")).into()),
-                },
-                _ = look.tick() => {
-                    let Some(load_test) = &latest else { continue };
-                    if self.gives_up && !is_unreachable
-                        && let Some(failure) = hopeless(name, load_test.status.as_ref(), stands.0.elapsed())
-                    {
-                        progress.end();
-                        return Err(Lost { failure, is_useless: true });
-                    }
-                    if !self.is_quiet {
-                        show(&mut progress, load_test.status.as_ref());
-                    }
-                }
-                () = until(self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()))) => {
-                    progress.end();
-                    return Err(Failure::internal(format!("the load test {name} was not over within --timeout, and goes on")).into());
-                }
                 () = signals.next() => {
                     if is_interrupted || self.on_interrupt == OnInterrupt::Leave {
-                        progress.end();
-                        return Err(Failure::interrupted(format!(
-                            "left: the load test {name} goes on in namespace {}; kubectl artillery watch {name} shows it, kubectl artillery stop {name} ends it",
-                            connection.namespace
-                        ))
-                        .into());
+                        return Err(self.left(following.is_told).into());
                     }
                     is_interrupted = true;
-                    progress.say("Stopping: the workers end, and what they measured is reported (again to leave at once)");
-                    if let Err(failure) = stop(connection, name, Stop::Graceful).await {
-                        progress.say(&format!("{failure}"));
+                    following.progress.say(STOPPING);
+                    let uid = following.latest.as_ref().map(|test| test.uid().to_owned()).or(self.uid.clone());
+                    stopping = Some(stop(self.connection, self.name, uid, Stop::Graceful).boxed()).into();
+                }
+                Some(stopped) = &mut stopping => {
+                    stopping = None.into();
+                    following.is_told = stopped.is_ok();
+                    if let Err(failure) = stopped {
+                        following.progress.say(&failure.to_string());
                     }
+                }
+                change = changes.next() => {
+                    let Some(change) = change else {
+                        return Err(Failure::internal(format!("cannot watch the load test {}", self.name)).into());
+                    };
+                    if let Some(load_test) = self.changed(change, &mut following)? {
+                        return Ok(Followed { load_test, is_interrupted });
+                    }
+                }
+                _ = look.tick() => self.look(&mut following)?,
+                () = until(self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()))) => {
+                    return Err(Failure::internal(format!("the load test {} was not over within --timeout, and goes on", self.name)).into());
                 }
             }
         }
+    }
+
+    /// Takes in what is seen of it. Returns it once it is over.
+    fn changed(
+        &self,
+        change: watcher::Result<Option<LoadTest>>,
+        following: &mut Following,
+    ) -> Result<Option<LoadTest>, Lost> {
+        let name = self.name;
+        match change {
+            Ok(Some(load_test)) => {
+                following.is_unreachable = false;
+                let uid = following.latest.as_ref().map(LoadTest::uid).or(self.uid.as_deref());
+                if let Some(failure) = uid.and_then(|uid| another(name, uid, load_test.uid())) {
+                    return Err(failure.into());
+                }
+                if load_test.status.as_ref().is_some_and(LoadTestStatus::is_over) {
+                    return Ok(Some(load_test));
+                }
+                let reason = why(load_test.status.as_ref()).map(|(reason, _)| reason.to_owned());
+                if following.stands.1 != reason {
+                    following.stands = (Instant::now(), reason);
+                }
+                following.latest = Some(load_test);
+            }
+            Ok(None) if following.latest.is_some() || self.uid.is_some() => {
+                return Err(Failure::internal(format!(
+                    "the load test {name} was deleted: there is no report"
+                ))
+                .into());
+            }
+            Ok(None) => {
+                return Err(Failure::usage(format!(
+                    "there is no load test {name} in namespace {}: kubectl artillery list shows those that are there",
+                    self.connection.namespace
+                ))
+                .into());
+            }
+            Err(error) => {
+                // once it was seen, a refusal may be of a moment
+                if following.latest.is_none()
+                    && let Some(failure) = self.is_final(&error)
+                {
+                    return Err(Lost { failure, is_useless: true });
+                }
+                if !following.is_unreachable {
+                    let words = format!("The cluster cannot be asked, and is tried again: {}", chain(&error));
+                    following.progress.say(&words);
+                }
+                following.is_unreachable = true;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows it, or gives it up.
+    fn look(&self, following: &mut Following) -> Result<(), Lost> {
+        let Some(load_test) = &following.latest else { return Ok(()) };
+        let status = load_test.status.as_ref();
+        if self.gives_up
+            && !following.is_unreachable
+            && let Some(failure) = hopeless(self.name, status, following.stands.0.elapsed())
+        {
+            return Err(Lost { failure, is_useless: true });
+        }
+        if !self.is_quiet {
+            seen::show(&mut following.progress, status);
+        }
+        Ok(())
+    }
+
+    /// It is followed no more, and goes on.
+    fn left(&self, is_told: bool) -> Failure {
+        let Self { name, connection, .. } = self;
+        let until = if is_told { " until its workers have ended, as they are told" } else { "" };
+        Failure::interrupted(format!(
+            "left: the load test {name} goes on in namespace {0}{until}; kubectl artillery watch {name} -n {0} shows it, kubectl artillery stop {name} -n {0} ends it",
+            connection.namespace
+        ))
     }
 
     /// What does not become better by trying again.
@@ -193,14 +260,32 @@ impl Follow<'_> {
     }
 }
 
-/// Ends a load test before its time.
+/// Ends a load test before its time; of that UID alone, where it is known.
 ///
 /// # Errors
-/// It is not there, or may not be changed.
-pub async fn stop(connection: &Connection, name: &str, how: Stop) -> Result<LoadTest, Failure> {
-    let patch = Patch::Merge(json!({ "spec": { "stop": how } }));
-    let patched = connection.load_tests().patch(name, &PatchParams::default(), &patch).await;
+/// It is not there, is another, or may not be changed.
+pub async fn stop(
+    connection: &Connection,
+    name: &str,
+    uid: Option<String>,
+    how: Stop,
+) -> Result<LoadTest, Failure> {
+    let mut patch = json!({ "spec": { "stop": how } });
+    if let Some(uid) = uid {
+        // the API server refuses it of another
+        patch["metadata"] = json!({ "uid": uid });
+    }
+    let patched = connection.load_tests().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
     patched.map_err(|error| connection.refused(&format!("stop the load test {name}"), &error))
+}
+
+/// Why one that is seen is not the one that is followed.
+fn another(name: &str, followed: &str, seen: &str) -> Option<Failure> {
+    (seen != followed).then(|| {
+        Failure::internal(format!(
+            "the load test {name} was deleted, and another one was made by its name: there is no report of the one that was followed; kubectl artillery watch {name} follows the other"
+        ))
+    })
 }
 
 /// How a load test that is over ends the program, and what its status says of it.
@@ -210,7 +295,7 @@ pub fn conclusion(load_test: &LoadTest) -> (Exit, String) {
         [loadtest::api::PASSED, COMPLETED].into_iter().find_map(|of| status.condition(of)?.message.clone());
     let verdict = status.verdict.map_or_else(|| "no verdict".to_owned(), |verdict| format!("{verdict:?}"));
     let words = format!("{}: {verdict}: {}", load_test.name(), said.unwrap_or_default());
-    (Exit::of_status(&status), words)
+    (Exit::of_status(&status), harmless(&words))
 }
 
 async fn until(left: Option<Duration>) {
@@ -221,7 +306,7 @@ async fn until(left: Option<Duration>) {
 }
 
 /// Reason and message of what it is doing, or waiting for.
-fn why(status: Option<&LoadTestStatus>) -> Option<(&str, &str)> {
+pub(super) fn why(status: Option<&LoadTestStatus>) -> Option<(&str, &str)> {
     let condition = status?.condition(PROGRESSING)?;
     Some((condition.reason.as_deref()?, condition.message.as_deref().unwrap_or_default()))
 }
@@ -238,43 +323,6 @@ fn hopeless(name: &str, status: Option<&LoadTestStatus>, stands: Duration) -> Op
         }
         _ => None,
     }
-}
-
-fn show(progress: &mut Progress, status: Option<&LoadTestStatus>) {
-    let now = Instant::now();
-    if let Some(start) = status.and_then(|status| status.start_time.as_ref()) {
-        let ago = Timestamp::now().duration_since(start.0).unsigned_abs();
-        progress.under_load_since(now.checked_sub(ago).unwrap_or(now));
-    }
-    progress.show(&seen(status), now);
-}
-
-/// What is to be seen of it.
-fn seen(status: Option<&LoadTestStatus>) -> Seen {
-    let waiting = |what: &str| Seen::Waiting(what.to_owned());
-    let Some(status) = status else { return waiting("waiting for the operator") };
-    let Some(metrics) = &status.metrics else {
-        return waiting(why(Some(status)).map_or("waiting for the operator", |(reason, message)| {
-            if message.is_empty() { reason } else { message }
-        }));
-    };
-    let number = |n: i64| u64::try_from(n).unwrap_or(0);
-    let http = metrics.http.clone().unwrap_or_default();
-    let vusers = &metrics.vusers;
-    let planned = status.workers.as_ref().map_or(0, |workers| workers.planned);
-    #[allow(clippy::cast_precision_loss, reason = "they are shown without decimals")]
-    let shown = |n: i64| n as f64;
-    Seen::Running(Running {
-        workers: format!("{} of {planned} workers run", status.active),
-        planned_vusers: vusers.planned.map(number),
-        vusers: [number(vusers.created), number(vusers.completed), number(vusers.failed)],
-        requests: number(http.requests),
-        requests_per_second: metrics.http.as_ref().map(|http| shown(http.requests_per_second)),
-        response_time: http
-            .response_time_milliseconds
-            .map(|times| [times.p50, times.p95, times.p99].map(shown)),
-        errors: number(metrics.errors),
-    })
 }
 
 #[cfg(test)]
@@ -321,19 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn the_status_is_shown_as_far_as_it_goes() {
-        assert_eq!(seen(None), Seen::Waiting("waiting for the operator".to_owned()));
-        let queued = progressing("Queued", "3 are before it");
-        assert_eq!(seen(Some(&queued)), Seen::Waiting("3 are before it".to_owned()));
-        let running = status(json!({
-            "active": 2, "workers": { "planned": 3 },
-            "metrics": { "vusers": { "planned": 9, "created": 4, "completed": 2, "failed": 1 }, "errors": 1 },
-        }));
-        let Seen::Running(running) = seen(Some(&running)) else { panic!("it runs") };
-        assert_eq!(running.workers, "2 of 3 workers run");
-        assert_eq!(
-            (running.planned_vusers, running.vusers, running.requests_per_second),
-            (Some(9), [4, 2, 1], None)
+    fn another_of_the_same_name_is_not_taken_for_it() {
+        assert!(another("checkout", "a", "a").is_none());
+        let failure = another("checkout", "a", "b").expect("another");
+        assert_eq!(failure.exit.code(), 3);
+        assert!(
+            failure.to_string().starts_with("the load test checkout was deleted, and another one was made"),
+            "{failure}"
         );
     }
 

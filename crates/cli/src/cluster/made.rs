@@ -49,6 +49,11 @@ impl Made {
         Ok(Self { connection: connection.clone(), load_test })
     }
 
+    /// Which it is.
+    pub fn uid(&self) -> String {
+        self.load_test.uid().to_owned()
+    }
+
     /// Removes it, and with it its ConfigMaps, its Secret, its Job and its report.
     ///
     /// # Errors

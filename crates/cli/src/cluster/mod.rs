@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod follow;
 pub mod made;
+mod seen;
 pub mod stored;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};

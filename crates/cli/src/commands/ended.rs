@@ -5,7 +5,8 @@ use crate::cluster::{Connection, stored};
 use crate::exit::{Exit, Failure};
 use crate::flags::Output;
 use crate::reports::{self, Targets};
-use crate::terminal::say;
+use crate::signals::Signals;
+use crate::terminal::{harmless_lines, say};
 
 /// What is wanted of a report.
 pub struct Wanted<'a> {
@@ -20,25 +21,29 @@ pub async fn report(
     connection: &Connection,
     followed: &Followed,
     wanted: Wanted<'_>,
+    signals: &mut Signals,
 ) -> Result<Exit, Failure> {
     let (exit, words) = conclusion(&followed.load_test);
-    match stored::fetch(connection, &followed.load_test).await {
+    let (name, namespace) = (followed.load_test.name(), &connection.namespace);
+    let fetched = signals.unless(stored::fetch(connection, &followed.load_test)).await;
+    let fetched = fetched.ok_or_else(|| {
+        Failure::interrupted(format!(
+            "left: the load test {name} is over, and its report stays: kubectl artillery report {name} -n {namespace}"
+        ))
+    })?;
+    match fetched {
         Ok(document) => {
             reports::print(&document, wanted.output.into())?;
             wanted.targets.write(&document)?;
             if exit == Exit::Inconclusive {
-                let name = followed.load_test.name();
-                say(format_args!(
-                    "What the workers printed: kubectl artillery logs {name} -n {}",
-                    connection.namespace
-                ));
+                say(format_args!("What the workers printed: kubectl artillery logs {name} -n {namespace}"));
             }
         }
         Err(failure) => {
             say(&words);
             if followed.is_interrupted {
                 // it may not have begun
-                say(failure);
+                say(harmless_lines(&failure.to_string()));
                 return Ok(Exit::Interrupted);
             }
             // a verdict without a report is no pass: what was asked for is not there

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cluster::Connection;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, List, Listed};
-use crate::terminal::{print, say};
+use crate::terminal::{harmless, print, say};
 
 /// So many are asked for at a time.
 const PAGE: u32 = 100;
@@ -108,7 +108,8 @@ fn rows(tests: &[LoadTest], with_namespace: bool, is_wide: bool, now: Timestamp)
                 status.image.clone(),
             ]);
         }
-        cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect()
+        // some are free text
+        cells.into_iter().map(|cell| cell.map_or_else(|| "-".to_owned(), |cell| harmless(&cell))).collect()
     };
     std::iter::once(heads).chain(tests.iter().map(row)).collect()
 }

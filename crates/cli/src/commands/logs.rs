@@ -1,28 +1,29 @@
 //! `logs`: what all workers of a load test in a cluster print, each line with its worker's index before it.
 
+mod lines;
+mod worker;
+
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use futures::{AsyncBufRead, AsyncBufReadExt as _};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::Api;
-use kube::api::{ListParams, LogParams};
+use kube::api::ListParams;
 use loadtest::labels::{TEST_NAME, WORKER_SELECTOR};
 use loadtest::workers::COMPLETION_INDEX;
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
-use crate::cluster::{Connection, chain};
+use crate::cluster::Connection;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Logs};
-use crate::terminal::{printed, say};
+use crate::terminal::{may_colour, printed, say_failure};
+use worker::Reading;
 
 /// How often there is a look for workers that have begun.
 const LOOK: Duration = Duration::from_secs(2);
-/// A line is cut where it has more bytes.
-const MAX_LINE: usize = 64 * 1024;
 /// So many chunks of lines wait to be printed; then workers are read more slowly.
 const WAITING: usize = 256;
 /// Colours of the prefixes, one after the other (ANSI).
@@ -58,9 +59,10 @@ async fn read_all(connection: Connection, flags: Logs, to: Sender<Vec<u8>>) -> R
     let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &connection.namespace);
     let selector = format!("{WORKER_SELECTOR},{TEST_NAME}={}", flags.name);
     let params = ListParams::default().labels(&selector);
-    let is_coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_coloured = io::stdout().is_terminal() && may_colour();
     let mut known = BTreeSet::new();
     let mut reading = JoinSet::new();
+    let mut failed = None;
     loop {
         // whoever is over before this look has pods that this look sees
         let is_over = !flags.follow || connection.load_test(&flags.name).await?.is_settled();
@@ -74,28 +76,24 @@ async fn read_all(connection: Connection, flags: Logs, to: Sender<Vec<u8>>) -> R
             if !is_wanted || !has_begun(pod, &flags.name) || !known.insert(name.clone()) {
                 continue;
             }
-            let log = LogParams {
-                container: Some(flags.name.clone()),
-                follow: flags.follow,
-                tail_lines: flags.tail.map(i64::from),
-                ..LogParams::default()
-            };
-            let prefix = if flags.prefix { prefix(index, is_coloured) } else { String::new() };
-            let (pods, to) = (pods.clone(), to.clone());
-            let read = async move {
-                let outcome = match pods.log_stream(&name, &log).await {
-                    Ok(stream) => forward(stream, &prefix, &to).await.map_err(|error| error.to_string()),
-                    Err(error) => Err(chain(&error)),
-                };
-                if let Err(why) = outcome {
-                    say(format_args!("The log of worker {index} (pod {name}) cannot be read: {why}"));
-                }
+            let read = Reading {
+                connection: connection.clone(),
+                index,
+                pod: name,
+                container: flags.name.clone(),
+                is_followed: flags.follow,
+                tail: flags.tail.map(i64::from),
+                prefix: if flags.prefix { prefix(index, is_coloured) } else { String::new() },
             };
             if flags.follow {
-                reading.spawn(read);
+                let to = to.clone();
+                reading.spawn(async move { read.to_its_end(&to).await });
             } else {
-                read.await;
+                note(read.to_its_end(&to).await, &mut failed)?;
             }
+        }
+        while let Some(read) = reading.try_join_next() {
+            note(joined(read), &mut failed)?;
         }
         if is_over || to.is_closed() {
             break;
@@ -109,8 +107,28 @@ async fn read_all(connection: Connection, flags: Logs, to: Sender<Vec<u8>>) -> R
             flags.name
         )));
     }
-    while reading.join_next().await.is_some() {}
-    Ok(())
+    while let Some(read) = reading.join_next().await {
+        note(joined(read), &mut failed)?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+fn joined(read: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
+    read.unwrap_or_else(|error| Err(Failure::internal(format!("reading a log failed: {error}"))))
+}
+
+/// Of a log that cannot be read the others are none the worse; without the right to read one none can be read.
+fn note(read: Result<(), Failure>, failed: &mut Option<Failure>) -> Result<(), Failure> {
+    match read {
+        Err(failure) if failure.exit == Exit::Cluster => Err(failure),
+        Err(failure) => {
+            if let Some(before) = failed.replace(failure) {
+                say_failure(&before);
+            }
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn index(pod: &Pod) -> Option<u32> {
@@ -119,9 +137,12 @@ fn index(pod: &Pod) -> Option<u32> {
 
 /// Whether the container has printed, or may have.
 fn has_begun(pod: &Pod, container: &str) -> bool {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let state = statuses.and_then(|all| all.iter().find(|status| status.name == container)?.state.as_ref());
-    state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    state(pod, container).is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+}
+
+fn state<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerState> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.iter().find(|status| status.name == container)?.state.as_ref()
 }
 
 fn prefix(index: u32, is_coloured: bool) -> String {
@@ -130,77 +151,5 @@ fn prefix(index: u32, is_coloured: bool) -> String {
         format!("\x1b[{colour}mworker-{index} | \x1b[0m")
     } else {
         format!("worker-{index} | ")
-    }
-}
-
-/// Sends whole lines on, all that are there at a time together.
-async fn forward(stream: impl AsyncBufRead, prefix: &str, to: &Sender<Vec<u8>>) -> io::Result<()> {
-    let mut stream = std::pin::pin!(stream);
-    let mut rest = Vec::new();
-    loop {
-        let bytes = stream.fill_buf().await?;
-        let read = bytes.len();
-        rest.extend_from_slice(bytes);
-        stream.consume_unpin(read);
-        let lines = whole_lines(&mut rest, prefix, read == 0);
-        if !lines.is_empty() && to.send(lines).await.is_err() || read == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// Takes the whole lines off, each with the prefix before it; at the end also one that is not whole.
-fn whole_lines(rest: &mut Vec<u8>, prefix: &str, is_end: bool) -> Vec<u8> {
-    let mut lines = Vec::new();
-    let mut taken = 0;
-    while let Some(length) = next_line(&rest[taken..], is_end) {
-        lines.extend_from_slice(prefix.as_bytes());
-        lines.extend_from_slice(&rest[taken..taken + length]);
-        if lines.last() != Some(&b'\n') {
-            lines.push(b'\n');
-        }
-        taken += length;
-    }
-    rest.drain(..taken);
-    lines
-}
-
-/// The length of the first line, with its end; `None` while it is not whole.
-fn next_line(bytes: &[u8], is_end: bool) -> Option<usize> {
-    let searched = &bytes[..bytes.len().min(MAX_LINE)];
-    match searched.iter().position(|byte| *byte == b'\n') {
-        Some(at) => Some(at + 1),
-        None if bytes.len() >= MAX_LINE => Some(MAX_LINE),
-        None => (is_end && !bytes.is_empty()).then_some(bytes.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn lines_stay_whole_and_one_without_end_is_cut() {
-        let (to, mut from) = channel(8);
-        let long = "x".repeat(MAX_LINE + 1);
-        let text = format!("a\nb b\n\n{long}\nend");
-        forward(futures::io::Cursor::new(text.as_bytes()), "w | ", &to).await.expect("read");
-        drop(to);
-        let mut read = Vec::new();
-        while let Some(lines) = from.recv().await {
-            read.extend(lines);
-        }
-        let cut = "x".repeat(MAX_LINE);
-        let read = String::from_utf8(read).expect("text");
-        assert_eq!(read, format!("w | a\nw | b b\nw | \nw | {cut}\nw | x\nw | end\n"));
-    }
-
-    #[test]
-    fn half_a_line_waits_for_the_rest() {
-        let mut rest = b"one\ntw".to_vec();
-        assert_eq!(whole_lines(&mut rest, "", false), b"one\n");
-        rest.extend_from_slice(b"o\n");
-        assert_eq!(whole_lines(&mut rest, "", false), b"two\n");
-        assert!(rest.is_empty());
     }
 }

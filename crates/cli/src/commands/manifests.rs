@@ -2,26 +2,34 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::process::Stdio;
 
-use kube::api::{Patch, PatchParams};
+use futures::future::join_all;
+use kube::api::{ListParams, Patch, PatchParams};
 use loadtest::LoadTest;
-use loadtest::api::Stop;
 use serde_json::{Deserializer, Value, json};
 use tempfile::NamedTempFile;
-use tokio::process::Command;
 
 use super::ended::{self, Wanted};
+use super::kubectl::Kubectl;
 use crate::cluster::Connection;
-use crate::cluster::follow::{Follow, OnInterrupt, stop};
+use crate::cluster::follow::{Follow, Followed, OnInterrupt, conclusion};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Output, Run};
 use crate::reports::Targets;
 use crate::signals::Signals;
-use crate::terminal::{print, say};
+use crate::terminal::{print, say, say_failure};
 
 /// What is read of standard input, in bytes.
 const MAX_INPUT: u64 = 16 << 20;
+
+/// A load test that is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Test {
+    namespace: String,
+    name: String,
+    /// Where it is known.
+    uid: Option<String>,
+}
 
 /// Applies manifests, and follows their load tests.
 pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Exit, Failure> {
@@ -31,43 +39,54 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
         Some(path) if path == Path::new("-") => Some(keep_input()?),
         _ => None,
     };
-    let from = match (kept.as_ref().map(NamedTempFile::path).or(typed), &flags.kustomize) {
-        (Some(file), _) => ["-f".into(), file.as_os_str().to_owned()],
-        (None, Some(folder)) => ["-k".into(), folder.as_os_str().to_owned()],
-        (None, None) => return Err(Failure::usage("give a script, -f or -k")),
-    };
-    let kubectl = |verb: &[&str]| {
-        let mut command = Command::new("kubectl");
-        let Cluster { namespace, context, kubeconfig } = cluster;
-        command.args(verb).args(&from);
-        for (flag, value) in [("--namespace", namespace), ("--context", context)] {
-            command.args(value.iter().flat_map(|value| [flag, value.as_str()]));
-        }
-        command.args(kubeconfig.iter().flat_map(|path| ["--kubeconfig".as_ref(), path.as_os_str()]));
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        command
-    };
-    let read = output(kubectl(&["create", "--dry-run=client", "--output=json"])).await?;
+    let from: [std::ffi::OsString; 2] =
+        match (kept.as_ref().map(NamedTempFile::path).or(typed), &flags.kustomize) {
+            (Some(file), _) => ["-f".into(), file.as_os_str().to_owned()],
+            (None, Some(folder)) => ["-k".into(), folder.as_os_str().to_owned()],
+            (None, None) => return Err(Failure::usage("give a script, -f or -k")),
+        };
+    let kubectl = Kubectl { from: &from, cluster };
+    // whoever has no cluster, or no operator in it, is told so as everywhere
     let connection = Connection::open(cluster).await?;
-    let tests = load_tests(&read, &connection.namespace)?;
+    let some = ListParams::default().limit(1);
+    connection
+        .load_tests()
+        .list_metadata(&some)
+        .await
+        .map_err(|error| connection.refused("look for load tests", &error))?;
+    let read = objects(&kubectl.read(&["create", "--dry-run=client", "--output=json"]).await?)?;
+    let tests = load_tests(read.clone(), &connection.namespace)?;
     if tests.len() > 1 && (!flags.reports.is_empty() || flags.output == Output::Json) {
         let count = tests.len();
         return Err(Failure::usage(format!(
             "there are {count} load tests in it, and one report can be written: run them one by one, or leave --report and -o away"
         )));
     }
-    for (namespace, name) in &tests {
+    for Test { namespace, name, .. } in &tests {
         let there = connection.in_namespace(namespace).load_tests().get_opt(name).await;
         if there.map_err(|error| connection.refused("look for load tests", &error))?.is_some() {
             return Err(Failure::usage(format!(
-                "the load test {name} is there already in namespace {namespace}, and a load test runs once: kubectl delete loadtest {name}, or give it another name"
+                "the load test {name} is there already in namespace {namespace}, and a load test runs once: kubectl delete loadtest {name} -n {namespace}, or give it another name"
             )));
         }
     }
+    if !brings_what_others_need(&read) {
+        // what the cluster has against one of them is known before anything is there
+        kubectl.read(&["apply", "--dry-run=server"]).await?;
+    }
     let mut signals = Signals::listen()?;
-    let said = output(kubectl(&["apply"])).await?;
-    say(String::from_utf8_lossy(&said).trim_end());
-    follow_all(flags, &connection, &tests, &mut signals, targets).await
+    // those who follow hear what comes meanwhile, too
+    let heard = signals.clone();
+    let applied = signals.unless_twice(kubectl.apply(), || {
+        say("Stopping: kubectl applies what it has begun, which is then stopped (again to leave at once)");
+    });
+    let Some((applied, _)) = applied.await else {
+        return Err(Failure::interrupted(
+            "left: kubectl still applies the manifests; kubectl artillery list shows the load tests in them, kubectl artillery stop ends one",
+        ));
+    };
+    applied?;
+    follow_all(flags, &connection, &tests, heard, targets).await
 }
 
 /// Follows a load test that is there already, and starts it where it waits for that.
@@ -80,7 +99,7 @@ pub async fn run_existing(
     refuse_what_is_of_scripts(flags)?;
     let connection = Connection::open(cluster).await?;
     let load_test = connection.load_test(name).await?;
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
     if load_test.spec.suspend == Some(true) {
         let patch = Patch::Merge(json!({ "spec": { "suspend": false } }));
         let started = connection.load_tests().patch(name, &PatchParams::default(), &patch).await;
@@ -90,46 +109,86 @@ pub async fn run_existing(
             "the load test {name} is over, and a load test runs once: kubectl artillery report {name} shows its report"
         )));
     }
-    let test = [(connection.namespace.clone(), name.to_owned())];
-    follow_all(flags, &connection, &test, &mut signals, targets).await
+    let uid = Some(load_test.uid().to_owned());
+    let test = [Test { namespace: connection.namespace.clone(), name: name.to_owned(), uid }];
+    follow_all(flags, &connection, &test, signals, targets).await
 }
 
+/// Follows all of them at the same time, and reports on each once all are over. What came of the worst is how it ends.
 async fn follow_all(
     flags: &Run,
     connection: &Connection,
-    tests: &[(String, String)],
-    signals: &mut Signals,
+    tests: &[Test],
+    signals: Signals,
     targets: &Targets,
 ) -> Result<Exit, Failure> {
     if flags.detach {
-        for (_, name) in tests {
+        for Test { name, .. } in tests {
             print(format_args!("loadtest/{name}"))?;
         }
         return Ok(Exit::Passed);
     }
+    let among = |at| (tests.len() > 1).then_some(at);
+    let following = tests
+        .iter()
+        .enumerate()
+        .map(|(at, test)| follow(connection.in_namespace(&test.namespace), test, among(at), signals.clone()));
+    let ended = join_all(following).await;
+    let has_left = |(followed, ..): &(Result<Followed, Failure>, _, _)| {
+        followed.as_ref().is_err_and(|failure| failure.exit == Exit::Interrupted)
+    };
+    let has_left = ended.iter().any(has_left);
     let mut exit = Exit::Passed;
-    let mut is_interrupted = false;
-    for (at, (namespace, name)) in tests.iter().enumerate() {
-        let connection = connection.in_namespace(namespace);
-        let follow = Follow {
-            connection: &connection,
-            name,
-            on_interrupt: if is_interrupted { OnInterrupt::Leave } else { OnInterrupt::Stop },
-            gives_up: true,
-            timeout: None,
-            is_quiet: false,
-        };
-        let followed = follow.to_its_end(signals).await?;
-        if followed.is_interrupted {
-            is_interrupted = true;
-            for (namespace, name) in &tests[at + 1..] {
-                stop(&connection.in_namespace(namespace), name, Stop::Graceful).await?;
+    for (followed, connection, mut signals) in ended {
+        let reported = match followed {
+            // who leaves at once waits for no report
+            Ok(_) if has_left => Ok(Exit::Interrupted),
+            Ok(followed) => {
+                let wanted = Wanted { targets, output: flags.output };
+                let reported = ended::report(&connection, &followed, wanted, &mut signals).await;
+                reported.inspect_err(|failure| told_among(tests, failure))
             }
+            Err(failure) => Err(failure),
+        };
+        match reported {
+            Err(failure) if tests.len() == 1 => return Err(failure),
+            Err(Failure { exit: of_one, .. }) | Ok(of_one) => exit = exit.or_worse(of_one),
         }
-        let wanted = Wanted { targets, output: flags.output };
-        exit = exit.or_worse(ended::report(&connection, &followed, wanted).await?);
     }
     Ok(exit)
+}
+
+/// Follows one; among several it is said at once what came of it.
+async fn follow(
+    connection: Connection,
+    test: &Test,
+    among: Option<usize>,
+    mut signals: Signals,
+) -> (Result<Followed, Failure>, Connection, Signals) {
+    let follow = Follow {
+        connection: &connection,
+        name: &test.name,
+        on_interrupt: OnInterrupt::Stop,
+        gives_up: true,
+        timeout: None,
+        is_quiet: false,
+        uid: test.uid.clone(),
+        among,
+    };
+    let followed = follow.to_its_end(&mut signals).await.map_err(Failure::from);
+    if among.is_some() {
+        match &followed {
+            Ok(followed) => say(conclusion(&followed.load_test).1),
+            Err(failure) => say_failure(failure),
+        }
+    }
+    (followed, connection, signals)
+}
+
+fn told_among(tests: &[Test], failure: &Failure) {
+    if tests.len() > 1 {
+        say_failure(failure);
+    }
 }
 
 /// What shapes a load test of a script would be ignored.
@@ -154,39 +213,39 @@ fn keep_input() -> Result<NamedTempFile, Failure> {
     kept().map_err(|error| Failure::usage(format!("-f -: standard input cannot be kept: {error}")))
 }
 
-/// What kubectl prints, whose errors are its own.
-async fn output(mut command: Command) -> Result<Vec<u8>, Failure> {
-    let ran = command.stderr(Stdio::inherit()).output().await;
-    let ran = ran.map_err(|error| Failure::usage(format!("-f and -k need kubectl on the PATH: {error}")))?;
-    if ran.status.success() {
-        Ok(ran.stdout)
-    } else {
-        Err(Failure::usage("kubectl refuses the manifests, see above"))
-    }
-}
-
-/// Namespace and name of each LoadTest among objects, as kubectl prints them: one behind the other, or in a list.
-fn load_tests(printed: &[u8], namespace: &str) -> Result<Vec<(String, String)>, Failure> {
-    let mut tests = Vec::new();
+/// Objects, as kubectl prints them: one behind the other, or in a list.
+fn objects(printed: &[u8]) -> Result<Vec<Value>, Failure> {
+    let mut objects = Vec::new();
     for object in Deserializer::from_slice(printed).into_iter::<Value>() {
         let object =
             object.map_err(|error| Failure::internal(format!("what kubectl printed is no JSON: {error}")))?;
-        let items = match object["items"].as_array() {
-            Some(items) if object["kind"] == "List" => items.clone(),
-            _ => vec![object],
-        };
-        for item in items {
-            let api_version = item["apiVersion"].as_str().unwrap_or_default();
-            if item["kind"] == "LoadTest" && api_version.starts_with("loadtest.artillery.io/") {
-                let load_test: LoadTest = serde_json::from_value(item).map_err(|error| {
-                    Failure::usage(format!("a LoadTest in the manifests cannot be read: {error}"))
-                })?;
-                let at = load_test.metadata.namespace.clone().unwrap_or_else(|| namespace.to_owned());
-                tests.push((at, load_test.name().to_owned()));
-            }
+        match object["items"].as_array() {
+            Some(items) if object["kind"] == "List" => objects.extend(items.iter().cloned()),
+            _ => objects.push(object),
         }
     }
-    match tests.iter().any(|(_, name)| name.is_empty()) {
+    Ok(objects)
+}
+
+/// Whether others may need one of them before they are even tried: a dry run keeps nothing, and would refuse them.
+fn brings_what_others_need(objects: &[Value]) -> bool {
+    objects.iter().any(|object| object["kind"] == "Namespace" || object["kind"] == "CustomResourceDefinition")
+}
+
+/// Each LoadTest among objects.
+fn load_tests(objects: Vec<Value>, namespace: &str) -> Result<Vec<Test>, Failure> {
+    let mut tests = Vec::new();
+    for item in objects {
+        let api_version = item["apiVersion"].as_str().unwrap_or_default();
+        if item["kind"] == "LoadTest" && api_version.starts_with("loadtest.artillery.io/") {
+            let load_test: LoadTest = serde_json::from_value(item).map_err(|error| {
+                Failure::usage(format!("a LoadTest in the manifests cannot be read: {error}"))
+            })?;
+            let namespace = load_test.metadata.namespace.clone().unwrap_or_else(|| namespace.to_owned());
+            tests.push(Test { namespace, name: load_test.name().to_owned(), uid: None });
+        }
+    }
+    match tests.iter().any(|test| test.name.is_empty()) {
         true => Err(Failure::usage("a LoadTest in the manifests has no metadata.name: give it one")),
         false if tests.is_empty() => Err(Failure::usage("there is no LoadTest in the manifests")),
         false => Ok(tests),
@@ -198,17 +257,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_others_need_is_not_tried_without_it() {
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+        assert!(brings_what_others_need(&[namespace]));
+    }
+
+    #[test]
     fn load_tests_are_found_among_other_objects() {
         let spec = json!({ "testScript": { "config": { "configMap": "a" } } });
         let test = |metadata: Value| json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": metadata, "spec": spec });
         let other = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } });
         let two =
             [other.clone(), test(json!({ "name": "a" })), test(json!({ "name": "b", "namespace": "shop" }))];
-        let expected = [("here", "a"), ("shop", "b")].map(|(at, name)| (at.to_owned(), name.to_owned()));
+        let expected = [("here", "a"), ("shop", "b")].map(|(namespace, name)| Test {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: None,
+        });
         let behind: String = two.iter().map(Value::to_string).collect();
         let list = json!({ "kind": "List", "apiVersion": "v1", "items": two }).to_string();
         for printed in [behind, list] {
-            assert_eq!(load_tests(printed.as_bytes(), "here").expect("load tests"), expected);
+            let objects = objects(printed.as_bytes()).expect("objects");
+            assert!(!brings_what_others_need(&objects));
+            assert_eq!(load_tests(objects, "here").expect("load tests"), expected);
         }
         for (object, said) in [
             (other, "there is no LoadTest in the manifests"),
@@ -217,7 +288,7 @@ mod tests {
                 "a LoadTest in the manifests has no metadata.name: give it one",
             ),
         ] {
-            let error = load_tests(object.to_string().as_bytes(), "here").expect_err(said);
+            let error = load_tests(vec![object], "here").expect_err(said);
             assert_eq!(error.to_string(), said);
         }
     }

@@ -4,6 +4,7 @@ mod compare;
 pub mod completion;
 mod ended;
 mod generate;
+mod kubectl;
 mod list;
 mod logs;
 mod manifests;

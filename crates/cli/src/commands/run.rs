@@ -13,7 +13,7 @@ use crate::plan::Asked;
 use crate::project::Project;
 use crate::reports::Targets;
 use crate::signals::Signals;
-use crate::terminal::{print, say};
+use crate::terminal::{harmless_lines, print, say};
 use crate::{local, reports};
 
 /// This machine runs no more workers: each is a process of some 100 MB.
@@ -52,7 +52,7 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     let connection = Connection::open(cluster).await?;
     // what is made from here on is ended in order
     let mut signals = Signals::listen()?;
-    let made = Made::make(&connection, &bundle).await?;
+    let made = make(&connection, &bundle, &mut signals).await?;
     let (name, namespace) = (bundle.load_test.name(), &connection.namespace);
     if flags.detach {
         print(format_args!("loadtest/{name}"))?;
@@ -70,23 +70,54 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
         gives_up: true,
         timeout: None,
         is_quiet: false,
+        uid: Some(made.uid()),
+        among: None,
     };
     let followed = match follow.to_its_end(&mut signals).await {
         Ok(followed) => followed,
         Err(lost) => {
             if lost.is_useless
-                && let Err(stays) = made.remove().await
+                && let Err(stays) = remove(made, name, namespace, &mut signals).await
             {
-                say(stays);
+                say(harmless_lines(&stays.to_string()));
             }
             return Err(lost.failure);
         }
     };
-    let exit = ended::report(&connection, &followed, ended::Wanted { targets, output: flags.output }).await?;
+    let wanted = ended::Wanted { targets, output: flags.output };
+    let exit = ended::report(&connection, &followed, wanted, &mut signals).await?;
     if flags.rm {
-        made.remove().await?;
+        remove(made, name, namespace, &mut signals).await?;
     }
     Ok(exit)
+}
+
+/// Makes everything; where it is interrupted nothing stays.
+async fn make(connection: &Connection, bundle: &Bundle, signals: &mut Signals) -> Result<Made, Failure> {
+    let (name, namespace) = (bundle.load_test.name(), &connection.namespace);
+    let making = signals.unless_twice(Made::make(connection, bundle), || {
+        say("Stopping: what is being made is removed (again to leave at once)");
+    });
+    let Some((made, is_interrupted)) = making.await else {
+        return Err(Failure::interrupted(format!(
+            "left: the load test {name} and its ConfigMaps may be there, for they were being made: kubectl delete loadtest {name} -n {namespace}; kubectl get configmaps -n {namespace}"
+        )));
+    };
+    let made = made?;
+    if !is_interrupted {
+        return Ok(made);
+    }
+    remove(made, name, namespace, signals).await?;
+    Err(Failure::interrupted(format!("interrupted: the load test {name} is removed")))
+}
+
+/// Removes everything, unless it is interrupted.
+async fn remove(made: Made, name: &str, namespace: &str, signals: &mut Signals) -> Result<(), Failure> {
+    signals.unless(made.remove()).await.unwrap_or_else(|| {
+        Err(Failure::interrupted(format!(
+            "left: the load test {name} may still be there: kubectl delete loadtest {name} -n {namespace}"
+        )))
+    })
 }
 
 /// What is asked for, as a plan has it.

@@ -11,6 +11,7 @@ pub async fn run(flags: &Stop, cluster: &Cluster) -> Result<Exit, Failure> {
     let connection = Connection::open(cluster).await?;
     let name = &flags.name;
     let load_test = connection.load_test(name).await?;
+    let uid = load_test.uid().to_owned();
     if load_test.is_settled() {
         print(format_args!("loadtest/{name} is over already"))?;
         return Ok(Exit::Passed);
@@ -22,7 +23,7 @@ pub async fn run(flags: &Stop, cluster: &Cluster) -> Result<Exit, Failure> {
         false if !has_begun => (api::Stop::Graceful, "none of its workers has begun"),
         false => (api::Stop::Graceful, "its workers end by themselves, and what they measured is reported"),
     };
-    follow::stop(&connection, name, how).await?;
+    follow::stop(&connection, name, Some(uid), how).await?;
     print(format_args!("loadtest/{name} stops: {words}"))?;
     Ok(Exit::Passed)
 }

@@ -1,5 +1,7 @@
 //! `watch` and `wait`: a load test in a cluster is followed to its end by somebody who did not start it.
 
+use std::time::Duration;
+
 use super::ended::{self, Wanted};
 use crate::cluster::follow::{Follow, Followed, OnInterrupt, conclusion};
 use crate::cluster::{Connection, stored};
@@ -13,19 +15,24 @@ use crate::terminal::print;
 pub async fn watch(flags: &Watch, cluster: &Cluster) -> Result<Exit, Failure> {
     let targets = Targets::of(&flags.reports)?;
     let connection = Connection::open(cluster).await?;
-    let followed = follow(&connection, &flags.name, None, false).await?;
-    ended::report(&connection, &followed, Wanted { targets: &targets, output: Output::Text }).await
+    let mut signals = Signals::listen()?;
+    let followed = follow(&connection, &flags.name, None, false, &mut signals).await?;
+    let wanted = Wanted { targets: &targets, output: Output::Text };
+    ended::report(&connection, &followed, wanted, &mut signals).await
 }
 
 /// Says only what came of it.
 pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
     let targets = Targets::of(&flags.reports)?;
     let connection = Connection::open(cluster).await?;
-    let followed = follow(&connection, &flags.name, flags.timeout, true).await?;
+    let mut signals = Signals::listen()?;
+    let followed = follow(&connection, &flags.name, flags.timeout, true, &mut signals).await?;
     let (exit, words) = conclusion(&followed.load_test);
     print(words)?;
     if !flags.reports.is_empty() {
-        targets.write(&stored::fetch(&connection, &followed.load_test).await?)?;
+        let fetched = signals.unless(stored::fetch(&connection, &followed.load_test)).await;
+        let left = || Failure::interrupted("left: the load test is over, and its report is not written");
+        targets.write(&fetched.ok_or_else(left)??)?;
     }
     Ok(exit)
 }
@@ -33,10 +40,19 @@ pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
 async fn follow(
     connection: &Connection,
     name: &str,
-    timeout: Option<std::time::Duration>,
+    timeout: Option<Duration>,
     is_quiet: bool,
+    signals: &mut Signals,
 ) -> Result<Followed, Failure> {
-    let follow =
-        Follow { connection, name, on_interrupt: OnInterrupt::Leave, gives_up: true, timeout, is_quiet };
-    Ok(follow.to_its_end(&mut Signals::listen()?).await?)
+    let follow = Follow {
+        connection,
+        name,
+        on_interrupt: OnInterrupt::Leave,
+        gives_up: true,
+        timeout,
+        is_quiet,
+        uid: None,
+        among: None,
+    };
+    Ok(follow.to_its_end(signals).await?)
 }

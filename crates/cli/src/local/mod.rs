@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::flags::Run;
-use crate::progress::{Progress, Running, Seen};
+use crate::progress::{Progress, Running, Schedule, Seen};
 use crate::project::Project;
 use crate::signals::Signals;
 use crate::terminal::say;
@@ -197,7 +197,13 @@ async fn follow(
                     }
                 }
             },
-            _ = look.tick() => progress.show(&seen(collector.facts(test).as_ref(), ran.workers, workers.running()), Instant::now().into_std()),
+            _ = look.tick() => {
+                let (facts, now) = (collector.facts(test), Instant::now().into_std());
+                if let Some(since) = facts.as_ref().and_then(|facts| under_load_since(facts, now)) {
+                    progress.under_load_since(since);
+                }
+                progress.show(&seen(facts.as_ref(), ran.workers, workers.running()), now);
+            }
             () = until(patience) => {
                 progress.say("The workers that still run are killed, for they do not end");
                 workers.signal(Signal::SIGKILL);
@@ -231,6 +237,13 @@ async fn until(at: Option<Instant>) {
     }
 }
 
+/// When the workers began together; now where that is yet to come.
+fn under_load_since(facts: &Facts, now: std::time::Instant) -> Option<std::time::Instant> {
+    let StartFacts::Released { at, .. } = facts.start else { return None };
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.checked_sub(unix.saturating_sub(Duration::from_micros(at.micros())))
+}
+
 /// What is to be seen of a load test of so many workers, of which so many still run.
 fn seen(facts: Option<&Facts>, planned: u32, running: usize) -> Seen {
     let Some(facts) = facts.filter(|facts| matches!(facts.start, StartFacts::Released { .. })) else {
@@ -240,6 +253,7 @@ fn seen(facts: Option<&Facts>, planned: u32, running: usize) -> Seen {
     let vusers = facts.vusers;
     Seen::Running(Running {
         workers: format!("{running} of {planned} workers run"),
+        schedule: facts.phases.as_deref().map(Schedule::from).unwrap_or_default(),
         planned_vusers: None,
         vusers: [vusers.created, vusers.completed, vusers.failed],
         requests: facts.requests,

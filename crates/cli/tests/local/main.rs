@@ -4,6 +4,7 @@
 
 mod bed;
 mod plan;
+mod screen;
 
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,6 @@
 //! What is known of a load test now, for its status; cheap enough to ask for every few seconds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::aggregate::PERIOD;
@@ -14,6 +15,8 @@ use crate::moment::Moment;
 
 /// No load test takes longer, a year: what says so is not believed.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// No name of a phase is told with more characters.
+const MAX_NAME: usize = 60;
 
 /// A load test now.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,8 @@ pub struct Facts {
     pub first_join: Option<Moment>,
     /// Where the start stands.
     pub start: StartFacts,
+    /// The phases that run one after the other from the start on; `None` where that cannot be told. There is none where all are idle.
+    pub phases: Option<Arc<[PlannedPhase]>>,
     /// Why workers were given no share of the load, in words, where that is so.
     pub unshared: Option<String>,
     /// Whether it takes in nothing more.
@@ -63,6 +68,15 @@ pub enum StartFacts {
         /// When.
         at: Moment,
     },
+}
+
+/// A phase as it is planned: a pause is one, a phase that Artillery passes over is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPhase {
+    /// Its name, where it has one; its first 60 characters.
+    pub name: Option<String>,
+    /// How long it takes.
+    pub length: Duration,
 }
 
 /// One worker now.
@@ -115,6 +129,7 @@ impl Session {
             joined: self.joined(),
             first_join: self.first_join,
             start,
+            phases: self.planned.clone(),
             unshared: self.unshared.as_ref().map(|unshared| unshared.why.clone()),
             concluded: self.concluded,
             workers: self
@@ -169,14 +184,18 @@ impl Session {
 
     fn planned_end(&self) -> Option<Moment> {
         let Start::Released { at } = self.start else { return None };
-        self.planned_length.map(|length| at + length)
+        Some(self.planned.as_ref()?.iter().fold(at, |at, phase| at + phase.length))
     }
 
-    /// How long all phases take, where that can be told.
-    pub(super) fn length_of(phases: &Value) -> Option<Duration> {
-        let plan = delivery::plan(phases).ok()?;
-        let milliseconds: f64 = plan.iter().map(|phase| phase.length_milliseconds).sum();
-        Duration::try_from_secs_f64(milliseconds / 1000.0).ok().filter(|length| *length < LONGEST)
+    /// The phases one after the other, where they can be told.
+    pub(super) fn planned_of(phases: &Value) -> Option<Arc<[PlannedPhase]>> {
+        let mut left = LONGEST;
+        let planned = delivery::plan(phases).ok()?.into_iter().map(|phase| {
+            let length = Duration::try_from_secs_f64(phase.length_milliseconds / 1000.0).ok()?;
+            left = left.checked_sub(length)?;
+            Some(PlannedPhase { name: phase.name.map(|name| name.chars().take(MAX_NAME).collect()), length })
+        });
+        planned.collect()
     }
 
     fn start_skew(&self) -> Option<f64> {

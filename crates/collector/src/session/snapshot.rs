@@ -175,7 +175,7 @@ impl Session {
             opening: Some(Arc::clone(first)),
             ready,
             gone: BTreeSet::new(),
-            planned_length: hello.as_ref().and_then(|hello| Self::length_of(&hello.phases)),
+            planned: hello.as_ref().and_then(|hello| Self::planned_of(&hello.phases)),
             unshared: None,
             hello,
             recent: BTreeMap::new(),

@@ -367,3 +367,31 @@ fn a_worker_that_is_over_is_not_turned_away_while_it_ends_and_changes_nothing_an
     assert_eq!(reason(session.progress(1, &process(1), at(6))), Reason::Gone, "it is not over");
     assert!(session.is_closed() && session.facts(at(7)).workers[0].finish == Some(finish(None)));
 }
+
+#[test]
+fn the_phases_are_told_and_end_where_they_are_planned_to() {
+    let mut session = session(1, OnTimeout::Run);
+    let name = "n".repeat(61);
+    let phases = serde_json::json!([
+        { "duration": 10, "arrivalRate": 1, "name": name },
+        { "duration": 5, "arrivalRate": 0 },
+        { "pause": 2 },
+    ]);
+    session.join(0, &process(0), Hello { phases, ..Hello::default() }, at(0)).expect("joined");
+    let told = session.facts(at(1)).phases.expect("phases");
+    let phase = |name: Option<&str>, seconds| PlannedPhase {
+        name: name.map(str::to_owned),
+        length: Duration::from_secs(seconds),
+    };
+    assert_eq!(*told, [phase(Some(&name[..60]), 10), phase(None, 2)]);
+    let restored = Session::restore(&saved(&mut session, at(2)), at(2)).expect("restored");
+    assert_eq!(restored.facts(at(3)).phases, Some(told), "the next process knows them, too");
+}
+
+#[test]
+fn phases_that_cannot_be_planned_are_not_told() {
+    let year = serde_json::json!([{ "pause": 365 * 86_400 }, { "duration": 1, "arrivalRate": 1 }]);
+    for phases in [serde_json::Value::Null, serde_json::json!([{ "arrivalRate": 2 }]), year] {
+        assert_eq!(Session::planned_of(&phases), None, "{phases}");
+    }
+}

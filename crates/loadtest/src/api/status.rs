@@ -72,6 +72,10 @@ pub struct LoadTestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkersStatus>,
 
+    /// The phases that the workers run together, and when; known from their common start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+
     /// What the workers have measured together, as far as it was received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsStatus>,
@@ -119,6 +123,35 @@ pub struct WorkersStatus {
     /// Number of workers of which not all was received that they measured, whatever became of them; known once the test is over.
     #[serde(default)]
     pub lost: i32,
+}
+
+/// The phases that the workers run together, as Artillery resolved them.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// When the first phase begins: the common start of the workers.
+    pub start_time: Time,
+    /// When the last phase ends; virtual users that are under way then come to their end.
+    pub end_time: Time,
+    /// Number of phases: pauses are some, those without load are not.
+    #[serde(default)]
+    pub phase_count: i32,
+    /// The first 50 phases, one after the other.
+    #[serde(default)]
+    #[schemars(length(max = 50))]
+    pub phases: Vec<PhaseStatus>,
+}
+
+/// A phase of the script.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseStatus {
+    /// Its name, where it has one; its first 60 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long it takes, in milliseconds.
+    #[serde(default)]
+    pub duration_milliseconds: i64,
 }
 
 /// What the workers have measured together.

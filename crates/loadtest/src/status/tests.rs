@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::*;
 use crate::LoadTest;
+use crate::api::PlanStatus;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
 
 fn test() -> LoadTest {
@@ -139,6 +140,22 @@ fn that_nothing_can_be_stored_is_told_while_workers_wait_for_it_and_while_they_r
         );
         assert!(message.contains(&expected), "{message}");
     }
+}
+
+#[test]
+fn the_plan_is_told_once_it_is_known_and_stays() {
+    let plan =
+        PlanStatus { start_time: Time(at(2)), end_time: Time(at(62)), phase_count: 1, phases: Vec::new() };
+    let collected = Collected { joined: 2, plan: Some(plan.clone()), ..Collected::default() };
+    let of = |load_test: LoadTest, collected: Collected| {
+        let observed =
+            Observed::new(load_test.clone(), Some(started()), &[], at(31)).with_collected(collected);
+        LoadTest { status: next(&observed, &Decision::Follow, at(31)), ..load_test }
+    };
+    let told = of(test(), collected);
+    assert_eq!(status(&told).plan, Some(plan.clone()));
+    let after_a_restart = of(told, Collected::default());
+    assert_eq!(status(&after_a_restart).plan, Some(plan));
 }
 
 #[test]

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use collector::session::{Facts, StartFacts};
 
-use collector::{Collector, Limits, Transport, serve};
+use collector::{Collector, Limits, Moment, Transport, serve};
 use futures::stream::{self, BoxStream, StreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::ObjectRef;
-use loadtest::api::{HttpStatus, MetricsStatus, Percentiles, ReportStatus, VusersStatus};
+use loadtest::api::{
+    HttpStatus, MetricsStatus, Percentiles, PhaseStatus, PlanStatus, ReportStatus, VusersStatus,
+};
 use loadtest::collected::{self, Collected, CommonStart};
 use loadtest::lifecycle::Outcome;
 use loadtest::observed::Observed;
@@ -27,6 +30,8 @@ use crate::report::{self, ceil, round};
 /// A report that cannot be stored for so long (a quota, a ConfigMap that somebody has taken) is given up, and the test told over
 /// without: nothing waits for ever.
 const GIVE_UP: Duration = Duration::from_secs(120);
+/// So many phases are told one by one: every LoadTest is kept in memory.
+const MAX_PHASES: usize = 50;
 
 /// The collector, if this manager has one.
 pub struct Collection(Option<On>);
@@ -166,8 +171,25 @@ fn collected(facts: &Facts) -> Collected {
         silent: silent(facts),
         trouble: None,
         start_skew_milliseconds: facts.start_skew.map(ceil),
+        plan: plan(facts),
         metrics: facts.workers.iter().any(|worker| worker.received > 0).then(|| metrics(facts)),
     }
+}
+
+/// Once they were released together, where Artillery's phases can be told.
+fn plan(facts: &Facts) -> Option<PlanStatus> {
+    let (StartFacts::Released { at, .. }, Some(phases)) = (facts.start, &facts.phases) else { return None };
+    let time = |at: Moment| Some(Time(Timestamp::from_second(whole(at.millis() / 1000)).ok()?));
+    let told = phases.iter().take(MAX_PHASES).map(|phase| PhaseStatus {
+        name: phase.name.clone(),
+        duration_milliseconds: i64::try_from(phase.length.as_millis()).unwrap_or(i64::MAX),
+    });
+    Some(PlanStatus {
+        start_time: time(at)?,
+        end_time: time(phases.iter().fold(at, |at, phase| at + phase.length))?,
+        phase_count: i32::try_from(phases.len()).unwrap_or(i32::MAX),
+        phases: told.collect(),
+    })
 }
 
 /// Those who have not said that they end, though they were to.

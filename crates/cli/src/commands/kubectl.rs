@@ -1,0 +1,121 @@
+//! What kubectl does for `run`: it reads manifests and kustomizations, tries them, and applies them.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::exit::Failure;
+use crate::flags::Cluster;
+use crate::terminal::say;
+
+/// What kubectl says where it is not the manifests that are wrong: there is no cluster, it does not answer, or it does not allow it.
+const OF_CLUSTER: [&str; 12] = [
+    "(Forbidden)",
+    "is forbidden:",
+    "(Unauthorized)",
+    "You must be logged in",
+    "Unable to connect to the server",
+    "was refused - did you specify the right host",
+    "no configuration has been provided",
+    "invalid configuration",
+    "(InternalError)",
+    "(ServiceUnavailable)",
+    "(Timeout)",
+    "(TooManyRequests)",
+];
+
+/// kubectl, for these manifests and this cluster.
+pub struct Kubectl<'a> {
+    /// `-f FILE` or `-k FOLDER`.
+    pub from: &'a [OsString],
+    /// Which cluster.
+    pub cluster: &'a Cluster,
+}
+
+impl Kubectl<'_> {
+    /// Does what changes nothing. Returns what it prints.
+    ///
+    /// # Errors
+    /// kubectl is not there, or refuses it; what it says is said.
+    pub async fn read(&self, verb: &[&str]) -> Result<Vec<u8>, Failure> {
+        let ran = self.command(verb).kill_on_drop(true).output().await.map_err(|error| missing(&error))?;
+        let said = String::from_utf8_lossy(&ran.stderr);
+        if !said.trim().is_empty() {
+            say(said.trim_end());
+        }
+        if ran.status.success() { Ok(ran.stdout) } else { Err(refused(&said)) }
+    }
+
+    /// Applies them, in a group of processes of its own: Ctrl-C would end it half-way, and it goes on also when this program ends.
+    ///
+    /// # Errors
+    /// kubectl is not there, or did not apply all of them.
+    pub async fn apply(&self) -> Result<(), Failure> {
+        let mut command = self.command(&["apply"]);
+        // nothing that it says goes through this program, which it may outlive
+        command.process_group(0).stdout(io::stderr()).stderr(Stdio::inherit());
+        let status = command.status().await.map_err(|error| missing(&error))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(Failure::cluster(
+                "kubectl did not apply all of the manifests, see above; what it applied stays: kubectl artillery list shows the load tests",
+            )),
+        }
+    }
+
+    fn command(&self, verb: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        let Cluster { namespace, context, kubeconfig } = self.cluster;
+        command.args(verb).args(self.from);
+        for (flag, value) in [("--namespace", namespace), ("--context", context)] {
+            command.args(value.iter().flat_map(|value| [flag, value.as_str()]));
+        }
+        command.args(kubeconfig.iter().flat_map(|path| ["--kubeconfig".as_ref(), path.as_os_str()]));
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+fn missing(error: &io::Error) -> Failure {
+    Failure::usage(format!("-f and -k need kubectl on the PATH: {error}"))
+}
+
+/// Whose fault it is, by what kubectl said: it has one exit code for all.
+fn refused(said: &str) -> Failure {
+    if OF_CLUSTER.iter().any(|words| said.contains(words)) {
+        return Failure::cluster("the cluster does not take the manifests, see above: nothing is applied");
+    }
+    Failure::usage("kubectl refuses the manifests, see above: nothing is applied")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubectl_says_tells_whose_fault_it_is() {
+        for (said, code) in [
+            (
+                "Error from server (Forbidden): error when creating \"a.yaml\": loadtests.loadtest.artillery.io is forbidden: User \"ann\" cannot create",
+                4,
+            ),
+            (
+                "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?",
+                4,
+            ),
+            ("Unable to connect to the server: dial tcp: lookup nowhere: no such host", 4),
+            ("error: You must be logged in to the server (Unauthorized)", 4),
+            ("error: error parsing a.yaml: error converting YAML to JSON: yaml: line 2", 2),
+            ("error: the path \"a.yaml\" does not exist", 2),
+            ("The LoadTest \"a\" is invalid: spec.count: Invalid value: 0", 2),
+            (
+                "error: resource mapping not found for name: \"a\": no matches for kind \"Wrong\" in version \"v1\"",
+                2,
+            ),
+        ] {
+            assert_eq!(refused(said).exit.code(), code, "{said}");
+        }
+    }
+}
