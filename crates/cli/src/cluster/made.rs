@@ -6,6 +6,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, Req
 use kube::core::params::PropagationPolicy;
 use kube::{Api, Resource as _, ResourceExt as _};
 use loadtest::LoadTest;
+use loadtest::api::Distribution;
 use serde_json::json;
 
 use super::Connection;
@@ -28,7 +29,7 @@ impl Made {
         let name = bundle.load_test.name_any();
         let doing = format!("make the load test {name}");
         // what the cluster has against it is known before anything is there
-        create(connection, &bundle.load_test, true)
+        create(connection, &telling(&bundle.load_test), true)
             .await
             .map_err(|error| connection.refused(&doing, &error))?;
         let maps: Api<ConfigMap> = Api::namespaced(connection.client.clone(), &connection.namespace);
@@ -99,6 +100,13 @@ async fn create_all(
         }
     }
     Ok(load_test)
+}
+
+/// The same load test with a field said that the first operator did not have: it would run one without, and report nothing.
+fn telling(load_test: &LoadTest) -> LoadTest {
+    let mut telling = load_test.clone();
+    telling.spec.distribution.get_or_insert(Distribution::Replicate);
+    telling
 }
 
 async fn remove(maps: &Api<ConfigMap>, map: &ConfigMap) {
