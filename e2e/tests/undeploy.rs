@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
 use e2e::{Bed, cluster};
+use serde_json::{Value, json};
 use testbed::process;
 
 #[tokio::test]
@@ -38,9 +39,61 @@ async fn an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing() {
     let again = undeploy();
     assert!(again.contains("there is nothing to remove"), "{again}");
 
-    let command = ["run", "hack/basic-loadtest/test-script.yaml"];
+    refuses("this cluster has no LoadTests: install the operator");
+    older_crd();
+    refuses("the operator in this cluster is older than this program");
+    none(&[
+        "get",
+        "loadtests,configmaps,jobs",
+        "-n",
+        "default",
+        "-l",
+        "artillery.io/part-of=loadtest",
+        "-o",
+        "name",
+    ]);
+    cluster().kubectl(&["delete", "crd", "loadtests.loadtest.artillery.io"]).expect("deleted");
+}
+
+/// `run` of a script that needs nothing but what there was from the beginning.
+fn refuses(words: &str) {
+    let command = ["run", "hack/basic-loadtest/test-script.yaml", "--count=2", "-e=dev", "-n=default"];
     let refused = cluster().artillery().args(command).output().expect("it runs");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(4), "{said}");
-    assert!(said.contains("this cluster has no LoadTests: install the operator"), "{said}");
+    assert!(said.contains(words) && refused.stdout.is_empty(), "{said}");
+}
+
+/// What the first operator installed: its API had no more fields than these.
+fn older_crd() {
+    let text = json!({ "type": "string" });
+    let object = |properties: Value| json!({ "type": "object", "properties": properties });
+    let config_map = object(json!({ "configMap": text }));
+    let config_maps = object(json!({ "configMaps": { "type": "array", "items": text } }));
+    let processor = object(json!({ "main": config_map, "related": config_maps }));
+    let external = object(json!({ "payload": config_maps, "processor": processor }));
+    let test_script = object(json!({ "config": config_map, "external": external }));
+    let spec =
+        object(json!({ "count": { "type": "integer" }, "environment": text, "testScript": test_script }));
+    let status = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let names = json!({ "kind": "LoadTest", "listKind": "LoadTestList", "plural": "loadtests", "singular": "loadtest" });
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "loadtests.loadtest.artillery.io" },
+        "spec": {
+            "group": "loadtest.artillery.io", "scope": "Namespaced", "names": names,
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true, "subresources": { "status": {} },
+                "schema": { "openAPIV3Schema": object(json!({ "spec": spec, "status": status })) },
+            }],
+        },
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("crd.json");
+    std::fs::write(&file, crd.to_string()).expect("a file");
+    let file = file.to_str().expect("a path");
+    cluster().kubectl(&["apply", "-f", file]).expect("the first operator's CRD");
+    cluster()
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", file])
+        .expect("established");
 }

@@ -14,6 +14,7 @@ use kube::core::NamespaceResourceScope;
 use kube::core::params::PropagationPolicy;
 use kube::{Api, Resource, ResourceExt as _};
 use loadtest::LoadTest;
+use loadtest::api::Distribution;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -154,7 +155,7 @@ impl Maker<'_> {
         let mut tried = Tried::default();
         let made = async {
             // what the cluster has against it is known before anything is there
-            self.create(load_test, true).await.map_err(|refused| refused.failure)?;
+            self.create(&telling(load_test), true).await.map_err(|refused| refused.failure)?;
             for map in config_maps {
                 note(self.create(map, false).await, map, &mut tried.config_maps)?;
             }
@@ -287,6 +288,13 @@ impl Maker<'_> {
             say(format_args!("{words}: it has to be deleted by hand"));
         }
     }
+}
+
+/// The same load test with a field said that the first operator did not have: it would run one without, and report nothing.
+fn telling(load_test: &LoadTest) -> LoadTest {
+    let mut telling = load_test.clone();
+    telling.spec.distribution.get_or_insert(Distribution::Replicate);
+    telling
 }
 
 /// How a kind is called in a sentence.

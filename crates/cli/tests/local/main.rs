@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod bed;
+mod npm;
 mod plan;
 mod screen;
 

@@ -193,7 +193,7 @@ mod tests {
                 stream.shutdown().await.expect("closed");
             }
         });
-        (Connection { client, namespace: "shop".to_owned() }, asked)
+        (Connection { client, namespace: "shop".to_owned(), chosen_by: String::new() }, asked)
     }
 
     async fn read(connection: Connection) -> (Result<(), Failure>, String) {
