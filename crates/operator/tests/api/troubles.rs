@@ -108,10 +108,17 @@ async fn a_worker_killed_for_memory_is_told_while_the_others_run() {
     let pods = bed.pods("t", 2).await;
     bed.run(&pods[0]).await;
     bed.run(&pods[1]).await;
-    let state = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+    let log = "Scenario 1\n\u{1b}[31mallocates\u{1b}[0m\n";
+    let state = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled", "message": log } });
     bed.kubelet(&pods[0], "Failed", state).await;
     let status = until_told(&bed, "t", "1 failed (worker 0: OOMKilled (exit code 137))").await;
     assert!(is(&status, "Completed", "False"));
+    let pod = pods[0].metadata.name.as_deref().expect("a name");
+    let events = bed.until_events("t", 4).await;
+    let words = format!(
+        "worker 0: OOMKilled (exit code 137); see kubectl logs {pod}, which ends: Scenario 1 | allocates"
+    );
+    assert_eq!(events[3], ("Warning".into(), "WorkerFailed".into(), words));
 }
 
 #[tokio::test]
