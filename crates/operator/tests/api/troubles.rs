@@ -131,6 +131,7 @@ async fn workers_that_never_start_are_given_up_and_their_pods_removed() {
     bed.until("t", "one succeeded", |status| status.succeeded == 1).await;
     let state = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image" } });
     bed.kubelet(&pods[1], "Pending", state).await;
+    bed.until_events("t", 3).await;
     // ten minutes later: the last start lies that far back
     let long_ago =
         loadtest::Timestamp::from_second(loadtest::Timestamp::now().as_second() - START_DEADLINE_SECONDS - 1)
