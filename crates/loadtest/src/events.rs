@@ -66,6 +66,8 @@ pub fn due(observed: &Observed, status: &LoadTestStatus, now: Timestamp) -> Vec<
         if !status.is_over() {
             announcements.extend(held_up(observed));
         }
+        // a worker that is told to end does not exit with 0
+        announcements.extend(Some(observed).filter(|_| status.stop_time.is_none()).and_then(first_failure));
     }
     announcements.extend(finished(observed, status));
     announcements.extend(verdict(observed, status));
@@ -131,6 +133,20 @@ fn held_up(observed: &Observed) -> Vec<Announcement> {
     let refusal = observed.refusal.as_deref();
     let refused = refusal.map(|words| say(observed.workers.without_pod(), "without a pod", words));
     pods.map(|(reason, (number, why))| say(number, reason, &why.message)).chain(refused).collect()
+}
+
+/// Why the first worker failed, in the words of its log; the others' are most likely the same.
+fn first_failure(observed: &Observed) -> Option<Announcement> {
+    let (index, pod, words) = observed.workers.last_words()?;
+    let cause = observed.workers.failures.get(&index)?;
+    let note = format!("worker {index}: {cause}; see kubectl logs {pod}, which ends: {words}");
+    Some(announcement(observed, "log", true, "WorkerFailed", note))
+}
+
+/// That the script does not have the environment that it is to run in.
+pub fn unknown_environment(observed: &Observed, why: &str) -> Announcement {
+    let key = format!("environment.{}", short_hash(why));
+    announcement(observed, &key, true, "UnknownEnvironment", why.to_owned())
 }
 
 /// That not all workers took part in the common start.

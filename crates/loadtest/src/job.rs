@@ -262,6 +262,7 @@ fn copy(worker: &Container) -> Container {
         image_pull_policy: worker.image_pull_policy.clone(),
         command: Some(["node", "-e", COPY_FILES].map(str::to_owned).into()),
         security_context: Some(confined()),
+        termination_message_policy: worker.termination_message_policy.clone(),
         resources: worker.resources.clone(),
         volume_mounts: Some(vec![mount(SCRIPT_VOLUME, SOURCE, true), mount(FILES_VOLUME, DATA, false)]),
         ..Container::default()
@@ -295,6 +296,8 @@ fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
         env: Some(environment(uid, plan)),
         resources: Some(plan.defaults.resources()),
         security_context: Some(confined()),
+        // the end of the log, for which there is no right: it says why Artillery refused a script
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(volume_mounts),
         ..Container::default()
     }

@@ -11,6 +11,7 @@ use crate::api::{
     NAME_WITH_DOT, Named,
 };
 use crate::reporter::{Kit, Reporter, report_name};
+use crate::script::{Script, is_program};
 use crate::settings::{Settings, WorkerDefaults};
 use crate::template::Template;
 
@@ -60,6 +61,8 @@ pub struct Plan {
     pub reporter: Option<Reporter>,
     /// What the script wants checked, as it is written.
     pub ensure: Option<Value>,
+    /// That the script does not have the environment, in words: Artillery then runs it without one.
+    pub unknown_environment: Option<String>,
 }
 
 /// Where the script and its files come from.
@@ -168,7 +171,9 @@ pub fn validate(
         ));
     }
     let template = Template::of(spec.worker.as_ref(), load_test.name(), &files)?;
+    let unknown_environment = environment.as_deref().filter(|_| is_whole(load_test, &files));
     Ok(Plan {
+        unknown_environment: unknown_environment.and_then(|name| unknown(name, &script)),
         workers: spec.count,
         environment,
         files,
@@ -178,6 +183,24 @@ pub fn validate(
         reporter: kit.map(|kit| Reporter::new(load_test, kit)),
         ensure: script.ensure,
     })
+}
+
+/// Whether the script that is read is all that may have environments.
+fn is_whole(load_test: &LoadTest, files: &Files) -> bool {
+    let more = load_test.spec.artillery.as_ref().is_some_and(|a| a.config.is_some() || a.overrides.is_some());
+    !more && matches!(files, Files::Mounted { script, .. } if !is_program(script))
+}
+
+fn unknown(environment: &str, script: &Script) -> Option<String> {
+    let there: Vec<_> = script.environments().collect();
+    let has = match there.as_slice() {
+        names if names.contains(&environment) => return None,
+        [] => "it has none".to_owned(),
+        names => format!("it has {}", names.join(", ")),
+    };
+    Some(format!(
+        "field .spec.environment is \"{environment}\": the test script has no such environment under config.environments ({has}), and Artillery runs it without one"
+    ))
 }
 
 /// What the API server refuses today it may have accepted under the first operator's schema.

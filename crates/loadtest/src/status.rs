@@ -384,6 +384,8 @@ fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
             // the first of them that still has a log
             let with_log = failures.keys().find_map(|index| observed.workers.pod_of(*index));
             causes.extend(with_log.map(|pod| format!("see kubectl logs {pod}")));
+            let said = observed.workers.last_words();
+            causes.extend(said.map(|(index, _, words)| format!("the log of worker {index} ends: {words}")));
             let why = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
             format!("{failed} of {planned} workers failed{why}")
         }

@@ -195,6 +195,15 @@ impl Workers {
         self.pods.iter().find(|(_, pod)| pod.index == Some(index)).map(|(name, _)| name.as_str())
     }
 
+    /// How the log of the first failed worker ends that has one; its index, and its pod's name.
+    pub fn last_words(&self) -> Option<(u32, &str, &str)> {
+        let said = self.pods.iter().filter_map(|(name, pod)| {
+            let index = pod.index.filter(|index| self.failures.contains_key(index))?;
+            Some((index, name.as_str(), pod.last_words.as_deref()?))
+        });
+        said.min()
+    }
+
     fn count(&self, is: impl Fn(&WorkerState) -> bool) -> u32 {
         u32::try_from(self.pods.values().filter(|pod| is(&pod.state)).count()).unwrap_or(u32::MAX)
     }

@@ -24,7 +24,7 @@ pub struct LoadTestStatus {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<LoadTestCondition>,
 
-    /// When the workers were let go.
+    /// When the workers' Job was started. The load begins later, once workers are ready; when it did is in the report: startedAtMilliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 

@@ -82,13 +82,29 @@ fn a_load_test_with_its_script_is_planned() {
         None,
         &Settings::default(),
     );
+    let unknown = "field .spec.environment is \"dev\": the test script has no such environment under config.environments (it has none), and Artillery runs it without one";
     let expected = Plan {
         workers: 4,
         environment: Some("dev".into()),
+        unknown_environment: Some(unknown.into()),
         files: mounted(&["test-script"]),
         ..Plan::default()
     };
     assert_eq!(plan, Ok(expected));
+}
+
+#[test]
+fn an_environment_is_unknown_only_where_all_that_may_have_it_is_read() {
+    let unknown = |environment: &str, artillery: serde_json::Value| {
+        let mut test = load_test("t").with_environment(environment);
+        test.spec.artillery = serde_json::from_value(artillery).expect("options");
+        let text = "config: {environments: {dev: {}, prod: {}}}\nscenarios: []";
+        let plan = plan(&test, &[script(&[(SCRIPT_KEY, Content::Script(text.into()))])]).expect("a plan");
+        plan.unknown_environment
+    };
+    assert_eq!(unknown("dev", json!({})), None);
+    assert!(unknown("nope", json!({})).expect("a doubt").contains("(it has dev, prod)"));
+    assert_eq!(unknown("nope", json!({ "overrides": { "config": {} } })), None);
 }
 
 #[test]

@@ -12,6 +12,9 @@ pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub const LOST_AFTER_SECONDS: i64 = 60;
 /// No more of a message of Kubernetes is passed on, in characters.
 const MAX_WORDS: usize = 200;
+/// No more of a log is passed on: so many lines, and so many characters.
+const LAST_LINES: usize = 5;
+const LAST_WORDS: usize = 400;
 /// Reasons of waiting that are the way every pod begins.
 const USUAL: [&str; 2] = [CREATING, INITIALIZING];
 const CREATING: &str = "ContainerCreating";
@@ -32,6 +35,8 @@ pub struct WorkerPod {
     pub state: WorkerState,
     /// Whether Kubernetes has ended it, or is about to.
     pub is_disrupted: bool,
+    /// How the log of a worker that failed ends, on one line.
+    pub last_words: Option<String>,
 }
 
 /// What a worker is doing.
@@ -114,7 +119,10 @@ impl WorkerPod {
         let is_disrupted = status.reason.is_some() || disruption(status).is_some();
         let created = pod.metadata.creation_timestamp.as_ref().map(instant);
         let uid = pod.metadata.uid.clone().unwrap_or_default();
-        Self { uid, index, created, started, state, is_disrupted }
+        let failed = container_state.and_then(|s| s.terminated.as_ref()).filter(|end| end.exit_code != 0);
+        let log = failed.filter(|end| is_of_the_log(end)).and_then(|end| end.message.as_deref());
+        let last_words = log.map(last_words).filter(|words| !words.is_empty());
+        Self { uid, index, created, started, state, is_disrupted, last_words }
     }
 
     /// Whether it waits, and its state does not say for what.
@@ -190,10 +198,46 @@ fn ended(status: &PodStatus, end: &ContainerStateTerminated) -> WorkerState {
 fn failure(end: &ContainerStateTerminated) -> Option<String> {
     Some(match (end.exit_code, end.reason.as_deref(), end.message.as_deref()) {
         (0, _, _) => return None,
+        (code, Some(reason), _) if is_of_the_log(end) && reason != "Error" => {
+            format!("{reason} (exit code {code})")
+        }
         (code, None | Some("Error"), _) => format!("exited with code {code}"),
         (code, Some(reason), Some(message)) => format!("{reason} (exit code {code}): {}", brief(message)),
         (code, Some(reason), None) => format!("{reason} (exit code {code})"),
     })
+}
+
+/// Whether the message of a container that ended is of its own, the end of its log, and not the runtime's.
+fn is_of_the_log(end: &ContainerStateTerminated) -> bool {
+    matches!(end.reason.as_deref(), None | Some("Error" | "OOMKilled" | "Completed"))
+}
+
+/// The last lines of a log on one line, without what moves a terminal's cursor, or worse.
+fn last_words(log: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = log.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            // ESC [ parameters letter: colours
+            '\u{1b}' if rest.peek() == Some(&'[') => {
+                rest.by_ref().skip(1).find(|c| ('@'..='~').contains(c));
+            }
+            '\n' => plain.push(c),
+            c if c.is_control() || is_invisible(c) => {}
+            c => plain.push(c),
+        }
+    }
+    let lines: Vec<_> = plain.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].join(" | ");
+    match last.char_indices().rev().nth(LAST_WORDS - 1) {
+        Some((start, _)) if start > 0 => format!("…{}", &last[start..]),
+        _ => last,
+    }
+}
+
+/// What turns the direction of a text, or is not seen in it.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// What Kubernetes did to the pod comes first: the exit code is only what followed from it.

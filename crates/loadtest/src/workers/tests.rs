@@ -273,3 +273,31 @@ fn a_worker_given_up_says_what_its_events_say() {
     w.explain("t-0-abcde", Why::new(Some("FailedMount"), Some("secret \"s\" not found")));
     assert_eq!(w.failures[&0], "did not start within 600 s (FailedMount: secret \"s\" not found)");
 }
+
+#[test]
+fn the_end_of_a_failed_workers_log_is_quoted_without_what_moves_a_cursor() {
+    let fails = |index: u32, message: &str, reason: &str| {
+        let mut pod = pod("t", index).exited(1, 9);
+        let statuses = pod.status.as_mut().and_then(|s| s.container_statuses.as_mut()).expect("statuses");
+        let end = statuses[1].state.as_mut().and_then(|s| s.terminated.as_mut()).expect("an end");
+        (end.message, end.reason) = (Some(message.into()), Some(reason.into()));
+        pod
+    };
+    let said = |message: &str| {
+        let w =
+            workers(&job(3), &[fails(2, message, "Error"), fails(1, "", "Error"), pod("t", 0).exited(0, 9)]);
+        w.last_words().map(|(index, pod, words)| (index, pod.to_owned(), words.to_owned()))
+    };
+    let expected = "one | Scenario validation error: \"flow\" is required";
+    let log = "one\r\n\n\u{1b}[31mScenario\u{7} validation error:\u{1b}[0m \"flow\" is\u{202e} required\n";
+    assert_eq!(said(log), Some((2, "t-2-abcde".into(), expected.into())));
+    assert_eq!(said(" \n\u{1b}[2J"), None);
+    assert_eq!(said("1\n2\n3\n4\n5\n6").expect("words").2, "2 | 3 | 4 | 5 | 6");
+    let long = said(&format!("{}end", "é".repeat(900))).expect("words").2;
+    assert!(long.chars().count() == 401 && long.starts_with('…') && long.ends_with("éend"), "{long}");
+    let runtime = workers(&job(1), &[fails(0, "no such file: node", "StartError")]);
+    assert_eq!(
+        (runtime.last_words(), runtime.failures[&0].as_str()),
+        (None, "StartError (exit code 1): no such file: node")
+    );
+}

@@ -122,9 +122,12 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                     continue;
                 }
                 let doubtful = events::doubtful_checks(&observed, &doubts(new));
+                let unknown = new.unknown_environment.as_deref();
+                let unknown = unknown.map(|why| events::unknown_environment(&observed, why));
                 // advice only: whatever keeps it from being given does not keep the test from its start
-                if let Err(error) = announce_all(context, &load_test, doubtful, now).await {
-                    tracing::warn!("cannot tell of a doubtful check: {error}");
+                let advice = doubtful.into_iter().chain(unknown);
+                if let Err(error) = announce_all(context, &load_test, advice, now).await {
+                    tracing::warn!("cannot tell of a doubtful check or environment: {error}");
                 }
                 let held = Held::new(&context.turns, load_test.uid());
                 let created = apply::create_job(context, &load_test, new).await?;

@@ -159,3 +159,50 @@ impl Drop for Held<'_> {
         self.turns.take_back(self.uid);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, StreamExt as _};
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::json;
+
+    use super::*;
+
+    fn test(name: &str, second: u32, status: serde_json::Value) -> LoadTest {
+        serde_json::from_value(json!({
+            "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest",
+            "metadata": {
+                "name": name, "namespace": "a", "uid": name, "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+            },
+            "spec": { "testScript": { "config": { "configMap": "s" } } }, "status": status,
+        }))
+        .expect("a LoadTest")
+    }
+
+    #[test]
+    fn an_end_wakes_the_next_and_who_is_let_go_takes_its_room() {
+        let queued =
+            json!({ "conditions": [{ "type": "Progressing", "status": "False", "reason": "Queued" }] });
+        let (first, second) = (test("first", 2, queued.clone()), test("second", 3, queued));
+        let runs = test("runs", 1, json!({ "jobUID": "job-1" }));
+        let (load_tests, mut writer) = reflector::store();
+        for test in [&runs, &first, &second] {
+            writer.apply_watcher_event(&Event::Apply(test.clone()));
+        }
+        let settings = Settings { max_tests: 1, ..Settings::default() };
+        let (turns, mut woken) = Turns::new(settings, load_tests, Arc::default());
+        let now = Timestamp::now();
+        assert!(turns.admit(&first, now).is_err());
+        turns.ended(&second);
+        assert_eq!(woken.next().now_or_never(), None, "it took no room");
+        writer.apply_watcher_event(&Event::Delete(runs.clone()));
+        turns.ended(&runs);
+        let next = woken.next().now_or_never().flatten();
+        assert_eq!(next, Some(ObjectRef::new("first").within("a")));
+        assert!(turns.admit(&second, now).is_err(), "it is not its turn");
+        assert!(turns.admit(&first, now).is_ok());
+        assert!(turns.admit(&second, now).is_err(), "its room is taken");
+        turns.take_back("first");
+        assert_eq!(woken.next().now_or_never().flatten(), Some(ObjectRef::new("first").within("a")));
+    }
+}

@@ -30,6 +30,7 @@ pub struct Status {
     message: Option<String>,
     #[serde(deserialize_with = "conditions")]
     conditions: Vec<Condition>,
+    #[serde(deserialize_with = "containers")]
     container_statuses: Vec<Container>,
     #[serde(deserialize_with = "init_containers")]
     init_container_statuses: Vec<Container>,
@@ -160,6 +161,19 @@ fn conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Conditio
     });
     conditions.shrink_to_fit();
     Ok(conditions)
+}
+
+/// More than `loadtest` quotes of a log; Kubernetes has up to 4 KB of it.
+const LONGEST_MESSAGE: usize = 1024;
+
+fn containers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Container>, D::Error> {
+    let mut containers = Option::<Vec<Container>>::deserialize(deserializer)?.unwrap_or_default();
+    let ends = containers.iter_mut().filter_map(|c| c.state.as_mut()?.terminated.as_mut()?.message.as_mut());
+    for message in ends.filter(|message| message.len() > LONGEST_MESSAGE) {
+        let start = message.ceil_char_boundary(message.len() - LONGEST_MESSAGE);
+        *message = message.split_off(start);
+    }
+    Ok(containers)
 }
 
 /// Those that have not done their part.

@@ -52,6 +52,14 @@ async fn the_environment_reaches_artillery() {
     let pod = bed.pods("t", 1).await.remove(0);
     let args = pod.spec.expect("a spec").containers[0].args.clone().expect("args");
     assert_eq!(args, ["run", "/data/test-script.yaml", "--environment=staging"]);
+    // Artillery would run it against another target, and say so in its log only
+    let events = bed.until_events("t", 2).await;
+    let (type_, reason, note) = &events[1];
+    assert_eq!((type_.as_str(), reason.as_str()), ("Warning", "UnknownEnvironment"));
+    assert!(
+        note.starts_with("field .spec.environment is \"staging\": the test script has no such environment"),
+        "{note}"
+    );
 }
 
 #[tokio::test]

@@ -108,10 +108,17 @@ async fn a_worker_killed_for_memory_is_told_while_the_others_run() {
     let pods = bed.pods("t", 2).await;
     bed.run(&pods[0]).await;
     bed.run(&pods[1]).await;
-    let state = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+    let log = "Scenario 1\n\u{1b}[31mallocates\u{1b}[0m\n";
+    let state = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled", "message": log } });
     bed.kubelet(&pods[0], "Failed", state).await;
     let status = until_told(&bed, "t", "1 failed (worker 0: OOMKilled (exit code 137))").await;
     assert!(is(&status, "Completed", "False"));
+    let pod = pods[0].metadata.name.as_deref().expect("a name");
+    let events = bed.until_events("t", 4).await;
+    let words = format!(
+        "worker 0: OOMKilled (exit code 137); see kubectl logs {pod}, which ends: Scenario 1 | allocates"
+    );
+    assert_eq!(events[3], ("Warning".into(), "WorkerFailed".into(), words));
 }
 
 #[tokio::test]
@@ -124,6 +131,7 @@ async fn workers_that_never_start_are_given_up_and_their_pods_removed() {
     bed.until("t", "one succeeded", |status| status.succeeded == 1).await;
     let state = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image" } });
     bed.kubelet(&pods[1], "Pending", state).await;
+    bed.until_events("t", 3).await;
     // ten minutes later: the last start lies that far back
     let long_ago =
         loadtest::Timestamp::from_second(loadtest::Timestamp::now().as_second() - START_DEADLINE_SECONDS - 1)
