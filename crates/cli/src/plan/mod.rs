@@ -138,6 +138,8 @@ pub fn plan(
         name: asked.name,
         script: asked.script,
         text: asked.text,
+        // the first text is the script's, where that is no program
+        root: texts.first().filter(|_| is_read && !is_program).map(|source| &source.root),
         files: &found.files,
         workers: asked.workers,
         distribution: asked.distribution,

@@ -11,8 +11,10 @@ use loadtest::settings::{Settings, WorkerDefaults};
 use loadtest::{LoadTest, job, reporter};
 use metrics::delivery::Distribution;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::checks::File;
+use super::document::Node;
 use super::problem::Problem;
 use crate::beside;
 use crate::cluster::bundle::{self, Bundle};
@@ -45,6 +47,8 @@ pub struct Wanted<'a> {
     pub script: &'a Path,
     /// Its text.
     pub text: &'a str,
+    /// What was read of that; `None` of a program.
+    pub root: Option<&'a Node>,
     /// The files that it names.
     pub files: &'a [File],
     /// How many workers.
@@ -73,7 +77,7 @@ pub fn objects(wanted: &Wanted<'_>, is_sound: bool) -> (Vec<Object>, Vec<Problem
     }
     let mut objects = Vec::new();
     let made = bundle_of(wanted).map_err(|failure| failure.to_string());
-    let checked = made.and_then(|bundle| {
+    let checked = made.and_then(|(bundle, read)| {
         objects.extend(bundle.config_maps.iter().map(|map| given(map, &bundle.load_test)));
         objects.push(Object {
             kind: "LoadTest",
@@ -85,17 +89,21 @@ pub fn objects(wanted: &Wanted<'_>, is_sound: bool) -> (Vec<Object>, Vec<Problem
                 Distribution::Split => "the workers run the script once together".to_owned(),
             },
         });
-        operators(wanted, &bundle, &mut objects)
+        operators(wanted, &bundle, &read, &mut objects)
     });
     (objects, checked.err().map(Problem::nowhere).into_iter().collect())
 }
 
-/// What `run` would make.
-fn bundle_of(wanted: &Wanted<'_>) -> Result<Bundle, Failure> {
+/// What `run` would make, and what was read of the script.
+fn bundle_of(wanted: &Wanted<'_>) -> Result<(Bundle, Script), Failure> {
     let script = if wanted.script.to_str().is_some_and(script::is_program) {
         Script::default()
     } else {
-        script::read(wanted.text).map_err(Failure::usage)?
+        // to read it again takes as long as everything else
+        let read = wanted
+            .root
+            .and_then(|root| script::of_config(root.get("config").map_or(Value::Null, Node::json)));
+        read.map_or_else(|| script::read(wanted.text), Ok).map_err(Failure::usage)?
     };
     let project = Project {
         name: wanted.name.to_owned(),
@@ -114,7 +122,8 @@ fn bundle_of(wanted: &Wanted<'_>) -> Result<Bundle, Failure> {
         },
         start_timeout: bundle::START_TIMEOUT,
     };
-    bundle::of_project(project, made).map(|(bundle, _)| bundle)
+    let read = project.read.clone();
+    bundle::of_project(project, made).map(|(bundle, _)| (bundle, read))
 }
 
 /// A ConfigMap with files of the script's.
@@ -132,7 +141,12 @@ fn given(map: &ConfigMap, load_test: &LoadTest) -> Object {
 }
 
 /// What the operator makes of the LoadTest, by its own code.
-fn operators(wanted: &Wanted<'_>, bundle: &Bundle, objects: &mut Vec<Object>) -> Result<(), String> {
+fn operators(
+    wanted: &Wanted<'_>,
+    bundle: &Bundle,
+    read: &Script,
+    objects: &mut Vec<Object>,
+) -> Result<(), String> {
     let load_test = &bundle.load_test;
     let kit = Kit {
         collector: "https://COLLECTOR".to_owned(),
@@ -144,11 +158,15 @@ fn operators(wanted: &Wanted<'_>, bundle: &Bundle, objects: &mut Vec<Object>) ->
         .into_iter()
         .map(|(field, name)| {
             let map = bundle.config_maps.iter().find(|map| map.metadata.name.as_ref() == Some(&name));
-            let script = load_test.spec.test_script.key();
+            let key_of_script = load_test.spec.test_script.key();
             let keys = map.map(|map| {
                 let text = map.data.iter().flatten().map(|(key, text)| {
-                    let content =
-                        if key == script { Content::Script(text.clone()) } else { Content::Present };
+                    let content = match key == key_of_script {
+                        // a program is told by its name
+                        true if script::is_program(key) => Content::Script(text.clone()),
+                        true => Content::Read(Box::new(read.clone())),
+                        false => Content::Present,
+                    };
                     (key.clone(), content)
                 });
                 let binary = map.binary_data.iter().flatten().map(|(key, _)| (key.clone(), Content::Present));
@@ -224,6 +242,7 @@ mod tests {
             name,
             script: &script,
             text: &text,
+            root: None,
             files: &files,
             workers,
             distribution: Distribution::Split,
