@@ -66,14 +66,17 @@ impl Project {
             return Script::default();
         }
         let file = path.display().to_string();
-        match document::read(text) {
-            Ok(root) => self.sources.push(Source { file: file.clone(), root }),
+        let root = match document::read(text) {
+            Ok(root) => root,
             Err((at, why)) => {
                 self.unreadable.push(Problem::at(&file, at, why));
                 return Script::default();
             }
-        }
-        script::read(text).unwrap_or_else(|why| {
+        };
+        // to read a long script twice takes twice as long
+        let read = script::of_config(root.get("config").map_or(Value::Null, document::Node::json));
+        self.sources.push(Source { file: file.clone(), root });
+        read.map_or_else(|| script::read(text), Ok).unwrap_or_else(|why| {
             self.unreadable.push(Problem::at(&file, document::Place::START, why));
             Script::default()
         })

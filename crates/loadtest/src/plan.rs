@@ -40,6 +40,8 @@ pub enum Content {
     Present,
     /// The text of a file that may be the script.
     Script(String),
+    /// The test script, by whoever has read it already.
+    Read(Box<crate::script::Script>),
 }
 
 /// What will run: a valid LoadTest whose files are all there.

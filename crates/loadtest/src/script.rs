@@ -17,7 +17,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub const MAX_DEPTH: usize = 100;
 
 /// What is read of a script.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
     /// What Artillery's ensure plugin would check, as it is written: the environment may say otherwise. It is not loaded where
     /// `config.plugins` does not name it, and prefers `config.ensure` to its own settings.
@@ -48,7 +48,7 @@ pub fn below(path: &str) -> Option<String> {
 }
 
 /// What names files in a `config`, or in one of its environments.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Named {
     payload: Option<Value>,
     processor: Option<Value>,
@@ -115,18 +115,31 @@ pub fn read(text: &str) -> Result<Script, String> {
         return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
     }
     let root: Option<Root> = parse(text).map_err(|error| error.to_string())?;
-    let config = root.and_then(|root| root.config).unwrap_or_default();
+    Ok(of(root.and_then(|root| root.config).unwrap_or_default()))
+}
+
+/// The script of which this is the `config`, where it was read already; `None` where that has a shape of which [`read`] says what is wrong.
+pub fn of_config(config: Value) -> Option<Script> {
+    // of a list serde would take the fields in their order
+    if !(config.is_object() || config.is_null()) {
+        return None;
+    }
+    let config: Option<Config> = serde_json::from_value(config).ok()?;
+    Some(of(config.unwrap_or_default()))
+}
+
+fn of(config: Config) -> Script {
     let plugin = config.plugins.and_then(|mut plugins| plugins.remove("ensure"));
     let named = |config: &Value| {
         let [payload, processor] = ["payload", "processor"].map(|key| config.get(key).cloned());
         Named { payload, processor }
     };
     let environments = config.environments.as_ref().and_then(Value::as_object).into_iter().flatten();
-    Ok(Script {
+    Script {
         ensure: plugin.map(|settings| config.ensure.unwrap_or(settings)),
         config: Named { payload: config.payload, processor: config.processor },
         environments: environments.map(|(name, config)| (name.clone(), named(config))).collect(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +160,15 @@ mod tests {
         );
         assert_eq!(ensure("  plugins: {ensure: {maxErrorRate: 1}}"), Some(json!({ "maxErrorRate": 1 })));
         assert_eq!(ensure("  plugins: {expect: {}}"), None);
+    }
+
+    #[test]
+    fn a_config_that_was_read_already_gives_the_same_script() {
+        let text = "config:\n  payload: [{path: a.csv}, {path: 'b.csv'}]\n  processor: ./p\n  plugins: {ensure: {thresholds: []}}\n  environments: {dev: {processor: ./q}, prod: 1}\n";
+        let config = parse::<Value>(text).expect("YAML")["config"].clone();
+        let script = read(text).expect("a script");
+        assert_eq!((of_config(config), of_config(Value::Null)), (Some(script), Some(Script::default())));
+        assert_eq!(of_config(json!([1])), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use loadtest::api;
 use loadtest::plan::{ConfigMapFact, Content, validate};
 use loadtest::reporter::{FILES, Kit, config_map};
+use loadtest::script;
 use loadtest::settings::{Settings, WorkerDefaults};
 use loadtest::{job, reporter};
 use metrics::delivery::Distribution;
@@ -118,11 +119,15 @@ fn operators(wanted: &Asked<'_>, bundle: &Bundle, objects: &mut Vec<Object>) -> 
         .into_iter()
         .map(|(field, name)| {
             let map = bundle.config_maps.iter().find(|map| map.metadata.name.as_ref() == Some(&name));
-            let script = load_test.spec.test_script.key();
+            let key_of_script = load_test.spec.test_script.key();
             let keys = map.map(|map| {
                 let text = map.data.iter().flatten().map(|(key, text)| {
-                    let content =
-                        if key == script { Content::Script(text.clone()) } else { Content::Present };
+                    let content = match key == key_of_script {
+                        // a program is told by its name
+                        true if script::is_program(key) => Content::Script(text.clone()),
+                        true => Content::Read(Box::new(wanted.project.read.clone())),
+                        false => Content::Present,
+                    };
                     (key.clone(), content)
                 });
                 let binary = map.binary_data.iter().flatten().map(|(key, _)| (key.clone(), Content::Present));

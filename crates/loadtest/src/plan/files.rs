@@ -230,6 +230,7 @@ fn validate_script(
     match keys.get(key) {
         // Artillery runs such a script, and tells what is in it
         Some(Content::Script(_)) if is_program(key) => Ok(Script::default()),
+        Some(Content::Read(script)) => Ok(Script::clone(script)),
         Some(Content::Script(text)) => script::read(text).or_else(|why| {
             invalid(format!(
                 "Load Test test script cannot be read, see field {field}: key \"{key}\" of ConfigMap \"{name}\": {why}"

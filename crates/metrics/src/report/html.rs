@@ -142,14 +142,11 @@ fn cards(document: &Document) -> Vec<Card> {
     };
     cards.push(card("Errors", or_dash(errors), more));
     let planned = document.loadtest.as_ref().and_then(|section| section.vusers.planned);
-    let failed = document.counted("vusers.failed");
     #[allow(clippy::cast_precision_loss, reason = "it is shown")]
-    let of = planned.map_or_else(String::new, |planned| format!("of {} planned; ", number(planned as f64)));
-    cards.push(card(
-        "Virtual users",
-        or_dash(document.counted("vusers.created")),
-        format!("{of}{} failed", or_dash(failed)),
-    ));
+    let of = planned.map(|planned| format!("of {} planned", number(planned as f64)));
+    let failed = document.counted("vusers.failed").map(|failed| format!("{} failed", number(failed)));
+    let more: Vec<_> = of.into_iter().chain(failed).collect();
+    cards.push(card("Virtual users", or_dash(document.counted("vusers.created")), more.join("; ")));
     if let Some(section) = &document.loadtest {
         let workers = section.workers;
         let skew = section

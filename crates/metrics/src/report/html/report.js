@@ -39,7 +39,7 @@
     }));
     const plot = new uPlot({
       width: width(), height: HEIGHT, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), 'Etc/UTC'),
-      scales: options.scales || {}, legend: { live: true }, padding: [null, 30, null, null],
+      scales: { x: { range: (_, min, max) => x.length === 1 ? [x[0] - data.stepSeconds, x[0] + data.stepSeconds] : [min, max] }, y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] }, ...options.scales }, legend: { live: true }, padding: [null, 30, null, null],
       series: [options.x || { label: 'UTC', value: (_, at) => at == null ? '–' : clock(at) }, ...series],
       axes: [axis(options.xAxis || { space: 70, values: (_, ticks) => ticks.map(clock) }), axis({ size: 56, values: (_, values) => values.map(short) })],
     }, [x, ...lines.map((line) => line.values)], box);

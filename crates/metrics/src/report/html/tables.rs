@@ -120,7 +120,9 @@ impl WorkerRow {
     #[allow(clippy::cast_precision_loss, reason = "it is shown to one decimal")]
     fn of(worker: &PerWorker) -> Self {
         let vusers = worker.vusers;
-        let count = |count: u64| number(count as f64);
+        // of whom nothing came nobody knows what it did
+        let is_known = worker.batches > 0 || !worker.is_notable();
+        let count = |count: u64| or_dash(is_known.then_some(count as f64));
         let mebibytes = |bytes: Option<u64>| or_dash(bytes.map(|bytes| bytes as f64 / f64::from(1 << 20)));
         Self {
             worker: worker.worker,
