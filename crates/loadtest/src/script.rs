@@ -49,6 +49,12 @@ impl NamedFile<'_> {
     }
 }
 
+/// Whether Artillery takes a script of that name: it refuses other endings as unknown file types.
+pub fn is_script(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
+    ending.is_some_and(|ending| ["yaml", "yml", "json", "js", "ts"].contains(&ending.as_str()))
+}
+
 /// Whether Artillery runs a script of that name as a program, instead of reading it as YAML.
 pub fn is_program(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| ["ts", "js", "mjs", "cjs"].contains(&ending))
@@ -128,6 +134,13 @@ struct Config {
 /// # Errors
 /// It is no such YAML, or not of that type; where, by line and column.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    parse_with(text, DuplicateKeyPolicy::LastWins)
+}
+
+fn parse_with<T: DeserializeOwned>(
+    text: &str,
+    duplicate_keys: DuplicateKeyPolicy,
+) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -135,7 +148,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> 
             // many requests may share one anchor; what is repeated without end is refused by how much it comes to
             enforce_alias_anchor_ratio: false,
         },
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        duplicate_keys: duplicate_keys,
         strict_booleans: true,
         legacy_octal_numbers: true,
         with_snippet: false,
@@ -151,7 +164,9 @@ pub fn read(text: &str) -> Result<Script, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
     }
-    let root: Option<Root> = parse(text).map_err(|error| error.to_string())?;
+    // Artillery refuses a key that stands twice in a mapping
+    let root: Option<Root> =
+        parse_with(text, DuplicateKeyPolicy::Error).map_err(|error| error.to_string())?;
     let config = root.and_then(|root| root.config).unwrap_or_default();
     let plugin = config.plugins.and_then(|mut plugins| plugins.remove("ensure"));
     let named = |config: &Value| {
@@ -194,7 +209,6 @@ mod tests {
             "x: &a {get: {url: /}}\nscenarios:\n- flow:\n  - *a\n  - <<: *a",
             "before: {flow: [{log: \"a: b\"}]}\nconfig: {target: 'http://t', variables: {date: 2024-01-02, time: 12:30:45, yes: no}}",
             "# nothing but words\n",
-            "config:\n  target: a\n  target: b\n",
         ] {
             assert!(read(script).is_ok(), "{script}\n{:?}", read(script));
         }
@@ -206,6 +220,34 @@ mod tests {
         assert!(error.contains("line 3"), "{error}");
         let error = read("config:\n\ttarget: a").expect_err("an error");
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_in_a_mapping_is_refused_by_name() {
+        for (script, key, line) in [
+            ("config:\n  target: a\n  target: b\n", "target", "line 3"),
+            ("config:\n  target: a\n  environments:\n    dev: {x: 1}\n    dev: {y: 1}\n", "dev", "line 5"),
+            (
+                "config: {target: a}\nscenarios:\n- flow:\n  - get:\n      url: /\n      url: /b\n",
+                "url",
+                "line 6",
+            ),
+            ("config: {target: a}\nscenarios: []\nconfig: {}\n", "config", "line 3"),
+        ] {
+            let error = read(script).expect_err(script);
+            assert!(error.contains(key) && error.contains(line), "{error}");
+        }
+        assert!(read("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {y: 3, <<: *a}\n").is_ok());
+    }
+
+    #[test]
+    fn the_endings_of_scripts_are_artillerys() {
+        for name in ["a.yaml", "a.YML", "/x/a.b.json", "a.js", "a.ts"] {
+            assert!(is_script(name), "{name}");
+        }
+        for name in ["a", "a.txt", "a.mjs", "a.cjs", "yaml", "/x.yaml/a", "a.yaml "] {
+            assert!(!is_script(name), "{name}");
+        }
     }
 
     #[test]
@@ -225,7 +267,7 @@ mod tests {
     #[test]
     fn one_anchor_may_be_used_by_many_requests_but_not_without_end() {
         let requests = |headers: usize, requests: usize| {
-            let headers = vec!["a: b"; headers].join(", ");
+            let headers = (0..headers).map(|i| format!("a{i}: b")).collect::<Vec<_>>().join(", ");
             let request = "  - get: {url: /, headers: *h}\n".repeat(requests);
             format!(
                 "config: {{variables: &h {{{headers}}}, target: 'http://t'}}\nscenarios:\n- flow:\n{request}"
