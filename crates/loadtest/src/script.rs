@@ -7,8 +7,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use self::repeated::Repeated;
+
+mod repeated;
+
 /// No script is larger, in bytes: a ConfigMap holds no more.
 pub const MAX_BYTES: usize = 1 << 20;
+/// No more of a key is told, in characters.
+const MAX_KEY: usize = 100;
 /// No script is nested deeper.
 pub const MAX_DEPTH: usize = 100;
 
@@ -134,13 +140,6 @@ struct Config {
 /// # Errors
 /// It is no such YAML, or not of that type; where, by line and column.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
-    parse_with(text, DuplicateKeyPolicy::LastWins)
-}
-
-fn parse_with<T: DeserializeOwned>(
-    text: &str,
-    duplicate_keys: DuplicateKeyPolicy,
-) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -148,7 +147,7 @@ fn parse_with<T: DeserializeOwned>(
             // many requests may share one anchor; what is repeated without end is refused by how much it comes to
             enforce_alias_anchor_ratio: false,
         },
-        duplicate_keys: duplicate_keys,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
         strict_booleans: true,
         legacy_octal_numbers: true,
         with_snippet: false,
@@ -164,9 +163,14 @@ pub fn read(text: &str) -> Result<Script, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
     }
-    // Artillery refuses a key that stands twice in a mapping
-    let root: Option<Root> =
-        parse_with(text, DuplicateKeyPolicy::Error).map_err(|error| error.to_string())?;
+    let root: Option<Root> = parse(text).map_err(|error| error.to_string())?;
+    // what this cannot look through, such as keys that are no texts, Artillery looks at
+    if let Ok(Some(Repeated(Some((key, line))))) = parse::<Option<Repeated>>(text) {
+        let key: String = key.chars().take(MAX_KEY).collect();
+        return Err(format!(
+            "line {line}: {key:?} stands twice in one mapping, and Artillery refuses that: remove one"
+        ));
+    }
     let config = root.and_then(|root| root.config).unwrap_or_default();
     let plugin = config.plugins.and_then(|mut plugins| plugins.remove("ensure"));
     let named = |config: &Value| {
