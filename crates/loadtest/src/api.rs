@@ -22,8 +22,8 @@ pub use status::{
     PlanStatus, ReportStatus, Verdict, VusersStatus, WorkersStatus,
 };
 pub use test_script::{
-    ConfigMapName, External, File, FileSource, Files, KeyToPath, Named, Processor, SCRIPT_KEY, ScriptConfig,
-    TestScript,
+    ConfigMapName, External, File, FileSource, Files, KeyToPath, Named, Processor, SCRIPT_ENDINGS,
+    SCRIPT_KEY, ScriptConfig, TestScript,
 };
 pub use worker::{ImagePullPolicy, Worker};
 

@@ -27,6 +27,15 @@ mod tests {
     }
 
     #[test]
+    fn the_committed_one_is_small_enough_for_a_client_side_apply() {
+        let yaml = include_str!("../../../config/crd/bases/loadtest.artillery.io_loadtests.yaml");
+        assert!(yaml.len() < 200_000, "{} bytes of YAML", yaml.len());
+        // kubectl apply keeps it in an annotation, and all annotations together have 262,144 bytes
+        let json = serde_json::to_string(&crd()).expect("JSON");
+        assert!(json.len() < 131_072, "{} bytes of JSON", json.len());
+    }
+
+    #[test]
     fn the_schema_is_the_reviewed_one() {
         insta::assert_yaml_snapshot!(crd());
     }

@@ -169,11 +169,11 @@ fn incomplete_start(observed: &Observed) -> Option<Announcement> {
     Some(announcement(observed, "start", true, "IncompleteStart", note))
 }
 
-/// Checks that will fail, unless what is wrong with them is part of the name of a metric; why, each with its place.
+/// Checks that may not be what their author means; why, each with its place.
 pub fn doubtful_checks(observed: &Observed, doubts: &[String]) -> Option<Announcement> {
     let (first, others) = doubts.split_first()?;
     let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
-    let note = format!("{first}{more}: such a check fails, unless that is part of the name of a metric");
+    let note = format!("{first}{more}");
     Some(announcement(observed, &format!("doubtful.{}", short_hash(&note)), true, "DoubtfulCheck", note))
 }
 

@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Map, Value};
 
+use crate::api::SCRIPT_ENDINGS;
 use crate::api::{
     Artillery, Distribution, FileSource, JsonError, LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG,
     NAME_WITH_DOT, Named,
 };
 use crate::reporter::{Kit, Reporter, report_name};
-use crate::script::{Script, is_program};
+use crate::script::{Script, is_program, is_script};
 use crate::settings::{Settings, WorkerDefaults};
 use crate::template::Template;
+use crate::workers::brief;
 
 mod files;
+mod job_fields;
 mod problem;
 
 pub use problem::*;
@@ -220,6 +223,12 @@ fn validate_spec(load_test: &LoadTest) -> Result<(), Problem> {
     }
     if script.config.is_some() == script.path.is_some() {
         return invalid(".spec.testScript: give either config.configMap or path".to_owned());
+    }
+    let key = script.config.as_ref().and_then(|config| config.key.as_deref());
+    for (field, name) in [("config.key", key), ("path", script.path.as_deref())] {
+        if let Some(name) = name.filter(|name| !is_script(name)) {
+            return invalid(format!(".spec.testScript.{field} is {:?}: {SCRIPT_ENDINGS}", brief(name)));
+        }
     }
     Ok(())
 }

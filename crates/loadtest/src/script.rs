@@ -1,6 +1,7 @@
 //! The test script as far as we read it: that it is YAML, what it wants checked, and which files it names. Artillery resolves the rest, and tells.
 
 mod files;
+mod repeated;
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use self::repeated::Repeated;
 pub use files::{Base, Merged, NamedFile, PROCESSOR_ENDINGS};
 
 /// No script is larger, in bytes: a ConfigMap holds no more.
 pub const MAX_BYTES: usize = 1 << 20;
-/// No script is nested deeper.
-pub const MAX_DEPTH: usize = 100;
+/// No more of a key is told, in characters.
+const MAX_KEY: usize = 100;
+/// No script is nested deeper: each level takes some 20 KB of stack in a build for tests, and a thread has 2 MB.
+pub const MAX_DEPTH: usize = 64;
 
 /// What is read of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,12 @@ pub struct Script {
     config: Named,
     /// By the environment's name.
     environments: BTreeMap<String, Named>,
+}
+
+/// Whether Artillery takes a script of that name: it refuses other endings as unknown file types.
+pub fn is_script(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
+    ending.is_some_and(|ending| ["yaml", "yml", "json", "js", "ts"].contains(&ending.as_str()))
 }
 
 /// Whether Artillery runs a script of that name as a program, instead of reading it as YAML.
@@ -115,6 +125,13 @@ pub fn read(text: &str) -> Result<Script, String> {
         return Err(format!("it has {} bytes, more than {MAX_BYTES}", text.len()));
     }
     let root: Option<Root> = parse(text).map_err(|error| error.to_string())?;
+    // what this cannot look through, such as keys that are no texts, Artillery looks at
+    if let Ok(Some(Repeated(Some((key, line))))) = parse::<Option<Repeated>>(text) {
+        let key: String = key.chars().take(MAX_KEY).collect();
+        return Err(format!(
+            "line {line}: {key:?} stands twice in one mapping, and Artillery refuses that: remove one"
+        ));
+    }
     Ok(of(root.and_then(|root| root.config).unwrap_or_default()))
 }
 
@@ -179,7 +196,6 @@ mod tests {
             "x: &a {get: {url: /}}\nscenarios:\n- flow:\n  - *a\n  - <<: *a",
             "before: {flow: [{log: \"a: b\"}]}\nconfig: {target: 'http://t', variables: {date: 2024-01-02, time: 12:30:45, yes: no}}",
             "# nothing but words\n",
-            "config:\n  target: a\n  target: b\n",
         ] {
             assert!(read(script).is_ok(), "{script}\n{:?}", read(script));
         }
@@ -194,9 +210,42 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_stands_twice_in_a_mapping_is_refused_by_name() {
+        for (script, key, line) in [
+            ("config:\n  target: a\n  target: b\n", "target", "line 3"),
+            ("config:\n  target: a\n  environments:\n    dev: {x: 1}\n    dev: {y: 1}\n", "dev", "line 5"),
+            (
+                "config: {target: a}\nscenarios:\n- flow:\n  - get:\n      url: /\n      url: /b\n",
+                "url",
+                "line 6",
+            ),
+            ("config: {target: a}\nscenarios: []\nconfig: {}\n", "config", "line 3"),
+        ] {
+            let error = read(script).expect_err(script);
+            assert!(error.contains(key) && error.contains(line), "{error}");
+        }
+        assert!(read("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {y: 3, <<: *a}\n").is_ok());
+    }
+
+    #[test]
+    fn the_endings_of_scripts_are_artillerys() {
+        for name in ["a.yaml", "a.YML", "/x/a.b.json", "a.js", "a.ts"] {
+            assert!(is_script(name), "{name}");
+        }
+        for name in ["a", "a.txt", "a.mjs", "a.cjs", "yaml", "/x.yaml/a", "a.yaml "] {
+            assert!(!is_script(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_nested_or_repeated_without_end_is_refused() {
         let deep = format!("a: {}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
         assert!(read(&deep).is_err());
+        for (open, close) in [("[", "]"), ("{a: ", "}")] {
+            let levels = MAX_DEPTH - 2;
+            let deepest = format!("a: {}x{}", open.repeat(levels), close.repeat(levels));
+            assert!(read(&deepest).is_ok(), "{:?}", read(&deepest));
+        }
         let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for i in 1..12 {
             let line = format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", "));
@@ -210,7 +259,7 @@ mod tests {
     #[test]
     fn one_anchor_may_be_used_by_many_requests_but_not_without_end() {
         let requests = |headers: usize, requests: usize| {
-            let headers = vec!["a: b"; headers].join(", ");
+            let headers = (0..headers).map(|i| format!("a{i}: b")).collect::<Vec<_>>().join(", ");
             let request = "  - get: {url: /, headers: *h}\n".repeat(requests);
             format!(
                 "config: {{variables: &h {{{headers}}}, target: 'http://t'}}\nscenarios:\n- flow:\n{request}"

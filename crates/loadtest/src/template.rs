@@ -17,8 +17,12 @@ use crate::workers::brief;
 
 /// The container of `podTemplate` that stands for the worker's own, whatever that is called.
 pub const WORKER: &str = "worker";
-/// Names of volumes that are the operator's.
-const OUR_VOLUMES: [&str; 4] = ["test-script", "files", "tmp", "artillery-operator"];
+/// Names of volumes that are the operator's in every pod.
+const OUR_VOLUMES: [&str; 2] = ["tmp", "artillery-operator"];
+/// The one that has the files of the load test, where they are mounted.
+const SCRIPT_VOLUME: &str = "test-script";
+/// The one to which they are copied, where they are.
+const FILES_VOLUME: &str = "files";
 /// The name of the operator's own init container.
 pub const COPY: &str = "artillery-operator-files";
 /// Folders of a worker that are the operator's: the first only where it mounts the files of the load test.
@@ -215,7 +219,14 @@ fn check_pod(spec: Option<&PodSpec>, load_test: &str, files: &Files) -> Result<(
         )));
     }
     for (i, volume) in spec.volumes.iter().flatten().enumerate() {
-        if OUR_VOLUMES.contains(&volume.name.as_str()) {
+        let name = volume.name.as_str();
+        let is_of_files = match files {
+            Files::Mounted { are_copied, .. } => {
+                name == SCRIPT_VOLUME || (*are_copied && name == FILES_VOLUME)
+            }
+            Files::InImage(_) => false,
+        };
+        if is_of_files || OUR_VOLUMES.contains(&name) {
             return refused(
                 &field(&format!("volumes[{i}].name")),
                 &format!("\"{}\" has the operator's files", volume.name),

@@ -3,6 +3,7 @@
 //! The way of an expression: `names` (which metrics it names) → `tokens` → `program` → `run`, with `value` for JavaScript's conversions.
 //! What the plugin would pass over in silence is an error here: a gate that nobody closes must not look like one.
 
+mod keys;
 mod names;
 mod program;
 mod run;
@@ -12,6 +13,7 @@ mod value;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use self::keys::Unknown;
 use self::names::Named;
 use self::program::Program;
 use self::run::run;
@@ -32,6 +34,8 @@ pub const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ensure {
     checks: Vec<Check>,
+    /// Keys that are no checks.
+    unknown: Vec<Unknown>,
 }
 
 /// A check that can be evaluated once everything was measured.
@@ -106,7 +110,7 @@ impl EnsureError {
 
 impl Ensure {
     /// Reads what is at `config.ensure` or `config.plugins.ensure`: `thresholds`, `conditions`, and the older `min`, `max`, `median`, `p95`,
-    /// `p99` and `maxErrorRate`. Other keys are not checks.
+    /// `p99` and `maxErrorRate`. Other keys are no checks: one that is meant as one fails, others are told.
     ///
     /// Whether an expression can be evaluated shows only with the names that were measured, for anything may be in a name. Here it is
     /// refused where no name can save it: too long, empty, or not a text.
@@ -156,11 +160,13 @@ impl Ensure {
                 expression,
             });
         }
-        if checks.len() > MAX_CHECKS {
-            let message = format!("at most {MAX_CHECKS} checks are expected, not {}", checks.len());
+        let unknown = keys::unknown(fields);
+        let count = checks.len() + unknown.len();
+        if count > MAX_CHECKS {
+            let message = format!("at most {MAX_CHECKS} checks are expected, not {count}");
             return Err(EnsureError::new("ensure", message));
         }
-        Ok(Self { checks })
+        Ok(Self { checks, unknown })
     }
 
     /// The checks of an `ensure` as a script has it, before Artillery has resolved it; `None` where it has templates, of which nothing can
@@ -189,20 +195,28 @@ impl Ensure {
         self.checks.len()
     }
 
-    /// What is wrong with expressions whatever the names of metrics are: they end too early, or are a threshold whose value begins as a
-    /// number and is none. Such a check fails always.
+    /// What is wrong whatever the names of metrics are: keys that are nearly those of checks, expressions that end too early, or thresholds
+    /// whose value begins as a number and is none. Such a check fails always.
     pub fn errors(&self) -> Vec<EnsureError> {
-        self.wrong(|check, expression, error| {
+        let meant = self.unknown.iter().filter(|key| key.is_meant).map(|key| key.error.clone());
+        let wrong = self.wrong(|check, expression, error| {
             let value = expression.rsplit_once("< ").map_or("", |(_, value)| value);
             let is_number = check.metric.is_some() && value.starts_with(|c: char| c.is_ascii_digit());
             is_number || error.at >= expression.trim_end().len()
-        })
+        });
+        meant.chain(wrong).collect()
     }
 
-    /// What is wrong with expressions, unless it is part of the name of a metric: worth a warning before the test, for after it these
-    /// checks fail. Has the [`Ensure::errors`] too.
+    /// What is worth a warning before the test, which it may pass nevertheless: what is wrong with expressions, unless it is part of the
+    /// name of a metric, and keys that are no checks. Has the [`Ensure::errors`] too.
     pub fn doubts(&self) -> Vec<EnsureError> {
-        self.wrong(|_, _, _| true)
+        let fails = |error: EnsureError| {
+            let message =
+                format!("{}: such a check fails, unless that is part of the name of a metric", error.message);
+            EnsureError { message, ..error }
+        };
+        let unknown = self.unknown.iter().map(|key| key.error.clone());
+        unknown.chain(self.wrong(|_, _, _| true).into_iter().map(fails)).collect()
     }
 
     fn wrong(&self, is_meant: impl Fn(&Check, &str, &ExpressionError) -> bool) -> Vec<EnsureError> {
@@ -221,10 +235,13 @@ impl Ensure {
     }
 
     /// What comes of the checks, in the order of the script. As in Artillery they read what its summary shows: figures of
-    /// distributions to one decimal, and rates to the nearest whole number. One whose metric was not measured does not hold.
+    /// distributions to one decimal, and rates to the nearest whole number. One whose metric was not measured does not hold, and a key that
+    /// is no check does not either; it is strict where a check was meant.
     pub fn evaluate(&self, measured: &Measured) -> Vec<CheckResult> {
         let figures = Figures::of(measured);
-        self.checks.iter().map(|check| check.evaluate(&figures)).collect()
+        let unknown =
+            self.unknown.iter().map(|key| CheckResult { strict: key.is_meant, ..key.error.as_check() });
+        self.checks.iter().map(|check| check.evaluate(&figures)).chain(unknown).collect()
     }
 }
 

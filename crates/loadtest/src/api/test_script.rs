@@ -11,6 +11,17 @@ const KEY: &str = r"^[-._a-zA-Z0-9]+$";
 /// The key of the script's ConfigMap that is the test script, where none is given.
 pub const SCRIPT_KEY: &str = "test-script.yaml";
 
+/// What is said of a script of another name: Artillery refuses it as an unknown file type.
+pub const SCRIPT_ENDINGS: &str =
+    "Artillery takes test scripts whose names end with .yaml, .yml, .json, .js or .ts";
+
+/// That a script bears such a name.
+fn is_script() -> kube::core::Rule {
+    let message = format!("'\"' + self + '\": {SCRIPT_ENDINGS}'");
+    kube::core::Rule::new("self.matches('(?i)[.](ya?ml|json|js|ts)$')")
+        .message(kube::core::Message::Expression(message))
+}
+
 /// The Artillery test script and the files beside it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +37,7 @@ pub struct TestScript {
     /// Where the test script lies in the worker's image, or in a volume of worker.podTemplate, instead of a ConfigMap: an absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 1024), regex(pattern = r"^(/[^/]+)+$"))]
+    #[x_kube(validation = is_script())]
     pub path: Option<String>,
 
     /// More files that the test script names, such as CSV payloads and processors; all lie in the script's folder.
@@ -49,6 +61,7 @@ pub struct ScriptConfig {
     /// The key of the ConfigMap that is the test script; default test-script.yaml.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = KEY))]
+    #[x_kube(validation = is_script())]
     pub key: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::job_fields::in_fields;
 use crate::api::JsonError;
 
 /// Why a load test cannot start: shown as condition and as Warning event until it is mended.
@@ -83,9 +84,9 @@ impl Problem {
         Self::invalid_spec(format!("{field} {why}"))
     }
 
-    /// The API server refuses to create or to start the Job, in its own words.
+    /// The API server refuses to create or to start the Job, in its own words, but for the fields: they are the LoadTest's.
     pub fn job_refused(words: &str) -> Self {
-        Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {words}") }
+        Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {}", in_fields(words)) }
     }
 
     /// The script's ensure cannot be evaluated; why, with its place.

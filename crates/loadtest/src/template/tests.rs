@@ -124,6 +124,30 @@ fn a_volume_of_the_users_may_lie_where_the_operator_mounts_nothing() {
 }
 
 #[test]
+fn a_volume_may_be_called_as_one_of_the_operators_that_is_not_there() {
+    let mounted = |are_copied| Files::Mounted { script: "s.yaml".into(), sources: Vec::new(), are_copied };
+    let in_image = Files::InImage("/tests/script.yaml".into());
+    for (name, files, is_taken) in [
+        ("test-script", &in_image, true),
+        ("files", &in_image, true),
+        ("tmp", &in_image, false),
+        ("artillery-operator", &in_image, false),
+        ("test-script", &mounted(false), false),
+        ("files", &mounted(false), true),
+        ("files", &mounted(true), false),
+        ("test-script", &mounted(true), false),
+    ] {
+        let worker = json!({ "podTemplate": { "spec": { "volumes": [{ "name": name, "emptyDir": {} }] } } });
+        let worker: Worker = serde_json::from_value(worker).expect("a worker");
+        let refused = Template::of(Some(&worker), "t", files).err().map(|problem| problem.message);
+        let wanted = format!(
+            ".spec.worker.podTemplate.spec.volumes[0].name is the operator's own: \"{name}\" has the operator's files"
+        );
+        assert_eq!(refused, (!is_taken).then_some(wanted), "{name} with {files:?}");
+    }
+}
+
+#[test]
 fn the_rest_of_the_pod_is_merged_field_by_field() {
     let pods = pods(json!({ "podTemplate": {
         "metadata": { "labels": { "team": "a" }, "annotations": { "sidecar.istio.io/inject": "true" } },

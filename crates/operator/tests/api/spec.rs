@@ -29,6 +29,14 @@ async fn values_that_cannot_be_right_are_refused_by_their_field() {
         ("testScript.config.key", json!("a/b"), "spec.testScript.config.key", "should match"),
         ("testScript.path", json!("/tests/script.yaml"), "spec.testScript", "give either config.configMap"),
         (
+            "testScript.config.key",
+            json!("load.txt"),
+            "spec.testScript.config.key",
+            "\"load.txt\": Artillery takes",
+        ),
+        ("testScript.path", json!("/tests/load"), "spec.testScript.path", "\"/tests/load\": Artillery takes"),
+        ("testScript.path", json!("/tests/load.mjs"), "spec.testScript.path", "end with .yaml, .yml, .json"),
+        (
             "testScript.external.payload.secrets",
             json!(["A"]),
             "spec.testScript.external.payload.secrets[0]",
@@ -227,6 +235,11 @@ async fn what_only_a_look_can_tell_is_told_before_anything_starts_and_mended() {
     bed.create("pods", spec).await.expect("a LoadTest");
     let status = bed.until_reason("pods", "JobRefused").await;
     assert!(message_of(&status, "Progressing").contains("quantities must match"), "{status:?}");
+    let more = json!({ "requests": { "memory": "4Gi" }, "limits": { "memory": "2Gi" } });
+    bed.create("more", with("worker.resources", more)).await.expect("a LoadTest");
+    let status = bed.until_reason("more", "JobRefused").await;
+    let message = message_of(&status, "Progressing");
+    assert!(message.contains(" .spec.worker.resources.requests: Invalid value: \"4Gi\""), "{message}");
     bed.create("pods", with("worker.resources", json!({ "limits": { "memory": "2Gi" } })))
         .await
         .expect("mended");
