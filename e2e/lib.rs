@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
-mod plain;
+mod laptop;
 mod report;
 mod run;
 
@@ -15,6 +15,7 @@ use testbed::eventually::eventually;
 use testbed::process;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use laptop::{Laptop, on_a_laptop};
 pub use report::{CutOff, Report, Verdict};
 pub use run::{Account, Run, Worker};
 

@@ -1,11 +1,14 @@
 //! The page with every field of a LoadTest, from the schema that the API server checks: what `make manifests` writes to
 //! `docs/reference.md`.
 
+mod shown;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
 use crate::crd::crd;
+use shown::{SHOWN, Shown};
 
 /// Whose parts are Kubernetes' own, and documented there.
 const KUBERNETES: [&str; 4] = ["env", "envFrom", "resources", "podTemplate"];
@@ -13,13 +16,20 @@ const KUBERNETES: [&str; 4] = ["env", "envFrom", "resources", "podTemplate"];
 /// The page, as Markdown.
 pub fn reference() -> String {
     let mut page = "# Every field of a LoadTest\n\nGenerated from the API types by `make manifests`; `kubectl explain loadtest --recursive` says the same. What the fields of a pod\nare is [Kubernetes' affair](https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/).\n".to_owned();
-    let crd = serde_json::to_value(crd()).unwrap_or_default();
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     for part in ["spec", "status"] {
         let _ = write!(page, "\n## {part}\n\n| field | type | |\n|---|---|---|\n");
-        fields(&mut page, "", &schema["properties"][part]);
+        fields(&mut page, "", &schema_of(part));
+    }
+    page.push_str("\n## Shown on real pods\n\nEach field of the spec acts in a test with real pods, by what is said here; a unit test finds a field that has none.\n\n| field | test | by |\n|---|---|---|\n");
+    for Shown { field, test, by } in SHOWN {
+        let _ = writeln!(page, "| `{field}` | `{test}` | {by} |");
     }
     page
+}
+
+fn schema_of(part: &str) -> Value {
+    let crd = serde_json::to_value(crd()).unwrap_or_default();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part].clone()
 }
 
 fn fields(page: &mut String, path: &str, schema: &Value) {

@@ -8,6 +8,8 @@ mod deletions;
 mod examples;
 mod loadtests;
 mod metrics;
+mod pipelines;
+mod pods;
 mod reports;
 mod spec;
 mod split;

@@ -32,7 +32,7 @@ async fn the_options_of_artillery_reach_the_workers() {
     let script = json!({
         "config": { "variables": { "who": "nobody", "over": "written" } },
         "scenarios": [
-            { "name": "chosen", "flow": [{ "get": { "url": "/{{ who }}/{{ over }}/{{ $env.FROM_FILE }}/{{ $env.FROM_MAP }}" } }] },
+            { "name": "chosen", "flow": [{ "get": { "url": "/{{ who }}/{{ over }}/{{ $env.FROM_FILE }}/{{ $env.FROM_MAP }}/{{ $env.FROM_SPEC }}" } }] },
             { "name": "another", "flow": [{ "get": { "url": "/another" } }] },
         ],
     });
@@ -63,15 +63,21 @@ async fn the_options_of_artillery_reach_the_workers() {
                 "worker": {
                     "image": "artilleryio/artillery:latest",
                     "imagePullPolicy": "IfNotPresent",
+                    "env": [{ "name": "FROM_SPEC", "value": "spec" }],
                     "envFrom": [{ "configMapRef": { "name": "variables" } }],
+                    "podTemplate": { "spec": { "imagePullSecrets": [{ "name": "registry" }] } },
                 },
             }),
         ),
     ]));
     assert_eq!(bed.until_over("options").await, "Succeeded", "{:?}", bed.verdict("options"));
     assert_eq!(bed.report("options").counter("http.requests"), 24);
-    assert_eq!(seen(&bed, "/tester/overridden/file/map"), 24);
+    assert_eq!(seen(&bed, "/tester/overridden/file/map/spec"), 24);
     assert_eq!(seen(&bed, "/another"), 0);
+    for worker in bed.workers("options") {
+        let secrets = "jsonpath={.spec.imagePullSecrets[*].name}";
+        assert_eq!(bed.kubectl(&["get", "pod", &worker, "-o", secrets]), "registry");
+    }
 }
 
 #[tokio::test]
@@ -127,8 +133,9 @@ async fn workers_that_are_not_there_in_time_are_done_without_or_keep_all_from_st
     let nodes = cluster().kubectl(&["get", "nodes", "-o", taints]).expect("the nodes");
     let nodes = nodes.lines().filter(|node| !node.contains("NoSchedule")).count();
     let tests = [
-        ("without", "Run", json!({ "maxMissingWorkers": 1 })),
-        ("incomplete", "Run", json!({})),
+        // of three: one, and none
+        ("without", "Run", json!({ "maxMissingWorkers": "50%" })),
+        ("incomplete", "Run", json!({ "maxMissingWorkers": 0 })),
         ("all-or-none", "Fail", json!({})),
     ];
     for (name, on_timeout, more) in &tests {

@@ -1,15 +1,20 @@
 //! A load that workers share is the load of one process: the same arrivals, second by second, and each row of a CSV file once.
 
-use e2e::{Bed, cluster, config_map, in_summary, list};
+use e2e::{Bed, cluster, config_map, in_summary, list, on_a_laptop};
 use serde_json::{Value, json};
+use testbed::target::Arrivals;
+
+fn script(phases: &Value, more: &Value, url: &str) -> String {
+    let mut config = json!({ "target": "http://loadtest-target", "phases": phases });
+    config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    json!({ "config": config, "scenarios": [{ "flow": [{ "get": { "url": url } }] }] }).to_string()
+}
 
 /// A LoadTest of so many workers that share this load out.
 fn split(name: &str, count: i32, phases: &Value, more: &Value, url: &str) -> Value {
-    let mut config = json!({ "target": "http://loadtest-target", "phases": phases });
-    config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-    let script = json!({ "config": config, "scenarios": [{ "flow": [{ "get": { "url": url } }] }] });
+    let script = script(phases, more, url);
     list(&[
-        config_map(name, "script.yaml", &script.to_string()),
+        config_map(name, "script.yaml", &script),
         json!({
             "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": name },
             "spec": {
@@ -24,8 +29,7 @@ fn split(name: &str, count: i32, phases: &Value, more: &Value, url: &str) -> Val
 }
 
 /// How many requests had arrived by the end of each second since the first.
-fn arrivals(bed: &Bed, since: u64) -> Vec<u64> {
-    let seen = cluster().target_arrivals(&bed.namespace).expect("the target's arrivals");
+fn arrivals(seen: Vec<Arrivals>, since: u64) -> Vec<u64> {
     let seen: Vec<_> = seen.into_iter().filter(|slot| slot.second >= since).collect();
     let first = seen.iter().map(|slot| slot.second).min().expect("arrivals");
     let last = seen.iter().map(|slot| slot.second).max().expect("arrivals");
@@ -70,13 +74,17 @@ async fn four_workers_together_are_one_process_and_use_each_row_once() {
     bed.apply(&split("shape", 4, &phases, &json!({}), "/of/shape"));
     bed.until_over("shape").await;
     assert_eq!(bed.verdict("shape").verdict, "Passed", "{:?}", bed.verdict("shape"));
-    let together = arrivals(&bed, began);
-    let began = now();
-    let log = bed.without_the_operator("shape").await;
-    let alone = arrivals(&bed, began);
+    let seen = cluster().target_arrivals(&bed.namespace).expect("the target's arrivals");
+    let together = arrivals(seen, began);
+    let project = tempfile::tempdir().expect("a folder");
+    std::fs::write(project.path().join("script.yaml"), script(&phases, &json!({}), "/of/shape"))
+        .expect("a file");
+    let typed = ["--target", "http://TARGET", "script.yaml"];
+    let laptop = on_a_laptop(project.path(), &typed, &[]).await;
+    let alone = arrivals(laptop.arrivals, 0);
     let report = bed.report("shape");
     for counter in ["http.requests", "vusers.created", "vusers.completed"] {
-        assert_eq!(report.counter(counter), in_summary(&log, counter), "{counter}");
+        assert_eq!(report.counter(counter), in_summary(&laptop.log, counter), "{counter}");
     }
     println!("second | 4 workers | 1 process\n{}", table(&together, &alone));
     assert_eq!(together.last(), alone.last(), "in all");

@@ -306,7 +306,7 @@ async fn every_example_is_taken_by_the_api_server() {
         API.kubectl(&apply).expect(path);
         checked += 1;
     }
-    assert_eq!(checked, 13);
+    assert_eq!(checked, 14);
     let nightly = format!("{folder}/nightly/loadtest.yaml");
     let create =
         ["create", "--namespace", &bed.namespace, "--dry-run=server", "--validate=strict", "-f", &nightly];

@@ -1,0 +1,1 @@
+module.exports = { key: 'not-a-secret' };
