@@ -8,8 +8,8 @@ const LONGEST_PAUSE = 5_000;
 /**
  * @param kind `join`, `start`, `batches` or `finish`
  * @param outcome `{error}`, or `{status, body, retryAfter}` as they came
- * @returns `{is: 'joined', index, workers, share}`, `{is: 'wait', milliseconds, isComplete}`, `{is: 'go', inMilliseconds}`,
- *   `{is: 'taken', received, durable, finished, stop}`; `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
+ * @returns `{is: 'joined', index, workers, share}`, `{is: 'wait', milliseconds, isComplete, variables}`, `{is: 'go', inMilliseconds,
+ *   variables}`, `{is: 'taken', received, durable, finished, stop, othersEnded}`; `{is: 'refused', reason, message}`: final; `{is: 'unknown'}`: join again;
  *   `{is: 'rejected', why}`: never with this request; `{is: 'later', why, milliseconds}`: try again, not before those
  */
 function understand(kind, { error, status, body, retryAfter }) {
@@ -29,20 +29,21 @@ const SUCCESS = {
     if (!isCount(index) || !isCount(workers)) return undefined;
     return { is: 'joined', index, workers, ...(Array.isArray(share?.phases) && { share: { index, workers, phases: share.phases } }) };
   },
-  start({ wait, go }) {
+  start({ wait, go, variables }) {
+    const told = isObject(variables) && { variables };
     if (isWait(wait?.milliseconds)) {
-      return { is: 'wait', milliseconds: wait.milliseconds, isComplete: isCount(wait.ready) && wait.ready === wait.workers };
+      return { is: 'wait', milliseconds: wait.milliseconds, isComplete: isCount(wait.ready) && wait.ready === wait.workers, ...told };
     }
-    if (isWait(go?.inMilliseconds)) return { is: 'go', inMilliseconds: go.inMilliseconds };
+    if (isWait(go?.inMilliseconds)) return { is: 'go', inMilliseconds: go.inMilliseconds, ...told };
     return undefined;
   },
   batches: taken,
   finish: taken,
 };
 
-function taken({ received, durable, finished, stop }) {
+function taken({ received, durable, finished, stop, othersEnded }) {
   if (!isCount(received) || !isCount(durable)) return undefined;
-  return { is: 'taken', received, durable, finished: finished === true, stop: stop === 'Graceful' };
+  return { is: 'taken', received, durable, finished: finished === true, stop: stop === 'Graceful', othersEnded: othersEnded === true };
 }
 
 function later(why, retryAfter) {
@@ -59,6 +60,7 @@ function parse(text) {
 }
 
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isWait = (value) => Number.isFinite(value) && value <= LONGEST_WAIT;
 
 /**

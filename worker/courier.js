@@ -19,6 +19,10 @@ const post = client(settings, id);
 const queue = new Queue();
 const ending = { counters: undefined, exitCode: undefined, wanted: 0, answered: 0, isStored: false };
 let isStartWanted = false;
+let captured; // in JSON: what `before` captured here, for all workers
+let variables; // in JSON: what it captured elsewhere
+let areOthersWanted = false; // whether this worker waits for the end of the others
+let haveOthersEnded = false;
 let isClaimed = false; // whether the collector knows this process, as far as is known here
 let isOver = false; // no more is sent
 let poll = POLL;
@@ -28,7 +32,8 @@ let sent; // when the last request that was answered was on its way
 let wakeUp = () => {};
 
 port.on('message', ({ tell, ...told }) => {
-  if (tell === 'start') isStartWanted = true;
+  if (tell === 'start') [isStartWanted, captured] = [true, told.captured];
+  else if (tell === 'others') areOthersWanted = true;
   else if (tell === 'batch') queue.push(told);
   else if (tell === 'counters') ending.counters = told.counters;
   else if (tell === 'finish') ending.wanted += 1;
@@ -92,8 +97,13 @@ async function started() {
   while (!isStartWanted && ending.wanted === 0) await sleep(SILENCE, () => true);
   let heard = now();
   while (ending.wanted === 0) {
-    const answer = await ask('start');
+    const answer = await ask('start', question());
     const answered = now();
+    if (answer.variables !== undefined && variables === undefined) {
+      variables = JSON.stringify(answer.variables);
+      port.postMessage({ tell: 'variables', variables });
+      if (answer.is === 'wait') continue; // it is ready only now
+    }
     if (answer.is === 'go') {
       return start((sent + answered) / 2 + answer.inMilliseconds);
     } else if (answer.is === 'wait') {
@@ -113,6 +123,12 @@ async function started() {
   }
 }
 
+/** Asks for the start; where hooks run once, it says what is known of `before`. */
+function question() {
+  if (!settings.isHooksOnce) return '{}';
+  return captured === undefined ? `{"before":"${variables === undefined ? 'Wanted' : 'Known'}"}` : `{"before":"Ran","variables":${captured}}`;
+}
+
 /** Lets the load begin at that moment. */
 function start(at) {
   release(shared, at);
@@ -127,6 +143,9 @@ async function deliver() {
       const answer = await ask('batches', next.bytes);
       if (answer.is === 'rejected' && !next.isLost) queue.lose(next.sequence, answer.why);
       else await heed(answer, next.sequence);
+    } else if (areOthersWanted && !haveOthersEnded && ending.wanted === 0) {
+      await heed(await ask('batches', NOTHING), 0);
+      if (!haveOthersEnded) await sleep(poll, () => true);
     } else if (ending.answered < ending.wanted) {
       const { wanted, counters, exitCode } = ending;
       const answer = await ask('finish', JSON.stringify({ batches: queue.count, exitCode, counters }));
@@ -155,6 +174,10 @@ async function heed(answer, sequence) {
     queue.acknowledge(answer);
     ending.isStored = answer.finished;
     if (answer.stop) port.postMessage({ tell: 'stop' });
+    if (answer.othersEnded && !haveOthersEnded) {
+      haveOthersEnded = true;
+      port.postMessage({ tell: 'others ended' });
+    }
     // a collector that lost batches has lost the finish too
     if (queue.received < before) ending.answered = 0;
     // and one that does not take what it asked for must not be asked at once again

@@ -10,10 +10,11 @@ class Plugin {
    * @param events Artillery's events: `stats`, `done`, `phaseStarted`, `phaseCompleted`
    */
   constructor(script, events) {
-    // whoever runs but a share of the script must be told which
-    const isSplit = ![undefined, 'Replicate'].includes(process.env.LOADTEST_DISTRIBUTION);
-    if (process.env.LOADTEST_COLLECTOR === undefined && !isSplit) return;
+    let mayRunAlone = false;
     try {
+      // whoever runs but a share of the script must be told which, and whoever runs the hooks for all, that it does
+      mayRunAlone = !Object.values(require('./settings.js').needs(process.env)).includes(true);
+      if (process.env.LOADTEST_COLLECTOR === undefined && mayRunAlone) return;
       if (isMainThread) {
         const launcher = require('./launcher.js').begin(script, events);
         if (!launcher) return;
@@ -25,7 +26,7 @@ class Plugin {
       }
     } catch (error) {
       process.stderr.write(`loadtest: this run is not reported as it should: ${error.message}\n`);
-      if (isSplit && isMainThread) process.exit(77);
+      if (!mayRunAlone && isMainThread) process.exit(77);
     }
   }
 }

@@ -8,6 +8,7 @@ const path = require('node:path');
 const { BroadcastChannel, MessageChannel, Worker, receiveMessageOnPort, setEnvironmentData } = require('node:worker_threads');
 const { bodies, rest } = require('./batch.js');
 const { cgroup, utilization } = require('./health.js');
+const hooks = require('./hooks.js');
 const settings = require('./settings.js');
 const share = require('./share.js');
 const { ENDED, GO, JOINED, START, create, now, release, wait } = require('./shared.js');
@@ -17,6 +18,7 @@ const { version } = require('./package.json');
 const PERIOD = 10_000; // Artillery's, in milliseconds
 const MARGIN = 5_000; // of the grace period, for the rest of Artillery's end
 const FLUSH = 8_000; // for the thread's last periods to come by way of Artillery, which hands over one every 2 s
+const ASK = 20; // how often to look whether something has happened
 const LAST_WORDS = 2_000; // for the exit code, where all time is used up
 const TURNED_AWAY_CODE = 77;
 const SIGNALS = { SIGTERM: 143, SIGINT: 130 };
@@ -32,28 +34,29 @@ function say(line) {
 
 /** Begins to report; `undefined`: this run is not reported. Ends the process if it is turned away. */
 function begin(script, events) {
-  const isWhole = [undefined, 'Replicate'].includes(process.env.LOADTEST_DISTRIBUTION);
+  const needs = settings.needs(process.env);
   oneThread();
   try {
     const launcher = new Launcher(settings.read(process.env), script);
     const answer = launcher.join();
-    if (answer.is === 'joined' && (isWhole || answer.share)) return launcher.attend(events, answer.share);
+    if (answer.is === 'joined' && (!needs.share || answer.share)) return launcher.attend(events, answer);
     launcher.isOver = true;
     launcher.courier.terminate(); // it must not join any more
     if (answer.is === 'refused') {
       say(`turned away: ${answer.reason}: ${answer.message}`);
       process.exit(TURNED_AWAY_CODE);
     }
-    withoutAnswer(isWhole, answer.why ?? 'the collector gave it no share: it belongs to another version');
+    withoutAnswer(needs, answer.why ?? 'the collector gave it no share: it belongs to another version');
   } catch (error) {
-    withoutAnswer(isWhole, error.message);
+    withoutAnswer(needs, error.message);
   }
 }
 
-/** The whole script may run unreported; a share of it may not run, for nobody knows which. */
-function withoutAnswer(isWhole, why) {
-  say(isWhole ? `this run is not reported: ${why}` : `turned away: its share of the load is not known: ${why}`);
-  if (!isWhole) process.exit(TURNED_AWAY_CODE);
+/** The whole script may run unreported; a share of it may not run, nor hooks that run once, for nobody knows which and where. */
+function withoutAnswer({ share, hooksOnce }, why) {
+  if (!share && !hooksOnce) return say(`this run is not reported: ${why}`);
+  say(`turned away: ${share ? 'its share of the load is not known' : 'whether it is to run the hooks is not known'}: ${why}`);
+  process.exit(TURNED_AWAY_CODE);
 }
 
 /**
@@ -117,8 +120,9 @@ class Launcher {
     };
   }
 
-  /** Takes part, after the join; with that share, if there is one, of the script. */
-  attend(events, share) {
+  /** Takes part, after the join; with the share of the script that came with the answer, if one did. */
+  attend(events, { index, share }) {
+    if (this.settings.isHooksOnce) hooks.intercept((...hook) => this.runHook(index === hooks.HOOKS_WORKER, ...hook));
     this.share = share;
     this.isEnsureOurs = process.env.ARTILLERY_DISABLE_ENSURE === undefined;
     process.env.ARTILLERY_DISABLE_ENSURE = 'true'; // read by its plugin at the end
@@ -146,13 +150,43 @@ class Launcher {
     Worker.prototype.postMessage = function (message, ...more) {
       const order = () => postMessage.call(this, message, ...more);
       if (message?.command === 'prepare') {
+        if (launcher.settings.isHooksOnce && !launcher.hasSeenHook) launcher.turnAway(hooks.NOT_KNOWN, true);
         launcher.takeShare(this, message);
         prepared.add(this);
       }
-      if (message?.command !== 'run' || !prepared.has(this) || launcher.isReleased()) return order();
-      launcher.order = order;
-      launcher.tell('start');
+      const isHeld = !launcher.isReleased() || launcher.settings.isHooksOnce;
+      if (message?.command !== 'run' || !prepared.has(this) || !isHeld) return order();
+      launcher.order = () => {
+        if (launcher.variables !== undefined) message.opts = { ...message.opts, ...JSON.parse(launcher.variables) };
+        order();
+      };
+      if (launcher.isReleased()) launcher.run();
+      else launcher.tell('start', { captured: launcher.captured });
     };
+  }
+
+  /**
+   * Runs a hook of the script where it runs once for all workers: in one of them, and there `after` when all others have ended.
+   * @param isMine whether this is the one
+   */
+  async runHook(isMine, hook, script, run) {
+    this.hasSeenHook = true;
+    if (!isMine) return {};
+    if (hook === 'after' && script.after) await this.untilOthersEnded();
+    const variables = await run();
+    if (hook === 'before') this.captured = hooks.captured(variables, this.script.config?.target);
+    return variables;
+  }
+
+  /** Waits for the other workers, but no longer than for the last batches: half of what is left of the grace period after a signal. */
+  async untilOthersEnded() {
+    if (!this.isReleased()) return;
+    // Artillery stops the load of a test that is cut short only after this hook
+    if (!this.isDone) this.channel.postMessage({ tell: 'stop' });
+    this.tell('others');
+    const last = now() + this.settings.flush;
+    const isTime = () => now() > Math.min(last, this.signalled + this.settings.grace / 2);
+    while (!this.haveOthersEnded && !this.isOver && !isTime()) await new Promise((resolve) => setTimeout(resolve, ASK));
   }
 
   /** Has Artillery's thread run this worker's share instead of the whole: one thread, once. */
@@ -183,6 +217,8 @@ class Launcher {
     if (left > 0) return setTimeout(() => this.run(), left);
     const { order } = this;
     if (order === undefined) return;
+    const isHookless = this.settings.isHooksOnce && this.captured === undefined && this.variables === undefined;
+    if (isHookless) return this.turnAway('what the script\'s `before` captured in worker 0 is not known', true);
     this.order = undefined;
     this.utilization(); // from now on: the wait does not count
     order();
@@ -192,8 +228,10 @@ class Launcher {
     this.port.postMessage({ tell, ...message });
   }
 
-  hear({ tell, why, periods }) {
+  hear({ tell, why, periods, variables }) {
     if (tell === 'released') this.run();
+    else if (tell === 'variables') this.variables = variables;
+    else if (tell === 'others ended') this.haveOthersEnded = true;
     else if (tell === 'flushed') this.awaited = periods;
     else if (tell === 'delivered') this.isDelivered = true;
     else if (tell === 'stop') this.stop();
@@ -289,7 +327,7 @@ class Launcher {
   /** Waits for a condition, until the deadline or this moment; both may come nearer meanwhile. */
   async until(isMet, moment = Infinity) {
     while (!isMet() && !this.isOver && now() < Math.min(this.deadline(), moment)) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, ASK));
     }
   }
 

@@ -23,7 +23,8 @@ function read(env) {
     tokenFile: env.LOADTEST_TOKEN_FILE || null,
     token: env.LOADTEST_TOKEN || null,
     caFile: env.LOADTEST_CA_FILE || null,
-    isSplit: isSplit(env),
+    isSplit: choice(env, 'LOADTEST_DISTRIBUTION', ['Replicate', 'Split']),
+    isHooksOnce: choice(env, 'LOADTEST_HOOKS', ['PerWorker', 'Once']),
     join: milliseconds('LOADTEST_JOIN_SECONDS', 120),
     start: milliseconds('LOADTEST_START_SECONDS', 660),
     flush: milliseconds('LOADTEST_FLUSH_SECONDS', 300),
@@ -32,12 +33,21 @@ function read(env) {
 }
 
 /**
- * Whether this worker runs only its share of the script: then it must not run without having been told which.
+ * Whether a variable has the other value than the usual one.
  * @throws Error that names the variable, its value, and what would be right
  */
-function isSplit({ LOADTEST_DISTRIBUTION: value = 'Replicate' }) {
-  if (value !== 'Replicate' && value !== 'Split') throw new Error(`LOADTEST_DISTRIBUTION is "${value}": give Replicate or Split`);
-  return value === 'Split';
+function choice(env, name, [usual, other]) {
+  const value = env[name] ?? usual;
+  if (value !== usual && value !== other) throw new Error(`${name} is "${value}": give ${usual} or ${other}`);
+  return value === other;
+}
+
+/**
+ * What this worker must have been told before it may run: which share of the script is its own, and whether it runs the hooks. A
+ * wrong value counts as one that says so.
+ */
+function needs({ LOADTEST_DISTRIBUTION: distribution = 'Replicate', LOADTEST_HOOKS: once = 'PerWorker' }) {
+  return { share: distribution !== 'Replicate', hooksOnce: once !== 'PerWorker' };
 }
 
 function url(value) {
@@ -53,4 +63,4 @@ function url(value) {
   return parsed.origin;
 }
 
-module.exports = { read };
+module.exports = { needs, read };

@@ -14,8 +14,13 @@ test('what a collector grants is understood', () => {
   assert.deepEqual(said('start', 200, { wait: { milliseconds: 500, ready: 3, workers: 4 } }), { is: 'wait', milliseconds: 500, isComplete: false });
   assert.equal(said('start', 200, { wait: { milliseconds: 500, ready: 4, workers: 4 } }).isComplete, true);
   assert.deepEqual(said('start', 200, { go: { inMilliseconds: -12.5 } }), { is: 'go', inMilliseconds: -12.5 });
+  const variables = { token: 'a' };
+  assert.deepEqual(said('start', 200, { wait: { milliseconds: 5, ready: 3, workers: 4 }, variables }).variables, variables);
+  assert.deepEqual(said('start', 200, { go: { inMilliseconds: 5 }, variables }).variables, variables);
+  assert.equal(said('start', 200, { go: { inMilliseconds: 5 }, variables: ['a'] }).variables, undefined);
   for (const kind of ['batches', 'finish']) {
-    assert.deepEqual(said(kind, 200, { received: 7, durable: 5, finished: true, stop: null }), { is: 'taken', received: 7, durable: 5, finished: true, stop: false });
+    assert.deepEqual(said(kind, 200, { received: 7, durable: 5, finished: true, stop: null }), { is: 'taken', received: 7, durable: 5, finished: true, stop: false, othersEnded: false });
+    assert.equal(said(kind, 200, { received: 7, durable: 5, othersEnded: true }).othersEnded, true);
     assert.equal(said(kind, 200, { received: 7, durable: 5, stop: 'Graceful' }).stop, true);
   }
 });

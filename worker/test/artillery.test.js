@@ -369,7 +369,91 @@ Object.assign(CASES, {
   },
 });
 
+/** Three workers whose hooks run once; the first has joined before the others, and so is worker 0. */
+async function once(t, version, change = () => {}, env = {}) {
+  const staged = await stage(t, version, { workers: 3 });
+  const children = [];
+  for (const thinking of [0, 3, 1]) {
+    const test = script(staged.target.url, { rate: 2, seconds: 2 });
+    test.before = { flow: [{ get: { url: '/before', capture: [{ regexp: 'o.', as: 'token' }] } }] };
+    test.after = { flow: [{ get: { url: '/after/{{ token }}/{{ $env.OWN }}' } }] };
+    test.scenarios[0].flow = [{ think: thinking }, { get: { url: '/{{ token }}/{{ $env.OWN }}' } }];
+    change(test);
+    children.push(staged.run(test, { env: { LOADTEST_HOOKS: 'Once', OWN: `own${thinking}`, ...env } }));
+    await until('it has joined', () => staged.collector.claims.size === children.length || children.at(-1).exitCode !== null);
+  }
+  return { ...staged, ended: await Promise.all(children.map(({ ended }) => ended)) };
+}
+
+Object.assign(CASES, {
+  async 'runs hooks once for three workers: all have what before captured, and after comes last'(t, version) {
+    const { collector, target, ended } = await once(t, version);
+    for (const { code, stderr } of ended) assert.deepEqual([code, stderr], [0, '']);
+    assert.deepEqual(target.paths, { '/before': 1, '/ok/own0': 4, '/ok/own3': 4, '/ok/own1': 4, '/after/ok/own0': 1 });
+    assert.deepEqual(collector.variables, { token: 'ok' });
+    assert.equal(target.moments.at(-1), target.firsts['/after/ok/own0'], 'after all requests of the others');
+    const claims = [...collector.claims.values()];
+    assert.deepEqual(claims.map(({ batches }) => total(batches).counters['http.requests']), [4, 4, 4]);
+  },
+
+  async 'makes no load anywhere where the one before hook fails, or leaves too much'(t, version) {
+    const long = '"x".repeat(65536)';
+    const processor = { 'hooks.js': `module.exports = { long(context, events, done) { context.vars.long = ${long}; done(); } };` };
+    const fails = (test) => { test.before.flow = [{ get: { url: 'http://127.0.0.1:1/' } }]; };
+    const leaves = (test) => { test.config.processor = './hooks.js'; test.before.flow.push({ function: 'long' }); };
+    for (const [change, requests, why] of [[fails, 0, /ECONNREFUSED/], [leaves, 1, /`before` left are 655\d\d bytes of JSON, long has 65538/]]) {
+      const staged = await stage(t, version, { workers: 2 });
+      const test = script(staged.target.url);
+      test.before = { flow: [{ get: { url: '/before' } }] };
+      test.after = { flow: [{ get: { url: '/after' } }] };
+      change(test);
+      const more = { env: { LOADTEST_HOOKS: 'Once' }, files: processor };
+      const first = staged.run(test, more);
+      await until('it has joined', () => staged.collector.claims.size === 1);
+      const [failed, other] = await Promise.all([first.ended, staged.run(test, more).ended]);
+      assert.deepEqual([failed.code, other.code, staged.target.requests], [1, 77, requests]);
+      assert.match(failed.stderr, why);
+      assert.equal(other.stderr, 'loadtest: turned away: HooksFailed: worker 0 failed\n');
+    }
+  },
+
+  async 'runs no hook and makes no load where hooks run once and it is not known where, or cannot be'(t, version) {
+    const env = { LOADTEST_HOOKS: 'Once', LOADTEST_JOIN_SECONDS: '1' };
+    const { target, run } = await stage(t, version);
+    const test = { ...script(target.url), before: { flow: [{ get: { url: '/before' } }] } };
+    const files = { 'elsewhere.cjs': 'require("node:worker_threads").isMainThread && setImmediate(() => { process.argv[1] = "/elsewhere/bin/run"; });' };
+    const [unanswered, unknown] = await Promise.all([
+      run(test, { env, collector: 'http://127.0.0.1:1' }).ended,
+      run(test, { env: { ...env, NODE_OPTIONS: '--require ./elsewhere.cjs' }, files }).ended,
+    ]);
+    assert.deepEqual([unanswered.code, unknown.code, target.requests], [77, 77, 0]);
+    assert.match(unanswered.stderr, /^loadtest: turned away: whether it is to run the hooks is not known: no answer from .*\n$/);
+    assert.match(unknown.stderr, /^loadtest: turned away: .*this Artillery cannot be made to run hooks once: ENOENT.*\n$/);
+  },
+
+  async 'runs the one after hook on SIGTERM, and does not wait for others for ever'(t, version) {
+    const { collector, target, run } = await stage(t, version, { workers: 2 });
+    const test = { ...script(target.url, { seconds: 90 }), after: { flow: [{ get: { url: '/after' } }] } };
+    const env = { LOADTEST_HOOKS: 'Once', LOADTEST_GRACE_SECONDS: '40' }; // up to 2.0.21 Artillery takes 12 s of it before the hook
+    const first = run(test, { env });
+    await until('it has joined', () => collector.claims.size === 1);
+    const second = run(test, { env });
+    await until('both make load', () => target.requests > 20);
+    first.kill('SIGTERM');
+    const { code } = await first.ended;
+    assert.deepEqual([code, target.paths['/after']], [STOCK[version].terminated, 1]);
+    second.kill('SIGTERM');
+    await second.ended;
+    assert.equal(target.paths['/after'], 1);
+    const claims = [...collector.claims.values()];
+    assert.equal(claims.reduce((sum, { batches }) => sum + total(batches).counters['http.requests'], 0), target.paths['/']);
+  },
+});
+
 const CORE = [
+  'runs hooks once for three workers: all have what before captured, and after comes last',
+  'makes no load anywhere where the one before hook fails, or leaves too much',
+  'runs the one after hook on SIGTERM, and does not wait for others for ever',
   'reports exactly what it did, and takes no notice of a slow collector',
   'reports exactly what it did until SIGTERM',
   'is one thread, however many processors there are',

@@ -85,7 +85,7 @@ class Collector {
     if (bytes.length > 1 << 20) return [413, { error: 'more than 1 MiB' }];
     if (url === '/v1/join') return this.join(id, claim, JSON.parse(bytes));
     if (!claim) return [404, { unknown: true }];
-    if (url === '/v1/start') return this.release(claim, JSON.parse(bytes));
+    if (url === '/v1/start') return this.once(claim, JSON.parse(bytes));
     if (url === '/v1/batches') return bytes.length > 0 ? this.take(claim, bytes) : this.acknowledge(claim);
     if (url === '/v1/finish') return this.finish(claim, JSON.parse(bytes));
     return [400, { error: `no ${url}` }];
@@ -101,6 +101,16 @@ class Collector {
     this.claims.get(id).joins += 1;
     const { index } = this.claims.get(id);
     return [200, { index, workers: this.workers, ...(this.shares && { share: { phases: this.shares[index] } }) }];
+  }
+
+  /** Hooks that run once: worker 0 tells the variables, and who needs them is ready only once it has them. */
+  once(claim, { before, variables }) {
+    if (before === 'Ran') this.variables = variables;
+    if (before !== 'Wanted') return this.release(claim);
+    if (this.variables) return [200, { wait: { milliseconds: this.poll, ready: 1, workers: this.workers }, variables: this.variables }];
+    const hasFailed = [...this.claims.values()].some(({ index, finish }) => index === 0 && finish);
+    if (hasFailed) return [410, { refused: { reason: 'HooksFailed', message: 'worker 0 failed' } }];
+    return [200, { wait: { milliseconds: this.poll, ready: 0, workers: this.workers } }];
   }
 
   release(claim) {
@@ -138,7 +148,8 @@ class Collector {
   }
 
   acknowledge(claim) {
-    return [200, { received: claim.batches.length, durable: Math.min(claim.durable, claim.batches.length), finished: claim.isFinished === true, stop: claim.stop }];
+    const othersEnded = [...this.claims.values()].every((other) => other === claim || other.finish);
+    return [200, { received: claim.batches.length, durable: Math.min(claim.durable, claim.batches.length), finished: claim.isFinished === true, stop: claim.stop, othersEnded }];
   }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::body::BodyError;
 use crate::collector::Turned;
 use crate::edge::Refused;
-use crate::session::{Joined, Progress, StartAnswer};
+use crate::session::{Joined, Progress, StartAnswer, Variables};
 use crate::tokens::Unheard;
 
 /// Who is told to come again, is told to after this many seconds.
@@ -54,23 +54,29 @@ impl From<Joined> for Answer {
     }
 }
 
-impl From<StartAnswer> for Answer {
-    fn from(answer: StartAnswer) -> Self {
-        let body = match answer {
+impl From<(StartAnswer, Option<Variables>)> for Answer {
+    fn from((answer, variables): (StartAnswer, Option<Variables>)) -> Self {
+        let mut body = match answer {
             StartAnswer::Wait { pause, ready, workers } => {
                 let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 json!({"wait": {"milliseconds": milliseconds, "ready": ready, "workers": workers}})
             }
             StartAnswer::Go { milliseconds } => json!({"go": {"inMilliseconds": milliseconds}}),
         };
+        if let Some(variables) = variables {
+            body["variables"] = Value::Object((*variables).clone());
+        }
         Self { is_pause: true, ..Self::new(StatusCode::OK, body) }
     }
 }
 
 impl From<Progress> for Answer {
-    fn from(Progress { received, durable, finished, stop }: Progress) -> Self {
+    fn from(Progress { received, durable, finished, stop, others_ended }: Progress) -> Self {
         let stop = stop.then_some("Graceful");
-        let body = json!({"received": received, "durable": durable, "finished": finished, "stop": stop});
+        let mut body = json!({"received": received, "durable": durable, "finished": finished, "stop": stop});
+        if others_ended {
+            body["othersEnded"] = true.into();
+        }
         Self::new(StatusCode::OK, body)
     }
 }

@@ -70,18 +70,21 @@ pub enum Reason {
     StartTimedOut,
     /// The load cannot be shared out among the workers, or this one could not take its share.
     CannotSplit,
+    /// The hooks run once, and the worker that was to run `before` did not.
+    HooksFailed,
     /// The load test was deleted, or is over.
     Gone,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NotAWorker,
         Self::AlreadyClaimed,
         Self::AlreadyReleased,
         Self::StartTimedOut,
         Self::CannotSplit,
+        Self::HooksFailed,
         Self::Gone,
     ];
 
@@ -93,6 +96,7 @@ impl Reason {
             Self::AlreadyReleased => "AlreadyReleased",
             Self::StartTimedOut => "StartTimedOut",
             Self::CannotSplit => "CannotSplit",
+            Self::HooksFailed => "HooksFailed",
             Self::Gone => "Gone",
         }
     }
@@ -102,7 +106,7 @@ impl Reason {
         match self {
             Self::NotAWorker => 403,
             Self::AlreadyClaimed => 409,
-            Self::AlreadyReleased | Self::StartTimedOut | Self::Gone => 410,
+            Self::AlreadyReleased | Self::StartTimedOut | Self::HooksFailed | Self::Gone => 410,
             Self::CannotSplit => 422,
         }
     }

@@ -14,20 +14,20 @@ use axum::routing::post;
 use metrics::aggregate::PERIOD;
 use metrics::wire::{Batch, BatchError, MAX_BATCH_BYTES, MAX_COUNT};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::sleep;
 
 use crate::answers::Answer;
 use crate::collector::{Collector, NOT_LEADING};
 use crate::counters::Endpoint;
 use crate::edge::{Identify, Store};
-use crate::session::{Fingerprint, Finish, Hello, Nonce, Process, Taken};
+use crate::session::{Before, Fingerprint, Finish, HOOKS_WORKER, Hello, Nonce, Process, Taken};
 use crate::tokens::{InWork, Known};
 
 /// The largest body of a join or a finish, in bytes.
 const MAX_JSON: usize = 256 << 10;
-/// The largest body of a question about the start.
-const MAX_POLL: usize = 1 << 10;
+/// The largest body of a question about the start: 64 KiB of variables, and what is around them.
+const MAX_POLL: usize = (64 << 10) + (1 << 10);
 /// A request costs one more for so many bytes, for they are work to read.
 const BYTES_PER_REQUEST: f64 = 65_536.0;
 /// How long strangers wait for their answer.
@@ -107,7 +107,7 @@ impl<I: Identify, S: Store> Collector<I, S> {
         known.weigh((size as f64 / BYTES_PER_REQUEST).floor(), self.0.clock.now())?;
         match endpoint {
             Endpoint::Join => self.join(&known, &process, &body.bytes).await,
-            Endpoint::Start | Endpoint::Other => self.start(&known, &process).await,
+            Endpoint::Start | Endpoint::Other => self.start(&known, &process, &body.bytes).await,
             Endpoint::Batches => self.batches(&known, &process, &body.bytes).await,
             Endpoint::Finish => self.finish(&known, &process, &body.bytes).await,
         }
@@ -139,9 +139,14 @@ impl<I: Identify, S: Store> Collector<I, S> {
         Ok(joined.into())
     }
 
-    async fn start(&self, known: &Known, process: &Process) -> Result<Answer, Answer> {
+    async fn start(&self, known: &Known, process: &Process, body: &[u8]) -> Result<Answer, Answer> {
         let index = known.identity.index;
-        Ok(self.with(&known.identity, |session, now| session.poll(index, process, now)).await?.into())
+        let before = read_start(body, index).map_err(|why| Answer::error(StatusCode::BAD_REQUEST, why))?;
+        let poll = self.with(&known.identity, |session, now| match before {
+            Some(before) => session.poll_once(index, process, before, now),
+            None => Ok((session.poll(index, process, now)?, None)),
+        });
+        Ok(poll.await?.into())
     }
 
     async fn batches(&self, known: &Known, process: &Process, body: &[u8]) -> Result<Answer, Answer> {
@@ -186,6 +191,48 @@ impl<I: Identify, S: Store> Collector<I, S> {
         let progress =
             self.with(&known.identity, |session, now| session.finish(index, process, finish, now)).await?;
         Ok(progress.into())
+    }
+}
+
+/// The body of `POST /v1/start`.
+#[derive(Default, Deserialize)]
+struct StartBody {
+    #[serde(default)]
+    before: Option<Told>,
+    #[serde(default)]
+    variables: Option<Map<String, Value>>,
+}
+
+/// What a worker says of `before`, where it runs once.
+#[derive(Deserialize)]
+enum Told {
+    Ran,
+    Wanted,
+    Known,
+}
+
+/// What the worker `index` says of `before`, if anything.
+fn read_start(body: &[u8], index: u32) -> Result<Option<Before>, String> {
+    let understood =
+        |error: serde_json::Error| format!("the question about the start is not understood: {error}");
+    let StartBody { before, variables } = if body.is_empty() {
+        StartBody::default()
+    } else {
+        serde_json::from_slice(body).map_err(understood)?
+    };
+    match (before, variables) {
+        (None, _) => Ok(None),
+        (Some(Told::Wanted), _) => Ok(Some(Before::Wanted)),
+        (Some(Told::Known), _) => Ok(Some(Before::Known)),
+        (Some(Told::Ran), Some(variables)) if index == HOOKS_WORKER => {
+            Ok(Some(Before::Ran(variables.into())))
+        }
+        (Some(Told::Ran), Some(_)) => {
+            Err(format!("`before` is Ran, of worker {index}: only worker {HOOKS_WORKER} runs it for all"))
+        }
+        (Some(Told::Ran), None) => {
+            Err("`before` is Ran, without `variables`: an object is expected".to_owned())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod facts;
 mod fingerprint;
 mod health;
 mod hello;
+mod hooks;
 mod phases;
 mod saving;
 mod share;
@@ -35,6 +36,7 @@ pub use facts::{Facts, PlannedPhase, Quantiles, StartFacts, WorkerFacts};
 pub use fingerprint::Fingerprint;
 pub use health::{BUSY, CpuCounters, HealthSummary};
 pub use hello::{Differing, Hello, HelloError, Others, PROTOCOL};
+pub use hooks::{Before, HOOKS_WORKER, Variables};
 pub use phases::{PhaseFact, PhaseLog};
 pub use snapshot::{Draft, RestoreError};
 pub use start::{Start, poll_interval};
@@ -67,6 +69,12 @@ pub struct Session {
     gone: BTreeSet<u32>,
     /// The phases of the first worker, where they can be told.
     planned: Option<Arc<[PlannedPhase]>>,
+    /// Those whose pods have ended, after the start too; not stored.
+    over: BTreeSet<u32>,
+    /// What the one `before` captured, where hooks run once; not stored.
+    variables: Option<Variables>,
+    /// Whether somebody was turned away for lack of them; not stored.
+    hookless: bool,
     /// Why workers were given no share, as the first was told; not stored.
     unshared: Option<share::Unshared>,
     /// Requests by period; only of what came to this process.
@@ -132,6 +140,8 @@ pub struct Progress {
     pub finished: bool,
     /// Whether the load test is to end.
     pub stop: bool,
+    /// Whether all others have ended; only told to the worker that may have to run a hook after them.
+    pub others_ended: bool,
 }
 
 impl Session {
@@ -152,6 +162,9 @@ impl Session {
             ready: BTreeSet::new(),
             gone: BTreeSet::new(),
             planned: None,
+            over: BTreeSet::new(),
+            variables: None,
+            hookless: false,
             unshared: None,
             recent: BTreeMap::new(),
             opened: now,
@@ -205,14 +218,24 @@ impl Session {
     /// # Errors
     /// It may not take part.
     pub fn poll(&mut self, index: u32, process: &Process, now: Moment) -> Result<StartAnswer, Denied> {
+        self.heard(index, process, now)?;
+        self.note_ready(index, now);
+        Ok(self.start_answer(now))
+    }
+
+    /// Notes that a worker asked about the start.
+    fn heard(&mut self, index: u32, process: &Process, now: Moment) -> Result<(), Denied> {
         self.tick(now);
         self.access(index, process, now)?;
         self.member(index)?.heard = now;
         if self.stopping && !matches!(self.start, Start::Released { .. }) {
             return refused(Reason::Gone, "the load test was stopped before it started".to_owned());
         }
-        self.note_ready(index, now);
-        Ok(match self.start {
+        Ok(())
+    }
+
+    fn start_answer(&self, now: Moment) -> StartAnswer {
+        match self.start {
             Start::Released { at } => {
                 // never later than it was ever meant: another collector's clock may have been ahead
                 let most = lead(self.workers).as_secs_f64() * 1000.0;
@@ -224,7 +247,7 @@ impl Session {
                 ready: if self.start == Start::Waiting { self.ready() } else { self.workers },
                 workers: self.workers,
             },
-        })
+        }
     }
 
     /// A worker sends a batch. The answer says how far things are, and what became of it.
@@ -313,10 +336,12 @@ impl Session {
 
     /// The pods of these workers have ended: nobody waits for them.
     pub fn ended(&mut self, indexes: impl IntoIterator<Item = u32>, now: Moment) {
-        if self.start != Start::Waiting {
-            return;
-        }
+        let is_waiting = self.start == Start::Waiting;
         for index in indexes.into_iter().filter(|index| *index < self.workers) {
+            self.over.insert(index);
+            if !is_waiting {
+                continue;
+            }
             if self.members.contains_key(&index) {
                 self.ready.insert(index);
             } else {
@@ -414,6 +439,7 @@ impl Session {
             durable: worker.durable(),
             finished: worker.has_durable_end(),
             stop: self.stopping,
+            others_ended: self.others_ended(index),
         })
     }
 

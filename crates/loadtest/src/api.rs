@@ -15,7 +15,7 @@ mod status;
 mod test_script;
 mod worker;
 
-pub use artillery::{Artillery, Distribution, FILE_NAME};
+pub use artillery::{Artillery, Distribution, FILE_NAME, Hooks};
 pub use json::{Json, JsonError, MAX_JSON, MAX_LEVELS};
 pub use status::{
     CheckStatus, HttpStatus, LoadTestCondition, LoadTestStatus, MetricsStatus, Percentiles, PhaseStatus,
@@ -83,7 +83,7 @@ pub const PASSED: &str = "Passed";
     validation = kube::core::Rule::new("has(self.status) || !self.metadata.name.contains('.')").message(NAME_WITH_DOT),
     validation = kube::core::Rule::new("has(self.status) || size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
     validation = kube::core::Rule::new("self.spec.count == oldSelf.spec.count || size(self.metadata.name) + 1 + size(string(self.spec.count - 1)) <= 63").message(NAME_TOO_LONG),
-    validation = kube::core::Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.jobUID) || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True'))) || (self.spec.count == oldSelf.spec.count && self.spec.testScript == oldSelf.spec.testScript && (has(self.spec.environment) ? has(oldSelf.spec.environment) && self.spec.environment == oldSelf.spec.environment : !has(oldSelf.spec.environment)) && (has(self.spec.artillery) ? has(oldSelf.spec.artillery) && self.spec.artillery == oldSelf.spec.artillery : !has(oldSelf.spec.artillery)) && (has(self.spec.distribution) ? has(oldSelf.spec.distribution) && self.spec.distribution == oldSelf.spec.distribution : !has(oldSelf.spec.distribution)) && (has(self.spec.start) ? has(oldSelf.spec.start) && self.spec.start == oldSelf.spec.start : !has(oldSelf.spec.start)) && (has(self.spec.worker) ? has(oldSelf.spec.worker) && self.spec.worker == oldSelf.spec.worker : !has(oldSelf.spec.worker)) && (has(self.spec.maxMissingWorkers) ? has(oldSelf.spec.maxMissingWorkers) && self.spec.maxMissingWorkers == oldSelf.spec.maxMissingWorkers : !has(oldSelf.spec.maxMissingWorkers)) && (has(self.spec.lostAfterSeconds) ? has(oldSelf.spec.lostAfterSeconds) && self.spec.lostAfterSeconds == oldSelf.spec.lostAfterSeconds : !has(oldSelf.spec.lostAfterSeconds)) && (has(self.spec.activeDeadlineSeconds) ? has(oldSelf.spec.activeDeadlineSeconds) && self.spec.activeDeadlineSeconds == oldSelf.spec.activeDeadlineSeconds : !has(oldSelf.spec.activeDeadlineSeconds)))").message(SPEC_IMMUTABLE).field_path(".spec"),
+    validation = kube::core::Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.jobUID) || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Completed' && c.status == 'True'))) || (self.spec.count == oldSelf.spec.count && self.spec.testScript == oldSelf.spec.testScript && (has(self.spec.environment) ? has(oldSelf.spec.environment) && self.spec.environment == oldSelf.spec.environment : !has(oldSelf.spec.environment)) && (has(self.spec.artillery) ? has(oldSelf.spec.artillery) && self.spec.artillery == oldSelf.spec.artillery : !has(oldSelf.spec.artillery)) && (has(self.spec.distribution) ? has(oldSelf.spec.distribution) && self.spec.distribution == oldSelf.spec.distribution : !has(oldSelf.spec.distribution)) && (has(self.spec.hooks) ? has(oldSelf.spec.hooks) && self.spec.hooks == oldSelf.spec.hooks : !has(oldSelf.spec.hooks)) && (has(self.spec.start) ? has(oldSelf.spec.start) && self.spec.start == oldSelf.spec.start : !has(oldSelf.spec.start)) && (has(self.spec.worker) ? has(oldSelf.spec.worker) && self.spec.worker == oldSelf.spec.worker : !has(oldSelf.spec.worker)) && (has(self.spec.maxMissingWorkers) ? has(oldSelf.spec.maxMissingWorkers) && self.spec.maxMissingWorkers == oldSelf.spec.maxMissingWorkers : !has(oldSelf.spec.maxMissingWorkers)) && (has(self.spec.lostAfterSeconds) ? has(oldSelf.spec.lostAfterSeconds) && self.spec.lostAfterSeconds == oldSelf.spec.lostAfterSeconds : !has(oldSelf.spec.lostAfterSeconds)) && (has(self.spec.activeDeadlineSeconds) ? has(oldSelf.spec.activeDeadlineSeconds) && self.spec.activeDeadlineSeconds == oldSelf.spec.activeDeadlineSeconds : !has(oldSelf.spec.activeDeadlineSeconds)))").message(SPEC_IMMUTABLE).field_path(".spec"),
     validation = kube::core::Rule::new("!(has(self.spec.suspend) && self.spec.suspend) || (has(oldSelf.spec.suspend) && oldSelf.spec.suspend)").message(SUSPEND_LATER).field_path(".spec.suspend"),
     validation = kube::core::Rule::new("!has(oldSelf.spec.stop) || (has(self.spec.stop) && (self.spec.stop == oldSelf.spec.stop || self.spec.stop == 'Immediate'))").message(STOP_TAKEN_BACK).field_path(".spec.stop"),
 )]
@@ -108,6 +108,10 @@ pub struct LoadTestSpec {
     /// Replicate: each worker runs the whole test script. Split: the workers together run it once. Default Replicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distribution: Option<Distribution>,
+
+    /// PerWorker: each worker runs the script's before and after. Once: worker 0 runs them for all, which get what before captured. Default PerWorker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Hooks>,
 
     /// How long workers wait for each other before they start together.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::api::SCRIPT_ENDINGS;
 use crate::api::{
-    Artillery, Distribution, FileSource, JsonError, LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG,
+    Artillery, Distribution, FileSource, Hooks, JsonError, LoadTest, MAX_COUNT, MIN_COUNT, NAME_TOO_LONG,
     NAME_WITH_DOT, Named,
 };
 use crate::reporter::{Kit, Reporter, report_name};
@@ -173,6 +173,11 @@ pub fn validate(
     if spec.distribution == Some(Distribution::Split) && kit.is_none() {
         return Err(Problem::invalid_spec(
             ".spec.distribution is Split, and this operator has no collector to give the workers their shares: use Replicate, or an operator with --collector-bind-address",
+        ));
+    }
+    if spec.hooks == Some(Hooks::Once) && kit.is_none() {
+        return Err(Problem::invalid_spec(
+            ".spec.hooks is Once, and this operator has no collector to hand the workers what before captured: use PerWorker, or an operator with --collector-bind-address",
         ));
     }
     let template = Template::of(spec.worker.as_ref(), load_test.name(), &files)?;

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{Artillery, Distribution, Json};
+use crate::api::{Artillery, Distribution, Hooks, Json};
 
 /// The folder that Artillery finds the reporter in, below one of `ARTILLERY_PLUGIN_PATH`.
 pub const PLUGIN: &str = "artillery-plugin-operator";
@@ -73,6 +73,8 @@ pub struct Reporting<'a> {
     pub grace_period_seconds: i64,
     /// Whether a worker may run without a share of the load.
     pub distribution: Distribution,
+    /// Whether the script's hooks run in one worker for all.
+    pub hooks: Hooks,
     /// The user's own `ARTILLERY_PLUGINS`, an object in JSON.
     pub plugins: Option<&'a str>,
     /// The user's own `ARTILLERY_PLUGIN_PATH`.
@@ -96,6 +98,9 @@ impl Reporting<'_> {
         if self.distribution == Distribution::Split {
             // without it a worker that gets no share runs the whole script
             variables.push(("LOADTEST_DISTRIBUTION", "Split".to_owned()));
+        }
+        if self.hooks == Hooks::Once {
+            variables.push(("LOADTEST_HOOKS", "Once".to_owned()));
         }
         variables
     }

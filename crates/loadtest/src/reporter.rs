@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
-use crate::api::{Distribution, Start};
+use crate::api::{Distribution, Hooks, Start};
 use crate::events::short_hash;
 use crate::process::{PLUGIN, Reporting};
 use crate::template::Template;
@@ -51,6 +51,8 @@ pub struct Reporter {
     pub start_timeout_seconds: i32,
     /// Whether a worker may run without a share of the load.
     pub distribution: Distribution,
+    /// Whether the script's hooks run in one worker for all.
+    pub hooks: Hooks,
 }
 
 /// Everything of the operator's that every worker gets.
@@ -73,6 +75,7 @@ impl Reporter {
             files: kit.files.keys().cloned().collect(),
             start_timeout_seconds: start_timeout_seconds(load_test.spec.start.as_ref()),
             distribution: load_test.spec.distribution.unwrap_or_default(),
+            hooks: load_test.spec.hooks.unwrap_or_default(),
         }
     }
 
@@ -123,6 +126,7 @@ impl Reporter {
             start_timeout_seconds: self.start_timeout_seconds,
             grace_period_seconds,
             distribution: self.distribution,
+            hooks: self.hooks,
             plugins: theirs.variable("ARTILLERY_PLUGINS"),
             plugin_path: theirs.variable("ARTILLERY_PLUGIN_PATH"),
         };
@@ -244,6 +248,19 @@ mod tests {
         assert_eq!(distribution(Some(Distribution::Split)).as_deref(), Some("Split"));
         assert_eq!(distribution(Some(Distribution::Replicate)), None);
         assert_eq!(distribution(None), None);
+    }
+
+    #[test]
+    fn a_worker_whose_hooks_run_once_is_told_so() {
+        let hooks = |hooks| {
+            let mut test = load_test("t");
+            test.spec.hooks = hooks;
+            let environment = Reporter::new(&test, &kit()).environment(60, &Template::default());
+            environment.into_iter().find(|(name, _)| *name == "LOADTEST_HOOKS").map(|(_, value)| value)
+        };
+        assert_eq!(hooks(Some(Hooks::Once)).as_deref(), Some("Once"));
+        assert_eq!(hooks(Some(Hooks::PerWorker)), None);
+        assert_eq!(hooks(None), None);
     }
 
     #[test]

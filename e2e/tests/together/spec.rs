@@ -80,6 +80,54 @@ async fn the_options_of_artillery_reach_the_workers() {
     }
 }
 
+/// Three workers whose scripts have a `before` that captures a cart's number, and an `after` that captures how many carts there were.
+/// The higher its index, the later a worker's virtual users send their request.
+fn hooks_once(name: &str, before: &Value) -> Value {
+    let cart =
+        |name: &str| json!({ "post": { "url": "/cart", "capture": { "json": "$.cartId", "as": name } } });
+    let script = json!({
+        "config": { "target": "http://loadtest-target", "phases": [{ "duration": 4, "arrivalRate": 3 }] },
+        "before": { "flow": [cart("token"), before] },
+        "scenarios": [{ "flow": [{ "think": "{{ $env.INDEX }}" }, { "get": { "url": "/of/{{ token }}" } }] }],
+        "after": { "flow": [cart("last"), { "get": { "url": "/after/{{ token }}/{{ last }}" } }] },
+    });
+    let index = json!({ "fieldRef": { "fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']" } });
+    list(&[
+        config_map(name, "test-script.yaml", &script.to_string()),
+        load_test(
+            name,
+            &json!({
+                "count": 3,
+                "hooks": "Once",
+                "testScript": { "config": { "configMap": name } },
+                "worker": { "env": [{ "name": "INDEX", "valueFrom": index }] },
+            }),
+        ),
+    ])
+}
+
+#[tokio::test]
+async fn hooks_that_run_once_reach_all_workers_first_and_last() {
+    let bed = Bed::with_target("hooks").await;
+    bed.apply(&hooks_once("once", &json!({ "log": "captured" })));
+    assert_eq!(bed.until_over("once").await, "Succeeded", "{:?}", bed.verdict("once"));
+    // carts are numbered with all requests: the first was `before`'s, and the last but one that of `after`
+    let counts = cluster().target_counts(&bed.namespace).expect("the target's counts");
+    let paths = [("POST", "/cart", 2), ("GET", "/of/cart-1", 36), ("GET", "/after/cart-1/cart-38", 1)];
+    for (method, path, count) in paths {
+        assert_eq!(counts.count(method, path), count, "{path}: {counts:?}");
+    }
+    assert_eq!(counts.total, 39);
+    assert_eq!(bed.report("once").counter("http.requests"), 36);
+
+    // the one `before` fails: there is no load, and the verdict says why
+    bed.apply(&hooks_once("hookless", &json!({ "get": { "url": "http://127.0.0.1:1/" } })));
+    assert_eq!(bed.until_over("hookless").await, "Failed", "{:?}", bed.verdict("hookless"));
+    let verdict = bed.verdict("hookless");
+    assert!(verdict.message.contains("worker 0 runs the script's `before` for all workers"), "{verdict:?}");
+    assert_eq!(cluster().target_counts(&bed.namespace).expect("the target's counts").total, 40);
+}
+
 #[tokio::test]
 async fn a_script_in_a_volume_of_the_users_starts_when_its_user_says_so() {
     let bed = Bed::with_target("suspended").await;

@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use loadtest::api::Hooks;
 use loadtest::process::{self, PLUGIN, Reporting};
 use loadtest::reporter::FILES;
 use nix::sys::signal::{Signal, kill};
@@ -143,6 +144,7 @@ fn spawn(common: &Common<'_>, index: u32, token: &str) -> Result<Child, Failure>
         start_timeout_seconds: common.start_timeout_seconds,
         grace_period_seconds: GRACE_PERIOD_SECONDS,
         distribution: common.distribution,
+        hooks: Hooks::PerWorker,
         plugins: plugins.as_deref(),
         plugin_path: plugin_path.as_deref(),
     };

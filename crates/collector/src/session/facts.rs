@@ -31,7 +31,7 @@ pub struct Facts {
     pub start: StartFacts,
     /// The phases that run one after the other from the start on; `None` where that cannot be told. There is none where all are idle.
     pub phases: Option<Arc<[PlannedPhase]>>,
-    /// Why workers were given no share of the load, in words, where that is so.
+    /// Why workers were given no share of the load, or no variables of the one `before`, in words, where that is so.
     pub unshared: Option<String>,
     /// Whether it takes in nothing more.
     pub concluded: bool,
@@ -130,7 +130,11 @@ impl Session {
             first_join: self.first_join,
             start,
             phases: self.planned.clone(),
-            unshared: self.unshared.as_ref().map(|unshared| unshared.why.clone()),
+            unshared: self
+                .unshared
+                .as_ref()
+                .map(|unshared| unshared.why.clone())
+                .or_else(|| self.why_hookless()),
             concluded: self.concluded,
             workers: self
                 .members

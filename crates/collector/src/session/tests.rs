@@ -358,7 +358,7 @@ fn a_worker_that_is_over_is_not_turned_away_while_it_ends_and_changes_nothing_an
     session.finish(0, &process(0), finish(None), at(3)).expect("an answer");
     session.conclude(at(4));
     saved(&mut session, at(5));
-    let last = Progress { received: 1, durable: 1, finished: true, stop: false };
+    let last = Progress { received: 1, durable: 1, finished: true, stop: false, others_ended: false };
     assert_eq!(session.progress(0, &process(0), at(6)), Ok(last));
     assert_eq!(session.finish(0, &process(0), finish(Some(0)), at(6)), Ok(last));
     assert_eq!(session.take(0, &process(0), &batch(1, 5), at(6)), Ok((last, Taken::Repeated)));

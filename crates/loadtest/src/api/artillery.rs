@@ -44,6 +44,16 @@ pub struct Artillery {
     pub dotenv: Option<String>,
 }
 
+/// PerWorker: each worker runs the script's before and after. Once: worker 0 runs them for all, which get what before captured.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hooks {
+    /// Each worker runs the script's `before` and `after`, as Artillery does.
+    #[default]
+    PerWorker,
+    /// Worker 0 runs them for the whole load test; the variables that `before` captured reach all workers.
+    Once,
+}
+
 /// Replicate: each worker runs the whole test script. Split: the workers together run it once. Default Replicate.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distribution {

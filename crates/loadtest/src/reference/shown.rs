@@ -20,6 +20,7 @@ const VOLUME: &str = "a_script_in_a_volume_of_the_users_starts_when_its_user_say
 const FAILING: &str = "a_worker_that_exits_1_leaves_the_others_to_finish";
 const SIDE_CAR: &str = "a_side_car_does_not_keep_a_test_alive_and_a_job_goes_when_its_time_has_come";
 const SILENT: &str = "a_worker_of_whom_nothing_is_heard_after_its_planned_end_is_lost_so_many_seconds_later";
+const HOOKS: &str = "hooks_that_run_once_reach_all_workers_first_and_last";
 const REPORT: &str = "the_report_of_four_workers_is_what_the_target_counted";
 const UNDEPLOY: &str = "an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing";
 
@@ -39,6 +40,11 @@ pub const SHOWN: &[Shown] = &[
     row("count", REPORT, "the target counts four times the script"),
     row("distribution", SPLIT, "four workers make the arrivals of one process, second by second"),
     row("environment", EXAMPLES, "each environment of `examples/environments` has a rate of its own"),
+    row(
+        "hooks",
+        HOOKS,
+        "of three workers one asks for `before`'s token, all have it, and `after` is the target's last request",
+    ),
     row(
         "lostAfterSeconds",
         SILENT,
