@@ -350,7 +350,9 @@ fn environment(uid: &str, plan: &Plan) -> Vec<EnvVar> {
     let variables = process::variables(uid, plan.template.variable("NODE_OPTIONS"));
     let grace = plan.template.grace_period_seconds().unwrap_or(GRACE_PERIOD_SECONDS);
     let reporting = plan.reporter.iter().flat_map(|reporter| reporter.environment(grace, &plan.template));
-    let all = variables.into_iter().chain([("HOME", "/tmp".to_owned())]).chain(reporting);
+    // without SHELL Artillery looks its user up, and ends where /etc/passwd of the image has none of that number
+    let person = [("SHELL", "/bin/sh".to_owned()), ("HOME", "/tmp".to_owned())];
+    let all = variables.into_iter().chain(person).chain(reporting);
     [worker_id].into_iter().chain(all.map(|(name, text)| value(name, text))).collect()
 }
 
