@@ -30,7 +30,7 @@ const MENDING: Duration = Duration::from_secs(15);
 const UNSEEN: Duration = Duration::from_secs(60);
 const STOPPING: &str =
     "Stopping: the workers end, and what they measured is reported (again to leave at once)";
-/// What only its user can mend. Jobs that are refused are tried again, and may find room later.
+/// What only its user can mend. Jobs that admission refuses are tried again, and may find room later.
 const TO_BE_MENDED: [&str; 9] = [
     CONFLICTING_FILES,
     INVALID_SPEC,
@@ -343,18 +343,18 @@ mod tests {
 
     #[test]
     fn what_will_never_start_is_given_up_and_what_may_is_waited_for() {
-        let missing = progressing(MISSING_FILE, "the script names users.csv");
+        let missing = progressing(MISSING_FILE, "users.csv");
+        let invalid = progressing(INVALID_SPEC, "resources");
         let queued = progressing("Queued", "3 are before it");
+        let no_room = progressing(loadtest::plan::JOB_REFUSED, "exceeded quota: q");
         for (status, seconds, said) in [
             (None, 59, None),
             (None, 60, Some((4, "no operator has looked at the load test checkout for 60 s"))),
             (Some(&missing), 14, None),
-            (
-                Some(&missing),
-                15,
-                Some((2, "the load test checkout cannot start: MissingFile: the script names users.csv")),
-            ),
+            (Some(&missing), 15, Some((2, "the load test checkout cannot start: MissingFile: users.csv"))),
+            (Some(&invalid), 15, Some((2, "the load test checkout cannot start: InvalidSpec: resources"))),
             (Some(&queued), 9_999, None),
+            (Some(&no_room), 9_999, None),
         ] {
             let failure = hopeless("checkout", status, Duration::from_secs(seconds));
             let told = failure.map(|failure| (failure.exit.code(), failure.to_string()));

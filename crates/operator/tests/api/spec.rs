@@ -228,11 +228,11 @@ async fn what_only_a_look_can_tell_is_told_before_anything_starts_and_mended() {
 
     spec = with("worker.resources", json!({ "limits": { "memory": "much" } }));
     bed.create("pods", spec).await.expect("a LoadTest");
-    let status = bed.until_reason("pods", "JobRefused").await;
+    let status = bed.until_reason("pods", "InvalidSpec").await;
     assert!(message_of(&status, "Progressing").contains("quantities must match"), "{status:?}");
     let more = json!({ "requests": { "memory": "4Gi" }, "limits": { "memory": "2Gi" } });
     bed.create("more", with("worker.resources", more)).await.expect("a LoadTest");
-    let status = bed.until_reason("more", "JobRefused").await;
+    let status = bed.until_reason("more", "InvalidSpec").await;
     let message = message_of(&status, "Progressing");
     assert!(message.contains(" .spec.worker.resources.requests: Invalid value: \"4Gi\""), "{message}");
     bed.create("pods", with("worker.resources", json!({ "limits": { "memory": "2Gi" } })))
