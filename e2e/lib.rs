@@ -247,6 +247,7 @@ impl Drop for Bed {
                 &["get", "loadtests,jobs,pods", "-o", "wide"][..],
                 &["describe", "loadtests"],
                 &["get", "events", "--sort-by=.lastTimestamp"],
+                &["logs", "-l", "artillery.io/test-name", "--prefix", "--tail=30", "--max-log-requests=20"],
                 &[
                     "logs",
                     "-n",

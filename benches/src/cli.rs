@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::sample::{Sample, milliseconds};
@@ -166,14 +166,19 @@ async fn answer(stream: TcpStream) -> Result<()> {
             return Ok(stream.shutdown().await?);
         }
         let body = if path.contains("/pods") { pods() } else { load_test() }.to_string();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body.as_bytes()).await?;
-        stream.flush().await?;
+        send(&mut stream, &body).await?;
     }
+}
+
+/// Answers a request with that, and keeps the connection.
+pub async fn send(stream: &mut (impl AsyncWrite + Unpin), body: &str) -> std::io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.flush().await
 }
 
 /// One that is over: its workers have printed all that they will.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cli::kubeconfig;
+use crate::cli::{kubeconfig, send};
 use crate::{machine, report};
 
 /// How long it is looked at.
@@ -103,13 +103,7 @@ async fn answer(stream: TcpStream) -> Result<()> {
             "metadata": { "resourceVersion": "1" }, "items": [load_test(1)],
         })
         .to_string();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body.as_bytes()).await?;
-        stream.flush().await?;
+        send(&mut stream, &body).await?;
     }
 }
 

@@ -110,6 +110,12 @@ impl Progress {
         say(format_args!("{}{}", self.name(), harmless_lines(text)));
     }
 
+    /// What says so in its place, for who does not have it.
+    pub fn sayer(&self) -> impl Fn(&str) + use<> {
+        let name = self.name().to_string();
+        move |text| say(format_args!("{name}{}", harmless_lines(text)))
+    }
+
     /// Takes away what is painted.
     pub fn end(&mut self) {
         if self.is_painted {

@@ -115,7 +115,7 @@ impl Targets {
         let written = |target: &Target| {
             // as a whole, or not at all
             let mut bytes = Vec::new();
-            target.form.write(document, &mut bytes).and_then(|()| fs::write(&target.path, &bytes))
+            target.form.write(document, &mut bytes).and_then(|()| replace(&target.path, &bytes))
         };
         let failed: Vec<_> = self
             .0
@@ -157,6 +157,24 @@ fn open(path: &Path) -> io::Result<bool> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Writes a file so that it is never half there: beside it, and then in its place. A pipe, a device and what a link leads to are written as
+/// they are, and so is a file in a folder that takes no other.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let there = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    let folder =
+        path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let beside = there.zip(folder).and_then(|(there, folder)| {
+        let beside = tempfile::Builder::new().prefix(".kubectl-artillery-").tempfile_in(folder).ok()?;
+        // others may read it as they could before
+        fs::set_permissions(beside.path(), there.permissions()).ok()?;
+        Some(beside)
+    });
+    let Some(mut beside) = beside else { return fs::write(path, bytes) };
+    beside.write_all(bytes)?;
+    beside.persist(path)?;
+    Ok(())
 }
 
 /// The report of a load test that has just ended, as a file would have it.
@@ -225,5 +243,28 @@ mod tests {
         assert!(error.contains("gone/a.json: No such file") && !error.contains("b.json"), "{error}");
         drop(targets);
         assert!(Document::parse(&fs::read(at("b.json")).expect("a report")).is_ok());
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_a_link_is_written_through() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("old.json"), "old").expect("a file");
+        fs::set_permissions(at("old.json"), fs::Permissions::from_mode(0o640)).expect("its mode");
+        let mut reader = fs::File::open(at("old.json")).expect("a file");
+        let inode = |name: &str| fs::metadata(at(name)).expect("a file").ino();
+        replace(&at("old.json"), b"new").expect("written");
+        assert_eq!(fs::read(at("old.json")).expect("a file"), b"new");
+        assert_eq!(fs::metadata(at("old.json")).expect("a file").permissions().mode() & 0o777, 0o640);
+        assert_eq!(io::read_to_string(&mut reader).expect("text"), "old", "who reads it reads all of it");
+
+        symlink("old.json", at("link.json")).expect("a link");
+        let before = inode("old.json");
+        replace(&at("link.json"), b"through").expect("written");
+        assert!(at("link.json").is_symlink() && inode("old.json") == before);
+        assert_eq!(fs::read(at("old.json")).expect("a file"), b"through");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing else is left");
     }
 }

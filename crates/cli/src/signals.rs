@@ -40,6 +40,11 @@ impl Signals {
         Ok(Self { came, heard: 0 })
     }
 
+    /// Of clones, one that has heard as much as any of them: what one was told is not told to the others again.
+    pub fn furthest<'a>(all: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        all.max_by_key(|signals| signals.heard).cloned()
+    }
+
     /// The next one.
     pub async fn next(&mut self) {
         let heard = self.heard;
@@ -104,5 +109,17 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(signals.clone().unless_twice(pending::<u8>(), || ()).await, None);
         }
+    }
+
+    #[tokio::test]
+    async fn what_one_of_several_has_heard_is_not_heard_again_by_who_goes_on_for_all() {
+        let (send, came) = watch::channel(1);
+        let ended_before = Signals::of(came);
+        let mut stopped = ended_before.clone();
+        stopped.next().await;
+        let furthest = || Signals::furthest([&ended_before, &stopped].into_iter()).expect("one of them");
+        assert_eq!(furthest().unless(ready(1)).await, Some(1));
+        send.send_replace(2);
+        assert_eq!(furthest().unless(ready(1)).await, None, "a second one");
     }
 }

@@ -16,7 +16,7 @@ use metrics::wire::PhaseTimes;
 use crate::Conclusion;
 use crate::session::{HealthSummary, Others, PhaseFact, StartFacts, Worker, WorkerFacts as Heard};
 
-/// So many lines say what is missing; `workers.lost` says of how many workers something is.
+/// So many lines say what is missing; `workers.lost` says of how many workers something is, by which "and 3 more" is told.
 const MAX_MISSING: usize = 500;
 /// So many workers are told one by one.
 const MAX_WORKERS: usize = 1000;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod artillery;
 mod json;
+mod rules;
 mod schema;
 mod status;
 mod test_script;

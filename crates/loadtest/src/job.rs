@@ -1,22 +1,26 @@
 //! The Job that a plan becomes: one Indexed Job per LoadTest, created suspended, one try per worker.
 
+mod arguments;
+mod files;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, KeyToPath,
-    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, SeccompProfile,
-    SecretProjection, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount, VolumeProjection,
+    Capabilities, Container, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecurityContext,
+    TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
 use serde_json::{Value, json};
 
-use crate::api::FileSource;
-use crate::plan::{Files, Plan, Source};
-use crate::reporter::{COLLECTOR, Reporter};
-use crate::template::{COPY, GRACE};
-use crate::{LoadTest, Timestamp, labels, process};
+use self::arguments::{args, environment};
+pub use self::files::DATA;
+use self::files::{copy, volume_mounts, volumes};
+use crate::plan::Plan;
+use crate::reporter::COLLECTOR;
+use crate::template::GRACE;
+use crate::{LoadTest, Timestamp, labels};
 
 /// The annotation that says when the Job was started, RFC 3339: empty from its creation, and filled by the very patch that
 /// unsuspends it, so that it can be started once only, whoever may suspend it later.
@@ -24,17 +28,6 @@ pub(crate) const STARTED_AT: &str = "loadtest.artillery.io/started-at";
 /// The annotation that says of which generation of its LoadTest the Job was made: a spec that is mended before the start is the one that
 /// runs.
 pub(crate) const GENERATION: &str = "loadtest.artillery.io/generation";
-/// Where the script and its files lie in a worker.
-pub const DATA: &str = "/data";
-/// Name of the volume that has them.
-const SCRIPT_VOLUME: &str = "test-script";
-/// Where that volume is mounted when its files are copied, and the volume that they are copied to.
-const SOURCE: &str = "/source";
-const FILES_VOLUME: &str = "files";
-/// Copies the files to where a worker may write, without the links by which Kubernetes changes them at once: any image with
-/// Artillery has Node.
-const COPY_FILES: &str = "const fs = require('node:fs'); const { basename } = require('node:path'); \
-    fs.cpSync('/source', '/data', { recursive: true, dereference: true, filter: (file) => !basename(file).startsWith('..') });";
 /// How long a worker that is asked to stop may take, in seconds.
 const GRACE_PERIOD_SECONDS: i64 = 60;
 /// A user that owns nothing, as distroless images have it.
@@ -213,62 +206,6 @@ fn pod_spec(name: &str, uid: &str, plan: &Plan) -> PodSpec {
     }
 }
 
-fn volumes(plan: &Plan) -> Vec<Volume> {
-    let empty = |name: &str| Volume {
-        name: name.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    };
-    let mut volumes = Vec::new();
-    if let Files::Mounted { sources, are_copied, .. } = &plan.files {
-        volumes.push(Volume {
-            name: SCRIPT_VOLUME.to_owned(),
-            projected: Some(ProjectedVolumeSource {
-                sources: Some(sources.iter().map(projection).collect()),
-                ..ProjectedVolumeSource::default()
-            }),
-            ..Volume::default()
-        });
-        volumes.extend(are_copied.then(|| empty(FILES_VOLUME)));
-    }
-    volumes.push(empty("tmp"));
-    volumes.extend(plan.reporter.as_ref().map(Reporter::volume));
-    volumes
-}
-
-/// The files of one source; those of all sources lie in one volume, so that the script's relative paths resolve.
-fn projection(source: &Source) -> VolumeProjection {
-    let Source { source, name, items } = source;
-    let items =
-        items.iter().map(|(key, path)| KeyToPath { key: key.clone(), path: path.clone(), mode: None });
-    let items = Some(items.collect::<Vec<_>>()).filter(|items| !items.is_empty());
-    match source {
-        FileSource::ConfigMap => VolumeProjection {
-            config_map: Some(ConfigMapProjection { name: name.clone(), items, optional: None }),
-            ..VolumeProjection::default()
-        },
-        FileSource::Secret => VolumeProjection {
-            secret: Some(SecretProjection { name: name.clone(), items, optional: None }),
-            ..VolumeProjection::default()
-        },
-    }
-}
-
-/// The container that copies the files, before the worker and as large as it.
-fn copy(worker: &Container) -> Container {
-    Container {
-        name: COPY.to_owned(),
-        image: worker.image.clone(),
-        image_pull_policy: worker.image_pull_policy.clone(),
-        command: Some(["node", "-e", COPY_FILES].map(str::to_owned).into()),
-        security_context: Some(confined()),
-        termination_message_policy: worker.termination_message_policy.clone(),
-        resources: worker.resources.clone(),
-        volume_mounts: Some(vec![mount(SCRIPT_VOLUME, SOURCE, true), mount(FILES_VOLUME, DATA, false)]),
-        ..Container::default()
-    }
-}
-
 fn confined() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
@@ -279,15 +216,6 @@ fn confined() -> SecurityContext {
 }
 
 fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
-    let mut volume_mounts = match &plan.files {
-        Files::Mounted { are_copied: true, .. } => vec![mount(FILES_VOLUME, DATA, false)],
-        Files::Mounted { are_copied: false, .. } => vec![mount(SCRIPT_VOLUME, DATA, true)],
-        Files::InImage(_) => Vec::new(),
-    };
-    volume_mounts.push(mount("tmp", "/tmp", false));
-    if let Some((volume, path)) = plan.reporter.as_ref().map(Reporter::mount_path) {
-        volume_mounts.push(mount(volume, path, true));
-    }
     Container {
         name: name.to_owned(),
         image: Some(plan.defaults.image.clone()),
@@ -298,68 +226,8 @@ fn worker(name: &str, uid: &str, plan: &Plan) -> Container {
         security_context: Some(confined()),
         // the end of the log, for which there is no right: it says why Artillery refused a script
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(volume_mounts),
+        volume_mounts: Some(volume_mounts(plan)),
         ..Container::default()
-    }
-}
-
-/// Kubernetes, which expands `$(NAME)` in arguments, leaves every value as it is.
-fn args(plan: &Plan) -> Vec<String> {
-    let place = |name: &str| format!("{}/{name}", plan.files.folder());
-    let words = process::arguments(plan.files.script(), plan.environment.as_deref(), &plan.artillery, place);
-    words.into_iter().map(|word| word.replace('$', "$$")).collect()
-}
-
-impl Files {
-    /// The path of the script in a worker.
-    fn script(&self) -> String {
-        match self {
-            Self::Mounted { script, .. } => format!("{DATA}/{script}"),
-            Self::InImage(path) => path.clone(),
-        }
-    }
-
-    /// The folder of the script in a worker.
-    fn folder(&self) -> &str {
-        match self {
-            Self::Mounted { .. } => DATA,
-            Self::InImage(path) => path.rsplit_once('/').map_or("", |(folder, _)| folder),
-        }
-    }
-
-    fn are_copied(&self) -> bool {
-        matches!(self, Self::Mounted { are_copied: true, .. })
-    }
-}
-
-fn environment(uid: &str, plan: &Plan) -> Vec<EnvVar> {
-    let value =
-        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
-    // Artillery labels what it publishes to a Pushgateway with it; why it is safe to set: docs/compatibility.md
-    let worker_id = EnvVar {
-        name: "WORKER_ID".to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                field_path: "metadata.name".to_owned(),
-                api_version: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-    };
-    let variables = process::variables(uid, plan.template.variable("NODE_OPTIONS"));
-    let grace = plan.template.grace_period_seconds().unwrap_or(GRACE_PERIOD_SECONDS);
-    let reporting = plan.reporter.iter().flat_map(|reporter| reporter.environment(grace, &plan.template));
-    let all = variables.into_iter().chain([("HOME", "/tmp".to_owned())]).chain(reporting);
-    [worker_id].into_iter().chain(all.map(|(name, text)| value(name, text))).collect()
-}
-
-fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: Some(read_only),
-        ..VolumeMount::default()
     }
 }
 
@@ -370,8 +238,9 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Artillery;
+    use crate::api::FileSource;
     use crate::fixtures::{LoadTestFixture as _, at, load_test};
+    use crate::plan::{Files, Source};
     use crate::reporter::{Kit, Reporter};
 
     #[test]
@@ -400,51 +269,6 @@ mod tests {
         };
         let sources = config_maps.iter().map(source).collect();
         Files::Mounted { script: "test-script.yaml".into(), sources, are_copied: false }
-    }
-
-    #[test]
-    fn values_that_look_like_options_or_variables_stay_values() {
-        let artillery = Artillery {
-            target: Some("http://t/?a=$(HOME)&b=$$".into()),
-            scenario_name: Some("^buy$".into()),
-            ..Artillery::default()
-        };
-        let plan = Plan { environment: Some("--quiet".into()), artillery, ..Plan::default() };
-        assert_eq!(
-            args(&plan),
-            [
-                "run",
-                "/data/test-script.yaml",
-                "--environment=--quiet",
-                // Kubernetes makes one of two
-                "--target=http://t/?a=$$(HOME)&b=$$$$",
-                "--scenario-name=^buy$$"
-            ]
-        );
-    }
-
-    #[test]
-    fn options_are_artillerys_and_files_lie_beside_the_script() {
-        let artillery = Artillery {
-            variables: Some(json!({ "users": [1, 2] }).into()),
-            overrides: Some(json!({ "config": { "phases": [] } }).into()),
-            config: Some("conf/base.yaml".into()),
-            dotenv: Some(".env".into()),
-            ..Artillery::default()
-        };
-        let mut plan = Plan { artillery, ..Plan::default() };
-        let options = |folder: &str| {
-            [
-                r#"--variables={"users":[1,2]}"#.to_owned(),
-                r#"--overrides={"config":{"phases":[]}}"#.to_owned(),
-                format!("--config={folder}/conf/base.yaml"),
-                format!("--dotenv={folder}/.env"),
-            ]
-        };
-        assert_eq!(args(&plan)[2..], options("/data"));
-        plan.files = Files::InImage("/tests/checkout/script.yaml".into());
-        assert_eq!(args(&plan)[1], "/tests/checkout/script.yaml");
-        assert_eq!(args(&plan)[2..], options("/tests/checkout"));
     }
 
     #[test]

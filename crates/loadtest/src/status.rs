@@ -1,13 +1,16 @@
 //! What is said in a LoadTest's status: the one place that makes it, from a snapshot of facts, and that says when a new
 //! one is worth a write.
 
+mod words;
+
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::ToSpan;
 
+use self::words::{causes, collecting, held_up_by, in_parentheses, outcome_in_words, workers_in_words};
 use crate::api::{COMPLETED, LoadTestCondition, LoadTestStatus, PASSED, PROGRESSING, Verdict, WorkersStatus};
-use crate::collected::{Collected, CommonStart, Conclusion};
+use crate::collected::{Collected, Conclusion};
 use crate::human_duration::human_duration;
 use crate::job::{Start, start};
 use crate::lifecycle::{Decision, Outcome};
@@ -32,11 +35,6 @@ pub(crate) const WORKERS_WAITING: &str = "WorkersWaiting";
 const STOPPING: &str = "Stopping";
 /// The reason of a verdict that cannot be given.
 const INCONCLUSIVE: &str = "Inconclusive";
-/// A worker joins within seconds of its start; none that has not after so many is worth a word.
-const JOINED_SECONDS: i64 = 30;
-/// How many failed workers a message names.
-const NAMED_FAILURES: usize = 5;
-
 /// When a status is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -181,66 +179,6 @@ fn stopping(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestSt
     status
 }
 
-/// What keeps workers from running: Kubernetes' word, how many say so, and what one of them says.
-fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<String> {
-    let reasons = observed.workers.waiting_reasons();
-    let mut said: Vec<_> = reasons
-        .into_iter()
-        .map(|(reason, (n, why))| match why.message.as_str() {
-            message if !message.is_empty() => format!("{n} {reason}: {message}"),
-            _ => format!("{n} {reason}"),
-        })
-        .collect();
-    let without_pod = observed.workers.without_pod();
-    match &observed.refusal {
-        Some(refusal) => said.push(format!("{without_pod} without a pod: {refusal}")),
-        // the Job controller may be slow
-        None if without_pod > 0 && seconds_since_start >= WRITE_INTERVAL_SECONDS => {
-            said.push(format!("{without_pod} without a pod"));
-        }
-        None => {}
-    }
-    said
-}
-
-/// What those that run wait for, or that not all of them were waited for; and what keeps the report from being stored.
-fn collecting(Observed { collected, workers, job, .. }: &Observed, since_start: i64) -> Vec<String> {
-    let (is_late, reports) = (since_start >= JOINED_SECONDS, job.ours().is_some_and(crate::job::reports));
-    let Collected { joined, start, .. } = collected;
-    let said = match start {
-        CommonStart::Waiting if *joined > 0 && workers.running() > 0 => Some(format!(
-            "{joined} of {} have joined; all start together once they are ready",
-            workers.planned
-        )),
-        CommonStart::Waiting
-            if *joined == 0 && workers.running() > 0 && is_late && reports && collected.trouble.is_none() =>
-        {
-            Some(
-                "none has reached the operator's collector yet: without it there will be no report"
-                    .to_owned(),
-            )
-        }
-        CommonStart::Released(released) if *released < workers.planned => {
-            Some(format!("started together: {released} of {}", workers.planned))
-        }
-        CommonStart::TimedOut => Some("not all were ready in time: none is to start".to_owned()),
-        CommonStart::Waiting | CommonStart::Released(_) => None,
-    };
-    let trouble = collected.trouble.as_ref().map(|why| format!("what workers send cannot be stored: {why}"));
-    said.into_iter().chain(trouble).collect()
-}
-
-/// Why workers failed, the first few by name.
-fn causes(Workers { failures, .. }: &Workers) -> Vec<String> {
-    let named = failures.iter().take(NAMED_FAILURES).map(|(index, cause)| format!("worker {index}: {cause}"));
-    let more = failures.len().saturating_sub(NAMED_FAILURES);
-    named.chain((more > 0).then(|| format!("and {more} more"))).collect()
-}
-
-fn in_parentheses(said: &[String]) -> String {
-    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
-}
-
 /// A test whose Job is gone or suspended, while workers still run.
 fn ending(observed: &Observed, outcome: Outcome, now: Timestamp) -> LoadTestStatus {
     let mut status = begun(observed);
@@ -373,49 +311,6 @@ fn set(status: &mut LoadTestStatus, type_: &str, value: &str, reason: &str, mess
 
 fn is_running(progressing: &LoadTestCondition) -> bool {
     matches!(progressing.reason.as_deref(), Some("WorkersRunning" | STOPPING))
-}
-
-fn outcome_in_words(observed: &Observed, outcome: Outcome) -> String {
-    let Workers { planned, succeeded, failed, failures, .. } = &observed.workers;
-    match outcome {
-        Outcome::Succeeded => format!("{succeeded} of {planned} workers succeeded"),
-        Outcome::WorkersFailed => {
-            let mut causes = causes(&observed.workers);
-            // the first of them that still has a log
-            let with_log = failures.keys().find_map(|index| observed.workers.pod_of(*index));
-            causes.extend(with_log.map(|pod| format!("see kubectl logs {pod}")));
-            let said = observed.workers.last_words();
-            causes.extend(said.map(|(index, _, words)| format!("the log of worker {index} ends: {words}")));
-            let why = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
-            format!("{failed} of {planned} workers failed{why}")
-        }
-        Outcome::Stopped if observed.load_test.status.as_ref().is_none_or(|s| s.start_time.is_none()) => {
-            "stopped by .spec.stop before anything was started".to_owned()
-        }
-        Outcome::Stopped => {
-            format!("stopped by .spec.stop: {succeeded} of {planned} workers succeeded, {failed} did not")
-        }
-        Outcome::DeadlineExceeded => {
-            let seconds = observed.load_test.spec.active_deadline_seconds.unwrap_or(0);
-            format!(
-                "stopped after the {seconds} s of .spec.activeDeadlineSeconds: {succeeded} of {planned} workers succeeded, {failed} did not"
-            )
-        }
-        Outcome::JobDeleted => {
-            "the Job was gone before the load test was seen to end; a load test is never started a second time".to_owned()
-        }
-        Outcome::JobSuspended => {
-            "the Job was suspended after the start, which ends its workers; a load test is never started a second time"
-                .to_owned()
-        }
-        Outcome::KubernetesTooOld => {
-            "nothing was started: this cluster dropped the Job's backoffLimitPerIndex, which Kubernetes has since 1.29".to_owned()
-        }
-    }
-}
-
-fn workers_in_words(count: i32) -> String {
-    if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
 }
 
 fn whole_seconds(at: Timestamp) -> Timestamp {

@@ -95,7 +95,7 @@ pub struct Workers {
     pub succeeded: u32,
     /// Exited with another code.
     pub failed: u32,
-    /// Nobody knows of.
+    /// Of which not all was received that they measured, whatever became of them.
     pub lost: u32,
 }
 

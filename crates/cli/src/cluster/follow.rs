@@ -1,11 +1,13 @@
 //! From a load test in a cluster to its end: what its status says is shown meanwhile, and Ctrl-C is heard.
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::future::OptionFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use loadtest::LoadTest;
 use loadtest::api::{COMPLETED, LoadTestStatus, PROGRESSING, Stop};
@@ -13,9 +15,9 @@ use loadtest::plan::{
     CONFLICTING_FILES, INVALID_SPEC, INVALID_TEST_SCRIPT, MISSING_CONFIG_MAP, MISSING_FILE,
     MISSING_TEST_SCRIPT, REPORT_NAME_TAKEN, UNREADABLE_CONFIG_MAP,
 };
-use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::stop::stop_at_last;
 use super::{Connection, chain, seen};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -28,9 +30,11 @@ const LOOK: Duration = Duration::from_secs(1);
 const MENDING: Duration = Duration::from_secs(15);
 /// An operator looks at a load test within a moment; where none has for so long, none runs.
 const UNSEEN: Duration = Duration::from_secs(60);
+/// The namespace of an operator that is installed as it comes.
+const OPERATOR: &str = "artillery-operator-system";
 const STOPPING: &str =
     "Stopping: the workers end, and what they measured is reported (again to leave at once)";
-/// What only its user can mend. Jobs that are refused are tried again, and may find room later.
+/// What only its user can mend. Jobs that admission refuses are tried again, and may find room later.
 const TO_BE_MENDED: [&str; 9] = [
     CONFLICTING_FILES,
     INVALID_SPEC,
@@ -142,7 +146,9 @@ impl Follow<'_> {
                     is_interrupted = true;
                     following.progress.say(STOPPING);
                     let uid = following.latest.as_ref().map(|test| test.uid().to_owned()).or(self.uid.clone());
-                    stopping = Some(stop(self.connection, self.name, uid, Stop::Graceful).boxed()).into();
+                    // it ends with the load test, however long the cluster does not answer
+                    let say = following.progress.sayer();
+                    stopping = Some(stop_at_last(self.connection, self.name, uid, Stop::Graceful, say).boxed()).into();
                 }
                 Some(stopped) = &mut stopping => {
                     stopping = None.into();
@@ -178,7 +184,9 @@ impl Follow<'_> {
             Ok(Some(load_test)) => {
                 following.is_unreachable = false;
                 let uid = following.latest.as_ref().map(LoadTest::uid).or(self.uid.as_deref());
-                if let Some(failure) = uid.and_then(|uid| another(name, uid, load_test.uid())) {
+                if let Some(failure) =
+                    uid.and_then(|uid| another(self.connection, name, uid, load_test.uid()))
+                {
                     return Err(failure.into());
                 }
                 if load_test.status.as_ref().is_some_and(LoadTestStatus::is_over) {
@@ -198,8 +206,9 @@ impl Follow<'_> {
             }
             Ok(None) => {
                 return Err(Failure::usage(format!(
-                    "there is no load test {name} in namespace {}: kubectl artillery list shows those that are there",
-                    self.connection.namespace
+                    "there is no load test {name} in namespace {}: {} shows those that are there",
+                    self.connection.namespace,
+                    self.connection.hint("list")
                 ))
                 .into());
             }
@@ -226,7 +235,7 @@ impl Follow<'_> {
         let status = load_test.status.as_ref();
         if self.gives_up
             && !following.is_unreachable
-            && let Some(failure) = hopeless(self.name, status, following.stands.0.elapsed())
+            && let Some(failure) = hopeless(self.connection, self.name, status, following.stands.0.elapsed())
         {
             return Err(Lost { failure, is_useless: true });
         }
@@ -241,8 +250,10 @@ impl Follow<'_> {
         let Self { name, connection, .. } = self;
         let until = if is_told { " until its workers have ended, as they are told" } else { "" };
         Failure::interrupted(format!(
-            "left: the load test {name} goes on in namespace {0}{until}; kubectl artillery watch {name} -n {0} shows it, kubectl artillery stop {name} -n {0} ends it",
-            connection.namespace
+            "left: the load test {name} goes on in namespace {}{until}; {} shows it, {} ends it",
+            connection.namespace,
+            connection.hint(&format!("watch {name}")),
+            connection.hint(&format!("stop {name}"))
         ))
     }
 
@@ -260,30 +271,12 @@ impl Follow<'_> {
     }
 }
 
-/// Ends a load test before its time; of that UID alone, where it is known.
-///
-/// # Errors
-/// It is not there, is another, or may not be changed.
-pub async fn stop(
-    connection: &Connection,
-    name: &str,
-    uid: Option<String>,
-    how: Stop,
-) -> Result<LoadTest, Failure> {
-    let mut patch = json!({ "spec": { "stop": how } });
-    if let Some(uid) = uid {
-        // the API server refuses it of another
-        patch["metadata"] = json!({ "uid": uid });
-    }
-    let patched = connection.load_tests().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
-    patched.map_err(|error| connection.refused(&format!("stop the load test {name}"), &error))
-}
-
 /// Why one that is seen is not the one that is followed.
-fn another(name: &str, followed: &str, seen: &str) -> Option<Failure> {
+fn another(connection: &Connection, name: &str, followed: &str, seen: &str) -> Option<Failure> {
     (seen != followed).then(|| {
+        let watch = connection.hint(&format!("watch {name}"));
         Failure::internal(format!(
-            "the load test {name} was deleted, and another one was made by its name: there is no report of the one that was followed; kubectl artillery watch {name} follows the other"
+            "the load test {name} was deleted, and another one was made by its name: there is no report of the one that was followed; {watch} follows the other"
         ))
     })
 }
@@ -312,88 +305,21 @@ pub(super) fn why(status: Option<&LoadTestStatus>) -> Option<(&str, &str)> {
 }
 
 /// Why there is no use in waiting, after it stood like this for so long.
-fn hopeless(name: &str, status: Option<&LoadTestStatus>, stands: Duration) -> Option<Failure> {
+fn hopeless(
+    connection: &Connection,
+    name: &str,
+    status: Option<&LoadTestStatus>,
+    stands: Duration,
+) -> Option<Failure> {
     match why(status) {
         None if stands >= UNSEEN => Some(Failure::cluster(format!(
-            "no operator has looked at the load test {name} for {} s: does one run? kubectl get pods -n artillery-operator-system",
-            UNSEEN.as_secs()
+            "no operator has looked at the load test {name} for {} s: does one run? {}",
+            UNSEEN.as_secs(),
+            connection.in_namespace(OPERATOR).kubectl("get pods")
         ))),
         Some((reason, message)) if TO_BE_MENDED.contains(&reason) && stands >= MENDING => {
             Some(Failure::usage(format!("the load test {name} cannot start: {reason}: {message}")))
         }
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn status(value: Value) -> LoadTestStatus {
-        serde_json::from_value(value).expect("a status")
-    }
-
-    fn progressing(reason: &str, message: &str) -> LoadTestStatus {
-        let condition =
-            json!({ "type": "Progressing", "status": "False", "reason": reason, "message": message });
-        status(json!({ "conditions": [condition] }))
-    }
-
-    #[test]
-    fn what_will_never_start_is_given_up_and_what_may_is_waited_for() {
-        let missing = progressing(MISSING_FILE, "the script names users.csv");
-        let queued = progressing("Queued", "3 are before it");
-        for (status, seconds, said) in [
-            (None, 59, None),
-            (None, 60, Some((4, "no operator has looked at the load test checkout for 60 s"))),
-            (Some(&missing), 14, None),
-            (
-                Some(&missing),
-                15,
-                Some((2, "the load test checkout cannot start: MissingFile: the script names users.csv")),
-            ),
-            (Some(&queued), 9_999, None),
-        ] {
-            let failure = hopeless("checkout", status, Duration::from_secs(seconds));
-            let told = failure.map(|failure| (failure.exit.code(), failure.to_string()));
-            match (told, said) {
-                (None, None) => {}
-                (Some((code, words)), Some((exit, start))) => {
-                    assert!(code == exit && words.starts_with(start), "{code}: {words}");
-                }
-                (told, said) => panic!("{told:?}, not {said:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn another_of_the_same_name_is_not_taken_for_it() {
-        assert!(another("checkout", "a", "a").is_none());
-        let failure = another("checkout", "a", "b").expect("another");
-        assert_eq!(failure.exit.code(), 3);
-        assert!(
-            failure.to_string().starts_with("the load test checkout was deleted, and another one was made"),
-            "{failure}"
-        );
-    }
-
-    #[test]
-    fn each_end_has_its_exit_code() {
-        for (verdict, reason, code) in [
-            ("Passed", "ChecksPassed", 0),
-            ("Failed", "ChecksFailed", 1),
-            ("Failed", "ExpectationsFailed", 1),
-            ("Failed", "WorkersFailed", 3),
-            ("Inconclusive", "Stopped", 3),
-        ] {
-            let condition =
-                json!({ "type": "Passed", "status": "False", "reason": reason, "message": "so it is" });
-            let mut load_test = LoadTest::new("checkout", loadtest::LoadTestSpec::default());
-            load_test.status = Some(status(json!({ "verdict": verdict, "conditions": [condition] })));
-            let (exit, words) = conclusion(&load_test);
-            assert_eq!((exit.code(), words), (code, format!("checkout: {verdict}: so it is")), "{reason}");
-        }
     }
 }

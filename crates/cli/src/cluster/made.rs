@@ -18,10 +18,10 @@ use loadtest::api::Distribution;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::Connection;
 use super::bundle::Bundle;
+use super::{Connection, is_lost};
 use crate::exit::Failure;
 use crate::local::random_hex;
 use crate::terminal::say;
@@ -32,6 +32,8 @@ const RUN: &str = "loadtest.artillery.io/run";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it is until another try.
 const PAUSE: Duration = Duration::from_millis(500);
+/// An answer is waited for at least so long, also by the last try.
+const LAST: Duration = Duration::from_secs(3);
 
 /// A load test that was made, and that has its ConfigMaps.
 pub struct Made {
@@ -140,15 +142,6 @@ fn load_test_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.kind == LoadTest::kind(&()))
 }
 
-/// Whether it cannot be told what came of a request.
-fn is_lost(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => [429, 500, 502, 503, 504].contains(&status.code),
-        kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => false,
-        _ => true,
-    }
-}
-
 impl Maker<'_> {
     async fn make(&self, bundle: &Bundle) -> Result<LoadTest, Failure> {
         let Bundle { config_maps, secret, load_test } = bundle;
@@ -198,14 +191,15 @@ impl Maker<'_> {
         let began = Instant::now();
         let (mut was_said, mut may_be_there) = (false, false);
         loop {
-            let error = match post(self.connection, &object, is_dry).await {
+            let error = match self.answered(began, post(self.connection, &object, is_dry)).await {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
             let is_taken = matches!(&error, kube::Error::Api(status) if status.code == 409);
             may_be_there |= is_lost(&error) && !is_dry;
             let may_change = is_taken || (is_lost(&error) && !is_dry);
-            let there = if may_change { self.look(&api, &name).await } else { Ok(None) };
+            let there =
+                if may_change { self.answered(began, self.look(&api, &name)).await } else { Ok(None) };
             match &there {
                 Ok(Some((made, There::Ours))) => return Ok(made.clone()),
                 Ok(Some((_, There::Leaving))) if !was_said => {
@@ -227,6 +221,18 @@ impl Maker<'_> {
             }
             sleep(PAUSE).await;
         }
+    }
+
+    /// The client tries again by itself, for as long as an API server that is busy asks for: within the patience that is left.
+    async fn answered<T>(
+        &self,
+        began: Instant,
+        asked: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, kube::Error> {
+        let left = self.patience.saturating_sub(began.elapsed()).max(LAST);
+        timeout(left, asked)
+            .await
+            .unwrap_or_else(|_| Err(kube::Error::Service(format!("no answer within {left:.0?}").into())))
     }
 
     /// An object of that name, and whose it is.

@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod follow;
 pub mod made;
 mod seen;
+pub mod stop;
 pub mod stored;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -58,7 +59,12 @@ impl Connection {
 
     /// A command for the same cluster and namespace, to be typed.
     pub fn hint(&self, words: &str) -> String {
-        format!("kubectl artillery {words} -n {}{}", self.namespace, self.chosen_by)
+        self.kubectl(&format!("artillery {words}"))
+    }
+
+    /// A command of kubectl itself for the same cluster and namespace, to be typed.
+    pub fn kubectl(&self, words: &str) -> String {
+        format!("kubectl {words} -n {}{}", self.namespace, self.chosen_by)
     }
 
     /// The same cluster, and that namespace.
@@ -120,6 +126,15 @@ pub fn refused(doing: &str, namespace: &str, chosen_by: &str, error: &kube::Erro
     }
 }
 
+/// Whether it cannot be told what came of a request.
+fn is_lost(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => [429, 500, 502, 503, 504].contains(&status.code),
+        kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => false,
+        _ => true,
+    }
+}
+
 /// The flags that choose a cluster, with a blank before each.
 fn chosen_by(flags: &Cluster) -> String {
     let Cluster { namespace: _, context, kubeconfig } = flags;
@@ -156,6 +171,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
+impl Connection {
+    /// To a server of a test, or to where there is none.
+    pub fn to(uri: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(Config::new(uri.parse().expect("an address"))).expect("a client");
+        Self { client, namespace: "shop".to_owned(), chosen_by: " --context test".to_owned() }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use kube::core::Status;
     use kube::core::response::StatusDetails;
@@ -176,11 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_refusal_says_what_to_do() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let uri = "http://127.0.0.1:9".parse().expect("an address");
-        let client = Client::try_from(Config::new(uri)).expect("a client");
-        let connection =
-            Connection { client, namespace: "shop".to_owned(), chosen_by: " --context test".to_owned() };
+        let connection = Connection::to("http://127.0.0.1:9");
         let named = StatusDetails {
             name: "checkout".to_owned(),
             group: String::new(),

@@ -20,7 +20,8 @@ pub async fn fetch(connection: &Connection, load_test: &LoadTest) -> Result<Docu
     let status = load_test.status.as_ref();
     if !status.is_some_and(loadtest::LoadTestStatus::is_over) {
         return Err(Failure::internal(format!(
-            "the load test {name} is not over: kubectl artillery wait {name} waits for its report"
+            "the load test {name} is not over: {} waits for its report",
+            connection.hint(&format!("wait {name}"))
         )));
     }
     let first =

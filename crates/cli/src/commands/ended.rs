@@ -24,11 +24,12 @@ pub async fn report(
     signals: &mut Signals,
 ) -> Result<Exit, Failure> {
     let (exit, words) = conclusion(&followed.load_test);
-    let (name, namespace) = (followed.load_test.name(), &connection.namespace);
+    let name = followed.load_test.name();
     let fetched = signals.unless(stored::fetch(connection, &followed.load_test)).await;
     let fetched = fetched.ok_or_else(|| {
         Failure::interrupted(format!(
-            "left: the load test {name} is over, and its report stays: kubectl artillery report {name} -n {namespace}"
+            "left: the load test {name} is over, and its report stays: {}",
+            connection.hint(&format!("report {name}"))
         ))
     })?;
     match fetched {
@@ -36,7 +37,7 @@ pub async fn report(
             reports::print(&document, wanted.output.into())?;
             wanted.targets.write(&document)?;
             if exit == Exit::Inconclusive {
-                say(format_args!("What the workers printed: kubectl artillery logs {name} -n {namespace}"));
+                say(format_args!("What the workers printed: {}", connection.hint(&format!("logs {name}"))));
             }
         }
         Err(failure) => {

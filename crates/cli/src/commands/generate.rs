@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::flags::{Generate, Options};
 use crate::plan::Asked;
 use crate::project::Project;
-use crate::terminal::{print, say};
+use crate::terminal::{harmless_lines, print, say};
 
 /// What the files are called.
 const LOAD_TEST: &str = "loadtest-cr.yaml";
@@ -49,7 +49,7 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
     for (path, content) in &files {
         write(&out.join(path), content)?;
     }
-    notes.iter().for_each(say);
+    notes.iter().for_each(|note| say(harmless_lines(note)));
     print(format_args!("{}: kubectl apply -k {}", files_in_words(&bundle), out.display()))?;
     Ok(Exit::Passed)
 }

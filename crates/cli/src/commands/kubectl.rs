@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::exit::Failure;
 use crate::flags::Cluster;
-use crate::terminal::say;
+use crate::terminal::{harmless_lines, say};
 
 /// What kubectl says where it is not the manifests that are wrong: there is no cluster, it does not answer, or it does not allow it.
 const OF_CLUSTER: [&str; 12] = [
@@ -43,25 +43,26 @@ impl Kubectl<'_> {
         let ran = self.command(verb).kill_on_drop(true).output().await.map_err(|error| missing(&error))?;
         let said = String::from_utf8_lossy(&ran.stderr);
         if !said.trim().is_empty() {
-            say(said.trim_end());
+            say(harmless_lines(said.trim_end()));
         }
         if ran.status.success() { Ok(ran.stdout) } else { Err(refused(&said)) }
     }
 
     /// Applies them, in a group of processes of its own: Ctrl-C would end it half-way, and it goes on also when this program ends.
+    /// `list` is a command that shows load tests.
     ///
     /// # Errors
     /// kubectl is not there, or did not apply all of them.
-    pub async fn apply(&self) -> Result<(), Failure> {
+    pub async fn apply(&self, list: &str) -> Result<(), Failure> {
         let mut command = self.command(&["apply"]);
         // nothing that it says goes through this program, which it may outlive
         command.process_group(0).stdout(io::stderr()).stderr(Stdio::inherit());
         let status = command.status().await.map_err(|error| missing(&error))?;
         match status.success() {
             true => Ok(()),
-            false => Err(Failure::cluster(
-                "kubectl did not apply all of the manifests, see above; what it applied stays: kubectl artillery list shows the load tests",
-            )),
+            false => Err(Failure::cluster(format!(
+                "kubectl did not apply all of the manifests, see above; what it applied stays: {list} shows the load tests"
+            ))),
         }
     }
 
@@ -84,10 +85,28 @@ fn missing(error: &io::Error) -> Failure {
 
 /// Whose fault it is, by what kubectl said: it has one exit code for all.
 fn refused(said: &str) -> Failure {
-    if OF_CLUSTER.iter().any(|words| said.contains(words)) {
+    if OF_CLUSTER.iter().any(|words| said.contains(words)) || names_a_field_that_is_known(said) {
         return Failure::cluster("the cluster does not take the manifests, see above: nothing is applied");
     }
     Failure::usage("kubectl refuses the manifests, see above: nothing is applied")
+}
+
+/// Whether the cluster does not know a field of a LoadTest that this program knows: then its operator is older, and nothing is mistyped.
+fn names_a_field_that_is_known(said: &str) -> bool {
+    if !said.contains("handled as a LoadTest:") {
+        return false;
+    }
+    let crd = serde_json::to_value(loadtest::crd::crd()).unwrap_or_default();
+    let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let is_known = |path: &str| {
+        path.split('.').try_fold(root, |schema, name| {
+            let (name, is_item) = name.split_once('[').map_or((name, false), |(name, _)| (name, true));
+            let schema = schema["properties"].get(name)?;
+            if is_item { schema.get("items") } else { Some(schema) }
+        })
+    };
+    let mut unknown = said.split("unknown field \"").skip(1).filter_map(|rest| rest.split('"').next());
+    unknown.any(|path| is_known(path).is_some())
 }
 
 #[cfg(test)]
@@ -109,6 +128,19 @@ mod tests {
             ("error: You must be logged in to the server (Unauthorized)", 4),
             ("error: error parsing a.yaml: error converting YAML to JSON: yaml: line 2", 2),
             ("error: the path \"a.yaml\" does not exist", 2),
+            // a field that this program knows, and one that nobody does
+            (
+                "Error from server (BadRequest): error when creating \"a.yaml\": LoadTest in version \"v1alpha1\" cannot be handled as a LoadTest: strict decoding error: unknown field \"spec.testScript.files[0].items[1].path\"",
+                4,
+            ),
+            (
+                "Error from server (BadRequest): error when creating \"a.yaml\": LoadTest in version \"v1alpha1\" cannot be handled as a LoadTest: strict decoding error: unknown field \"spec.cuont\"",
+                2,
+            ),
+            (
+                "Error from server (BadRequest): error when creating \"a.yaml\": Job in version \"v1\" cannot be handled as a Job: strict decoding error: unknown field \"spec.suspend\", unknown field \"spec.count\"",
+                2,
+            ),
             ("The LoadTest \"a\" is invalid: spec.count: Invalid value: 0", 2),
             (
                 "error: resource mapping not found for name: \"a\": no matches for kind \"Wrong\" in version \"v1\"",

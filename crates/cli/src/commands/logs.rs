@@ -1,6 +1,8 @@
 //! `logs`: what all workers of a load test in a cluster print, each line with its worker's index before it.
 
 mod lines;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -19,11 +21,13 @@ use tokio::time::sleep;
 use crate::cluster::Connection;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Logs};
-use crate::terminal::{may_colour, printed, say_failure};
-use worker::Reading;
+use crate::terminal::{harmless, may_colour, printed, say, say_failure};
+use worker::{Reading, is_final};
 
 /// How often there is a look for workers that have begun.
 const LOOK: Duration = Duration::from_secs(2);
+/// So often a cluster that cannot be asked is asked where nobody follows.
+const LOOKS: u32 = 3;
 /// So many chunks of lines wait to be printed; then workers are read more slowly.
 const WAITING: usize = 256;
 /// Colours of the prefixes, one after the other (ANSI).
@@ -31,9 +35,9 @@ const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 
 pub async fn run(flags: &Logs, cluster: &Cluster) -> Result<Exit, Failure> {
     let connection = Connection::open(cluster).await?;
-    connection.load_test(&flags.name).await?;
+    let uid = connection.load_test(&flags.name).await?.uid().to_owned();
     let (to, mut from) = channel(WAITING);
-    let reading = tokio::spawn(read_all(connection, flags.clone(), to));
+    let reading = tokio::spawn(All::of(connection, flags.clone(), uid, to).read(LOOK));
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout());
     while let Some(lines) = from.recv().await {
         let lines: Vec<u8> = lines;
@@ -54,21 +58,100 @@ pub async fn run(flags: &Logs, cluster: &Cluster) -> Result<Exit, Failure> {
     }
 }
 
-/// Reads the log of each worker, until there is no more.
-async fn read_all(connection: Connection, flags: Logs, to: Sender<Vec<u8>>) -> Result<(), Failure> {
-    let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &connection.namespace);
-    let selector = format!("{WORKER_SELECTOR},{TEST_NAME}={}", flags.name);
-    let params = ListParams::default().labels(&selector);
-    let is_coloured = io::stdout().is_terminal() && may_colour();
-    let mut known = BTreeSet::new();
-    let mut reading = JoinSet::new();
-    let mut failed = None;
-    loop {
-        // whoever is over before this look has pods that this look sees
-        let is_over = !flags.follow || connection.load_test(&flags.name).await?.is_settled();
-        let seen =
-            pods.list(&params).await.map_err(|error| connection.refused("list the workers' pods", &error))?;
-        let mut begun: Vec<_> = seen.items.iter().filter_map(|pod| Some((index(pod)?, pod))).collect();
+/// What a look at the cluster saw.
+struct Look {
+    /// Whether none of its workers begins any more.
+    is_over: bool,
+    pods: Vec<Pod>,
+}
+
+/// The workers of a load test that are read, and those whose logs were.
+struct All {
+    connection: Connection,
+    flags: Logs,
+    /// Which load test it is: another of its name is not meant.
+    uid: String,
+    to: Sender<Vec<u8>>,
+    known: BTreeSet<String>,
+    reading: JoinSet<Result<(), Failure>>,
+    failed: Option<Failure>,
+}
+
+impl All {
+    fn of(connection: Connection, flags: Logs, uid: String, to: Sender<Vec<u8>>) -> Self {
+        Self { connection, flags, uid, to, known: BTreeSet::new(), reading: JoinSet::new(), failed: None }
+    }
+
+    /// Reads the log of each worker, until there is no more. A cluster that cannot be asked for a while ends nothing that is followed.
+    async fn read(mut self, every: Duration) -> Result<(), Failure> {
+        let mut in_vain = 0;
+        loop {
+            let is_over = match self.look().await {
+                Ok(look) => {
+                    in_vain = 0;
+                    self.begin(look.pods).await?;
+                    look.is_over
+                }
+                Err((doing, error)) => {
+                    in_vain += 1;
+                    let failure = self.connection.refused(doing, &error);
+                    if is_final(&error) || (!self.flags.follow && in_vain >= LOOKS) {
+                        return Err(failure);
+                    }
+                    if in_vain == 1 {
+                        let words = harmless(&failure.to_string());
+                        say(format_args!("{words}; it is tried again"));
+                    }
+                    false
+                }
+            };
+            while let Some(read) = self.reading.try_join_next() {
+                note(joined(read), &mut self.failed)?;
+            }
+            if is_over || self.to.is_closed() {
+                break;
+            }
+            sleep(every).await;
+        }
+        if self.known.is_empty() {
+            let Logs { name, worker, .. } = &self.flags;
+            let whose = worker.map_or_else(|| "a worker".to_owned(), |index| format!("worker {index}"));
+            return Err(Failure::internal(format!(
+                "there is no log of {whose} of the load test {name}: none has begun, or its pods are gone"
+            )));
+        }
+        while let Some(read) = self.reading.join_next().await {
+            note(joined(read), &mut self.failed)?;
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Whoever is over before a look has pods that it sees; one that is deleted, or made anew, is over.
+    async fn look(&self) -> Result<Look, (&'static str, kube::Error)> {
+        let Self { connection, flags, uid, .. } = self;
+        let there = match flags.follow {
+            true => match connection.load_tests().get(&flags.name).await {
+                Ok(there) => Some(there),
+                Err(kube::Error::Api(status)) if status.code == 404 => None,
+                Err(error) => return Err(("read the load test", error)),
+            },
+            false => None,
+        };
+        if there.as_ref().is_some_and(|load_test| load_test.uid() != uid) {
+            return Ok(Look { is_over: true, pods: Vec::new() });
+        }
+        let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &connection.namespace);
+        let selector = format!("{WORKER_SELECTOR},{TEST_NAME}={}", flags.name);
+        let seen = pods.list(&ListParams::default().labels(&selector)).await;
+        let pods = seen.map_err(|error| ("list the workers' pods", error))?.items;
+        Ok(Look { is_over: there.is_none_or(|load_test| load_test.is_settled()), pods })
+    }
+
+    /// Reads those that are new: at once where they are followed, or else one after the other.
+    async fn begin(&mut self, pods: Vec<Pod>) -> Result<(), Failure> {
+        let Self { connection, flags, to, known, reading, failed, .. } = self;
+        let is_coloured = io::stdout().is_terminal() && may_colour();
+        let mut begun: Vec<_> = pods.iter().filter_map(|pod| Some((index(pod)?, pod))).collect();
         begun.sort_by_key(|(index, _)| *index);
         for (index, pod) in begun {
             let name = pod.metadata.name.clone().unwrap_or_default();
@@ -89,28 +172,11 @@ async fn read_all(connection: Connection, flags: Logs, to: Sender<Vec<u8>>) -> R
                 let to = to.clone();
                 reading.spawn(async move { read.to_its_end(&to).await });
             } else {
-                note(read.to_its_end(&to).await, &mut failed)?;
+                note(read.to_its_end(to).await, failed)?;
             }
         }
-        while let Some(read) = reading.try_join_next() {
-            note(joined(read), &mut failed)?;
-        }
-        if is_over || to.is_closed() {
-            break;
-        }
-        sleep(LOOK).await;
+        Ok(())
     }
-    if known.is_empty() {
-        let whose = flags.worker.map_or_else(|| "a worker".to_owned(), |index| format!("worker {index}"));
-        return Err(Failure::internal(format!(
-            "there is no log of {whose} of the load test {}: none has begun, or its pods are gone",
-            flags.name
-        )));
-    }
-    while let Some(read) = reading.join_next().await {
-        note(joined(read), &mut failed)?;
-    }
-    failed.map_or(Ok(()), Err)
 }
 
 fn joined(read: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {

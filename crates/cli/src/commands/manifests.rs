@@ -1,11 +1,14 @@
 //! `run` of load tests that are written down: kubectl applies the manifests, and what is a LoadTest in them is followed.
 
+mod stopped;
+
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use futures::future::join_all;
 use kube::api::{ListParams, Patch, PatchParams};
 use loadtest::LoadTest;
+use loadtest::api::LoadTestStatus;
 use serde_json::{Deserializer, Value, json};
 use tempfile::NamedTempFile;
 
@@ -18,6 +21,7 @@ use crate::flags::{Cluster, Output, Run};
 use crate::reports::Targets;
 use crate::signals::Signals;
 use crate::terminal::{print, say, say_failure};
+use stopped::stop_all;
 
 /// What is read of standard input, in bytes.
 const MAX_INPUT: u64 = 16 << 20;
@@ -48,12 +52,11 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
     let kubectl = Kubectl { from: &from, cluster };
     // whoever has no cluster, or no operator in it, is told so as everywhere
     let connection = Connection::open(cluster).await?;
-    let some = ListParams::default().limit(1);
-    connection
-        .load_tests()
-        .list_metadata(&some)
-        .await
-        .map_err(|error| connection.refused("look for load tests", &error))?;
+    match connection.load_tests().list_metadata(&ListParams::default().limit(1)).await {
+        // whoever may do it in the namespaces of the manifests alone is told more there
+        Err(kube::Error::Api(status)) if status.code == 403 => {}
+        looked => drop(looked.map_err(|error| connection.refused("look for load tests", &error))?),
+    }
     let read = objects(&kubectl.read(&["create", "--dry-run=client", "--output=json"]).await?)?;
     let tests = load_tests(read.clone(), &connection.namespace)?;
     if tests.len() > 1 && (!flags.reports.is_empty() || flags.output == Output::Json) {
@@ -63,10 +66,12 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
         )));
     }
     for Test { namespace, name, .. } in &tests {
-        let there = connection.in_namespace(namespace).load_tests().get_opt(name).await;
+        let connection = connection.in_namespace(namespace);
+        let there = connection.load_tests().get_opt(name).await;
         if there.map_err(|error| connection.refused("look for load tests", &error))?.is_some() {
             return Err(Failure::usage(format!(
-                "the load test {name} is there already in namespace {namespace}, and a load test runs once: kubectl delete loadtest {name} -n {namespace}, or give it another name"
+                "the load test {name} is there already in namespace {namespace}, and a load test runs once: {}, or give it another name",
+                connection.kubectl(&format!("delete loadtest {name}"))
             )));
         }
     }
@@ -77,14 +82,25 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
     let mut signals = Signals::listen()?;
     // those who follow hear what comes meanwhile, too
     let heard = signals.clone();
-    let applied = signals.unless_twice(kubectl.apply(), || {
+    let list = connection.hint("list");
+    let applied = signals.unless_twice(kubectl.apply(&list), || {
         say("Stopping: kubectl applies what it has begun, which is then stopped (again to leave at once)");
     });
-    let Some((applied, _)) = applied.await else {
-        return Err(Failure::interrupted(
-            "left: kubectl still applies the manifests; kubectl artillery list shows the load tests in them, kubectl artillery stop ends one",
-        ));
+    let Some((applied, is_interrupted)) = applied.await else {
+        return Err(Failure::interrupted(format!(
+            "left: kubectl still applies the manifests; {} shows the load tests in them, {} ends one",
+            connection.hint("list"),
+            connection.hint("stop NAME")
+        )));
     };
+    if is_interrupted && (flags.detach || applied.is_err()) {
+        if let Err(failure) = &applied {
+            say_failure(failure);
+        }
+        let stopped = signals.unless(stop_all(&connection, &tests)).await;
+        let left = || Failure::interrupted("left: what is applied of the load tests may go on");
+        return Err(stopped.unwrap_or_else(left));
+    }
     applied?;
     follow_all(flags, &connection, &tests, heard, targets).await
 }
@@ -100,18 +116,34 @@ pub async fn run_existing(
     let connection = Connection::open(cluster).await?;
     let load_test = connection.load_test(name).await?;
     let signals = Signals::listen()?;
+    refuse_settled(&connection, &load_test)?;
     if load_test.spec.suspend == Some(true) {
-        let patch = Patch::Merge(json!({ "spec": { "suspend": false } }));
-        let started = connection.load_tests().patch(name, &PatchParams::default(), &patch).await;
-        started.map_err(|error| connection.refused(&format!("start the load test {name}"), &error))?;
-    } else if load_test.is_settled() {
-        return Err(Failure::usage(format!(
-            "the load test {name} is over, and a load test runs once: kubectl artillery report {name} shows its report"
-        )));
+        let patch = json!({ "metadata": { "uid": load_test.uid() }, "spec": { "suspend": false } });
+        let patched =
+            connection.load_tests().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map_err(|error| connection.refused(&format!("start the load test {name}"), &error))?;
     }
     let uid = Some(load_test.uid().to_owned());
     let test = [Test { namespace: connection.namespace.clone(), name: name.to_owned(), uid }];
     follow_all(flags, &connection, &test, signals, targets).await
+}
+
+/// Neither one that is over nor one that is being deleted runs any more.
+fn refuse_settled(connection: &Connection, load_test: &LoadTest) -> Result<(), Failure> {
+    let name = load_test.name();
+    if load_test.status.as_ref().is_some_and(LoadTestStatus::is_over) {
+        return Err(Failure::usage(format!(
+            "the load test {name} is over, and a load test runs once: {} shows its report",
+            connection.hint(&format!("report {name}"))
+        )));
+    }
+    match load_test.is_settled() {
+        true => Err(Failure::usage(format!(
+            "the load test {name} is being deleted: make it anew when it is gone, which {} waits for",
+            connection.kubectl(&format!("wait --for=delete loadtest/{name}"))
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Follows all of them at the same time, and reports on each once all are over. What came of the worst is how it ends.
@@ -138,14 +170,16 @@ async fn follow_all(
         followed.as_ref().is_err_and(|failure| failure.exit == Exit::Interrupted)
     };
     let has_left = ended.iter().any(has_left);
+    // the Ctrl-C that stopped some does not keep those that were over by then from their reports
+    let heard = Signals::furthest(ended.iter().map(|(_, _, signals)| signals)).unwrap_or(signals);
     let mut exit = Exit::Passed;
-    for (followed, connection, mut signals) in ended {
+    for (followed, connection, _) in ended {
         let reported = match followed {
             // who leaves at once waits for no report
             Ok(_) if has_left => Ok(Exit::Interrupted),
             Ok(followed) => {
                 let wanted = Wanted { targets, output: flags.output };
-                let reported = ended::report(&connection, &followed, wanted, &mut signals).await;
+                let reported = ended::report(&connection, &followed, wanted, &mut heard.clone()).await;
                 reported.inspect_err(|failure| told_among(tests, failure))
             }
             Err(failure) => Err(failure),
@@ -255,6 +289,26 @@ fn load_tests(objects: Vec<Value>, namespace: &str) -> Result<Vec<Test>, Failure
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn neither_one_that_is_over_nor_one_that_is_deleted_is_started() {
+        let connection = Connection::to("http://127.0.0.1:9");
+        let refused = |metadata: Value, status: Value| {
+            let spec = json!({ "suspend": true, "testScript": { "config": { "configMap": "a" } } });
+            let load_test = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": metadata, "spec": spec, "status": status });
+            let load_test = serde_json::from_value(load_test).expect("a load test");
+            let refused = refuse_settled(&connection, &load_test).err();
+            refused.map(|failure| (failure.exit.code(), failure.to_string()))
+        };
+        let name = json!({ "name": "a" });
+        let leaving = json!({ "name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        let completed = json!({ "conditions": [{ "type": "Completed", "status": "True" }] });
+        assert_eq!(refused(name.clone(), json!({})), None);
+        let over = "the load test a is over, and a load test runs once: kubectl artillery report a -n shop --context test shows its report";
+        assert_eq!(refused(name, completed), Some((2, over.to_owned())));
+        let gone = "the load test a is being deleted: make it anew when it is gone, which kubectl wait --for=delete loadtest/a -n shop --context test waits for";
+        assert_eq!(refused(leaving, json!({})), Some((2, gone.to_owned())));
+    }
 
     #[test]
     fn what_others_need_is_not_tried_without_it() {

@@ -15,7 +15,7 @@ use crate::local::resolve::Answer;
 use crate::plan::compiled::Compiled;
 use crate::plan::{Asked, Problem, Resolved, plan};
 use crate::project::Project;
-use crate::terminal::{print, say};
+use crate::terminal::{harmless_lines, print, say};
 
 /// `plan`.
 #[derive(Args, Debug)]
@@ -95,9 +95,7 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
             print(json.map_err(|error| Failure::internal(format!("the plan cannot be written: {error}")))?)?;
         }
     }
-    for problem in &plan.problems {
-        say(problem);
-    }
+    plan.problems.iter().for_each(say_problem);
     Ok(if plan.problems.is_empty() { Exit::Passed } else { Exit::Usage })
 }
 
@@ -111,7 +109,7 @@ pub fn refuse_unsound(asked: &Asked<'_>, is_local: bool, validates: bool) -> Res
     let problems = if validates { plan(asked, None).problems } else { unreadable.clone() };
     let matters = |problem: &&Problem| !(is_local && problem.is_of_cluster);
     let problems: Vec<_> = problems.iter().filter(matters).collect();
-    problems.iter().for_each(say);
+    problems.iter().for_each(|problem| say_problem(problem));
     let shown = asked.project.script.display();
     match (problems.is_empty(), unreadable.is_empty()) {
         (true, _) => Ok(()),
@@ -120,6 +118,11 @@ pub fn refuse_unsound(asked: &Asked<'_>, is_local: bool, validates: bool) -> Res
         ))),
         (false, false) => Err(Failure::usage(format!("{shown} is refused for the above"))),
     }
+}
+
+/// It quotes the script, which may be somebody else's.
+fn say_problem(problem: &Problem) {
+    say(harmless_lines(&problem.to_string()));
 }
 
 /// Asks Artillery. What it refuses is a problem.

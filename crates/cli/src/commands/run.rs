@@ -77,7 +77,7 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
         Ok(followed) => followed,
         Err(lost) => {
             if lost.is_useless
-                && let Err(stays) = remove(made, name, namespace, &mut signals).await
+                && let Err(stays) = remove(made, name, &connection, &mut signals).await
             {
                 say(harmless_lines(&stays.to_string()));
             }
@@ -87,35 +87,43 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     let wanted = ended::Wanted { targets, output: flags.output };
     let exit = ended::report(&connection, &followed, wanted, &mut signals).await?;
     if flags.rm {
-        remove(made, name, namespace, &mut signals).await?;
+        remove(made, name, &connection, &mut signals).await?;
     }
     Ok(exit)
 }
 
 /// Makes everything; where it is interrupted nothing stays.
 async fn make(connection: &Connection, bundle: &Bundle, signals: &mut Signals) -> Result<Made, Failure> {
-    let (name, namespace) = (bundle.load_test.name(), &connection.namespace);
+    let name = bundle.load_test.name();
     let making = signals.unless_twice(Made::make(connection, bundle), || {
         say("Stopping: what is being made is removed (again to leave at once)");
     });
     let Some((made, is_interrupted)) = making.await else {
         return Err(Failure::interrupted(format!(
-            "left: the load test {name} and its ConfigMaps may be there, for they were being made: kubectl delete loadtest {name} -n {namespace}; kubectl get configmaps -n {namespace}"
+            "left: the load test {name} and its ConfigMaps may be there, for they were being made: {}; {}",
+            connection.kubectl(&format!("delete loadtest {name}")),
+            connection.kubectl("get configmaps")
         )));
     };
     let made = made?;
     if !is_interrupted {
         return Ok(made);
     }
-    remove(made, name, namespace, signals).await?;
+    remove(made, name, connection, signals).await?;
     Err(Failure::interrupted(format!("interrupted: the load test {name} is removed")))
 }
 
 /// Removes everything, unless it is interrupted.
-async fn remove(made: Made, name: &str, namespace: &str, signals: &mut Signals) -> Result<(), Failure> {
+async fn remove(
+    made: Made,
+    name: &str,
+    connection: &Connection,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
     signals.unless(made.remove()).await.unwrap_or_else(|| {
         Err(Failure::interrupted(format!(
-            "left: the load test {name} may still be there: kubectl delete loadtest {name} -n {namespace}"
+            "left: the load test {name} may still be there: {}",
+            connection.kubectl(&format!("delete loadtest {name}"))
         )))
     })
 }
@@ -142,6 +150,6 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
         start_timeout: flags.start_timeout(),
     };
     let (bundle, notes) = bundle::of_project(&project, wanted)?;
-    notes.iter().for_each(say);
+    notes.iter().for_each(|note| say(harmless_lines(note)));
     Ok(bundle)
 }

@@ -2,7 +2,7 @@
 
 use loadtest::api;
 
-use crate::cluster::{Connection, follow};
+use crate::cluster::{Connection, stop};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Stop};
 use crate::terminal::print;
@@ -23,7 +23,7 @@ pub async fn run(flags: &Stop, cluster: &Cluster) -> Result<Exit, Failure> {
         false if !has_begun => (api::Stop::Graceful, "none of its workers has begun"),
         false => (api::Stop::Graceful, "its workers end by themselves, and what they measured is reported"),
     };
-    follow::stop(&connection, name, Some(uid), how).await?;
+    stop::stop(&connection, name, Some(uid), how).await?;
     print(format_args!("loadtest/{name} stops: {words}"))?;
     Ok(Exit::Passed)
 }

@@ -52,6 +52,8 @@ pub struct Found {
     pub at_run_time: Vec<String>,
     /// How many checks there are; `None` where only Artillery can tell.
     pub checks: Option<usize>,
+    /// Whether something is wrong with a check of the text, and was said.
+    pub has_wrong_checks: bool,
 }
 
 /// Looks at everything but the phases.
@@ -184,6 +186,7 @@ impl Found {
             [setting] => {
                 let (checks, problems) = checks(setting);
                 self.checks = Some(checks);
+                self.has_wrong_checks = !problems.is_empty();
                 self.problems.extend(problems);
             }
             _ => {

@@ -114,7 +114,7 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
     // what cannot be shared out was said
     let load = known.and_then(|phases| load::load(phases, asked.workers, asked.distribution).ok());
     if let Some(resolved) = resolved {
-        found.checks = of_artillery(asked, resolved, &mut problems);
+        found.checks = of_artillery(asked, resolved, found.has_wrong_checks, &mut problems);
         found.at_run_time.clear();
         phases.at_run_time.retain(|_| phases.all.iter().any(|phase| phase.asks == Asks::KnownAtRunTime));
     }
@@ -143,8 +143,13 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
     }
 }
 
-/// What is wrong with what Artillery made of a script; and how many checks it has.
-fn of_artillery(asked: &Asked<'_>, resolved: &Resolved, problems: &mut Vec<Problem>) -> Option<usize> {
+/// What is wrong with what Artillery made of a script, but for checks where what is wrong with them was said; and how many checks it has.
+fn of_artillery(
+    asked: &Asked<'_>,
+    resolved: &Resolved,
+    were_said: bool,
+    problems: &mut Vec<Problem>,
+) -> Option<usize> {
     if asked.distribution == Distribution::Split
         && let Err(error) = check_rows(&resolved.rows, asked.workers)
     {
@@ -156,7 +161,7 @@ fn of_artillery(asked: &Asked<'_>, resolved: &Resolved, problems: &mut Vec<Probl
         Err(error) => vec![error.clone()],
     };
     // those of the text were said, with their places
-    if problems.iter().all(|problem| !problem.message.starts_with("ensure")) {
+    if !were_said {
         problems.extend(
             errors.into_iter().map(|error| {
                 Problem::nowhere(format!("{} cannot be evaluated: {}", error.path, error.message))
@@ -164,4 +169,40 @@ fn of_artillery(asked: &Asked<'_>, resolved: &Resolved, problems: &mut Vec<Probl
         );
     }
     read.ok().map(|read| read.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::flags::Options;
+
+    #[test]
+    fn a_check_that_is_wrong_is_said_once_with_its_place_where_the_text_has_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s.yaml");
+        let said = |expression: &str, payload: &str| {
+            let ensure = format!(
+                "plugins: {{ensure: {{}}}}, ensure: {{conditions: [{{expression: '{expression}'}}]}}"
+            );
+            let text = format!(
+                "config: {{target: http://t, phases: [{{duration: 1, arrivalRate: 1}}], {payload}{ensure}}}\nscenarios: [{{flow: []}}]\n"
+            );
+            std::fs::write(&path, text).expect("a file");
+            let project = Project::read(&path, &Options::default()).expect("a project");
+            let asked =
+                Asked { project: &project, name: "t", workers: 1, distribution: Distribution::Replicate };
+            let ensure = json!({ "conditions": [{ "expression": "p95 <" }] });
+            let phases = json!([{ "duration": 1, "arrivalRate": 1 }]);
+            let resolved = Resolved { artillery: "2.0.34".to_owned(), phases, ensure, rows: Vec::new() };
+            let problems = plan(&asked, Some(&resolved)).problems;
+            let of_checks = |problem: &&Problem| problem.message.contains("cannot be evaluated");
+            problems.iter().filter(of_checks).map(|problem| problem.at.is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(said("p95 <", ""), [true], "the text has it");
+        assert_eq!(said("p95 < {{ most }}", ""), [false], "only Artillery could tell");
+        // what is wrong elsewhere hides none of it
+        assert_eq!(said("p95 < {{ most }}", "payload: {path: no.csv}, "), [false]);
+    }
 }

@@ -6,6 +6,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::rules;
+
 /// An object with anything in it.
 pub fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
@@ -20,7 +22,7 @@ pub fn resources(_: &mut SchemaGenerator) -> Schema {
 
 /// `env` of a container.
 pub fn env(_: &mut SchemaGenerator) -> Schema {
-    let mut list = list::<EnvVar>("Environment variables of the worker container.", 256);
+    let mut list = list::<EnvVar>("Environment variables of the worker container.", 256, rules::of_variable);
     list.insert("x-kubernetes-list-type".to_owned(), json!("map"));
     list.insert("x-kubernetes-list-map-keys".to_owned(), json!(["name"]));
     list
@@ -31,6 +33,7 @@ pub fn env_from(_: &mut SchemaGenerator) -> Schema {
     list::<EnvFromSource>(
         "ConfigMaps and Secrets whose keys become environment variables of the worker container, but for those that env or the operator sets.",
         64,
+        rules::of_source,
     )
 }
 
@@ -42,21 +45,25 @@ pub fn pod_template(_: &mut SchemaGenerator) -> Schema {
         "description": "Everything else of a worker's pod. A container named worker stands for the worker container; others are side-cars.",
         "properties": {
             "metadata": { "type": "object", "properties": { "labels": strings, "annotations": strings } },
-            "spec": without_required_containers(bare::<PodSpec>()),
+            "spec": pod_spec(),
         },
     })
 }
 
 /// Who has no side-car, and nothing to add to the worker container, names no container.
-fn without_required_containers(mut pod: Value) -> Value {
+fn pod_spec() -> Value {
+    let mut pod = bare::<PodSpec>();
     if let Some(pod) = pod.as_object_mut() {
         pod.remove("required");
     }
+    rules::of_pod(&mut pod);
     pod
 }
 
-fn list<T: JsonSchema>(description: &str, most: usize) -> Schema {
-    json_schema!({ "type": "array", "description": description, "maxItems": most, "items": bare::<T>() })
+fn list<T: JsonSchema>(description: &str, most: usize, add_rules: impl Fn(&mut Value)) -> Schema {
+    let mut items = bare::<T>();
+    add_rules(&mut items);
+    json_schema!({ "type": "array", "description": description, "maxItems": most, "items": items })
 }
 
 fn of<T: JsonSchema>(description: &str) -> Schema {

@@ -7,7 +7,7 @@ use super::CONFIG_MAP_NAME;
 use super::artillery::FILE_NAME;
 
 /// What a key of a ConfigMap looks like.
-const KEY: &str = r"^[-._a-zA-Z0-9]+$";
+pub(super) const KEY: &str = r"^[-._a-zA-Z0-9]+$";
 /// The key of the script's ConfigMap that is the test script, where none is given.
 pub const SCRIPT_KEY: &str = "test-script.yaml";
 

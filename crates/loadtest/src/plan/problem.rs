@@ -27,10 +27,10 @@ pub const MISSING_CONFIG_MAP: &str = "MissingConfigMap";
 pub const MISSING_FILE: &str = "MissingFile";
 /// Two ConfigMaps have a file of the same name.
 pub const CONFLICTING_FILES: &str = "ConflictingFiles";
-/// The object was stored before the API server refused such values.
+/// A value that cannot be used, or of which the API server says that it makes no valid Job.
 pub const INVALID_SPEC: &str = "InvalidSpec";
 
-/// The Job is refused by admission, by quota, or for want of a right of the operator's.
+/// The Job is refused by admission, by quota, or for want of a right of the operator's: it may be taken later, as it is.
 pub const JOB_REFUSED: &str = "JobRefused";
 /// A ConfigMap of the report's name is somebody else's.
 pub const REPORT_NAME_TAKEN: &str = "ReportNameTaken";
@@ -57,6 +57,12 @@ pub(crate) fn without_numbers(message: &str) -> String {
         }
     }
     said
+}
+
+/// Whether a webhook or a policy refuses, which may do so by any code: 400 is a webhook's and 422 a policy's where they name none.
+fn is_of_admission(words: &str) -> bool {
+    let is_policy = words.split_once("\" is ").is_some_and(|(_, why)| why.starts_with("forbidden: "));
+    is_policy || words.starts_with("admission webhook ")
 }
 
 fn is_digit(c: char) -> bool {
@@ -89,6 +95,15 @@ impl Problem {
         Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {}", in_fields(words)) }
     }
 
+    /// The same, by the status code of its answer: a Job that is invalid or too large stays so until the spec is mended.
+    pub fn job_answered(code: u16, words: &str) -> Self {
+        let refused = Self::job_refused(words);
+        if code == 403 || is_of_admission(words) {
+            return refused;
+        }
+        Self { reason: INVALID_SPEC, ..refused }
+    }
+
     /// The script's ensure cannot be evaluated; why, with its place.
     pub fn invalid_ensure(why: &str) -> Self {
         let message = format!("Load Test test script has a check that cannot be evaluated: {why}");
@@ -99,5 +114,34 @@ impl Problem {
     pub fn unreadable(field: &str, name: &str, words: &str) -> Self {
         let message = format!("ConfigMap \"{name}\" cannot be read, see field {field}: {words}");
         Self { reason: UNREADABLE_CONFIG_MAP, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_finds_invalid_is_the_specs_and_what_admission_refuses_is_not() {
+        let invalid = "Job.batch \"t\" is invalid: spec.template.spec.containers[0].resources.requests: Invalid value: \"4Gi\"";
+        let policy = "jobs.batch \"t\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not now";
+        let webhook = "admission webhook \"w.example\" denied the request: the job is invalid: spec";
+        for (code, words, reason) in [
+            (422, invalid, INVALID_SPEC),
+            (400, "Job in version \"v1\" cannot be handled as a Job: quantities must match", INVALID_SPEC),
+            (413, "Request entity too large: limit is 3145728", INVALID_SPEC),
+            (500, "etcdserver: request is too large", INVALID_SPEC),
+            (422, "Job.batch \"t\" is invalid: x: Invalid value: \"a\" is forbidden: \"", INVALID_SPEC),
+            (403, "jobs.batch \"t\" is forbidden: exceeded quota: q", JOB_REFUSED),
+            (422, policy, JOB_REFUSED),
+            (400, webhook, JOB_REFUSED),
+            (422, webhook, JOB_REFUSED),
+        ] {
+            let problem = Problem::job_answered(code, words);
+            assert_eq!(problem.reason, reason, "{code} {words}");
+            assert!(problem.message.starts_with("the API server refuses the Job: "), "{}", problem.message);
+        }
+        let told = Problem::job_answered(422, invalid).message;
+        assert!(told.contains(" .spec.worker.resources.requests: Invalid value"), "{told}");
     }
 }

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::*;
 use crate::LoadTest;
 use crate::api::PlanStatus;
+use crate::collected::CommonStart;
 use crate::fixtures::{JobFixture as _, LoadTestFixture as _, PodFixture as _, at, job_of, load_test, pod};
 
 fn test() -> LoadTest {

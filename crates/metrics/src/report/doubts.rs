@@ -21,28 +21,38 @@ pub(super) struct Doubt {
 pub(super) fn doubts(section: &Section) -> Vec<Doubt> {
     let Section { missing, undelivered, refused, refused_values, left_out, artillery, .. } = section;
     let mut all = Vec::new();
-    some("Missing", missing, &mut all);
-    some("Load", undelivered, &mut all);
+    some("Missing", missing, section.missing_in_all(), &mut all);
+    some("Load", undelivered, undelivered.len(), &mut all);
     if *refused_values > 0 {
         let first = refused.first();
         let first =
             first.map_or_else(String::new, |kind| format!(", such as {}: {}", kind.name, kind.reason));
         let values = if *refused_values == 1 { "value was" } else { "values were" };
-        some("Refused", &[format!("{refused_values} measured {values} not taken in{first}")], &mut all);
+        some("Refused", &[format!("{refused_values} measured {values} not taken in{first}")], 1, &mut all);
     }
-    some("Left out", left_out.as_slice(), &mut all);
+    some("Left out", left_out.as_slice(), left_out.iter().len(), &mut all);
     if artillery.len() > 1 {
         let versions = artillery.iter().take(MAX_LINES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        some("Versions", &[format!("not all workers had the same Artillery: {versions}")], &mut all);
+        some("Versions", &[format!("not all workers had the same Artillery: {versions}")], 1, &mut all);
     }
     all
 }
 
-fn some(kind: &'static str, lines: &[String], to: &mut Vec<Doubt>) {
+/// Some of the lines of a kind, of which there are so many in all, whether or not the report has them.
+fn some(kind: &'static str, lines: &[String], in_all: usize, to: &mut Vec<Doubt>) {
     to.extend(lines.iter().take(MAX_LINES).map(|line| Doubt { kind, text: visible(line) }));
-    match lines.len().saturating_sub(MAX_LINES) {
+    match in_all.saturating_sub(lines.len().min(MAX_LINES)) {
         0 => {}
         more => to.push(Doubt { kind, text: format!("and {more} more") }),
+    }
+}
+
+impl Section {
+    /// Of how many workers data is missing: a report has not the lines of all.
+    fn missing_in_all(&self) -> usize {
+        let lost = usize::try_from(self.workers.lost).unwrap_or(usize::MAX);
+        // more than no line would tell nothing
+        if self.missing.is_empty() { 0 } else { self.missing.len().max(lost) }
     }
 }
 
@@ -59,7 +69,7 @@ impl Document {
         }
         let is_tolerated = ["Passed", "Failed"].contains(&section.verdict.outcome.as_str());
         let first = section.missing.first().filter(|_| !is_tolerated)?;
-        let more = match section.missing.len() - 1 {
+        let more = match section.missing_in_all() - 1 {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
@@ -111,7 +121,7 @@ mod tests {
     fn no_kind_of_doubt_hides_another_and_none_is_endless() {
         let missing: Vec<_> = (0..500).map(|index| format!("worker {index} never joined")).collect();
         let section = json!({
-            "artillery": ["2.0.33", "2.0.34"], "missing": missing, "undelivered": ["worker 1\u{1b}[31m was slow"], "refusedValues": 2,
+            "artillery": ["2.0.33", "2.0.34"], "workers": { "lost": 700 }, "missing": missing, "undelivered": ["worker 1\u{1b}[31m was slow"], "refusedValues": 2,
             "refused": [{ "name": "mine", "reason": "-1 is no count", "count": 2 }], "leftOut": "intermediate: no room",
         });
         let document = document(json!({}), section);
@@ -122,7 +132,7 @@ mod tests {
             told[29..],
             [
                 ("Missing", "worker 29 never joined"),
-                ("Missing", "and 470 more"),
+                ("Missing", "and 670 more"),
                 ("Load", "worker 1\u{fffd}[31m was slow"),
                 ("Refused", "2 measured values were not taken in, such as mine: -1 is no count"),
                 ("Left out", "intermediate: no room"),
@@ -144,6 +154,11 @@ mod tests {
                 json!({}),
                 json!({ "verdict": verdict("Inconclusive"), "missing": missing }),
                 Some("data is missing: worker 1 never joined, and 1 more"),
+            ),
+            (
+                json!({}),
+                json!({ "verdict": verdict("Inconclusive"), "missing": missing, "workers": { "lost": 700 } }),
+                Some("data is missing: worker 1 never joined, and 699 more"),
             ),
             (
                 counted.clone(),

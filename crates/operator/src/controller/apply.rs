@@ -70,9 +70,7 @@ pub async fn create_job(
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             Ok(Ok(get_job(context, load_test).await?))
         }
-        Err(kube::Error::Api(status)) if is_refusal(&status) => {
-            Ok(Err(Problem::job_refused(&status.message)))
-        }
+        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Err(refusal(&status))),
         Err(error) => Err(Error::api("create its Job")(error)),
     }
 }
@@ -89,9 +87,7 @@ pub async fn check_job(
         Err(kube::Error::Api(status)) if status.is_already_exists() || takes_no_dry_run(&status) => {
             Ok(Ok(()))
         }
-        Err(kube::Error::Api(status)) if is_refusal(&status) => {
-            Ok(Err(Problem::job_refused(&status.message)))
-        }
+        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Err(refusal(&status))),
         Err(error) => Err(Error::api("check its Job")(error)),
     }
 }
@@ -128,9 +124,7 @@ pub async fn start_job(
             let is_startable = |job: &Job| is_it(Some(job), uid) && start(job) == Start::Never;
             match job {
                 // its tests hold, so it was admission that said no
-                Some(job) if is_startable(&job) && is_refusal(&status) => {
-                    Ok(Err(Problem::job_refused(&status.message)))
-                }
+                Some(job) if is_startable(&job) && is_refusal(&status) => Ok(Err(refusal(&status))),
                 // another Job, or started already
                 job => Ok(Ok(job)),
             }
@@ -185,6 +179,11 @@ async fn patch_job(
 
 fn is_it(job: Option<&Job>, uid: &str) -> bool {
     job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid))
+}
+
+/// What such an answer says of the Job.
+fn refusal(status: &Status) -> Problem {
+    Problem::job_answered(status.code, &status.message)
 }
 
 /// Whether the API server's answer is a lasting no: by admission, for want of a right, or for its size (413, or etcd's own words).

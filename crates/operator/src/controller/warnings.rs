@@ -14,7 +14,7 @@ use super::Context;
 
 /// How long an answer is good for: what has many events has a whole list to be searched each time.
 const GOOD_FOR: Duration = Duration::from_secs(10);
-/// A pod that waits has few warnings, for those that repeat are one event that counts.
+/// A pod that waits has few events, for those that repeat are one event that counts.
 const MOST: u32 = 50;
 
 /// The latest warning of a pod, and when it was asked for.
@@ -45,8 +45,8 @@ pub async fn explained(context: &Context, observed: Observed, now: Timestamp) ->
 
 async fn ask(context: &Context, namespace: &str, pod_uid: &str) -> Option<Why> {
     let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
-    let warnings = format!("involvedObject.kind=Pod,involvedObject.uid={pod_uid},type=Warning");
-    match events.list(&ListParams::default().fields(&warnings).limit(MOST)).await {
+    let its = format!("involvedObject.kind=Pod,involvedObject.uid={pod_uid}");
+    match events.list(&ListParams::default().fields(&its).limit(MOST)).await {
         Ok(list) => latest(&list.items),
         Err(error) => {
             // advice only: the status then says where to look
@@ -56,35 +56,69 @@ async fn ask(context: &Context, namespace: &str, pod_uid: &str) -> Option<Why> {
     }
 }
 
+/// The latest event, if it is a warning: once the pod got on, what warned before holds it no more.
 fn latest(events: &[Event]) -> Option<Why> {
-    let at = |event: &&Event| {
-        let last = event.last_timestamp.as_ref().map(|at| at.0);
-        last.or(event.event_time.as_ref().map(|at| at.0))
-    };
-    let latest = events.iter().max_by_key(at)?;
-    Why::new(latest.reason.as_deref(), latest.message.as_deref())
+    let is_warning = |event: &Event| event.type_.as_deref() == Some("Warning");
+    // some times are in whole seconds: of two in the same one the warning counts
+    let latest = events.iter().max_by_key(|event| (last_second(event), is_warning(event)))?;
+    Some(latest)
+        .filter(|event| is_warning(event))
+        .and_then(|event| Why::new(event.reason.as_deref(), event.message.as_deref()))
+}
+
+/// When it was last seen, in whole seconds of the Unix time, whichever way that is written.
+fn last_second(event: &Event) -> Option<i64> {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let times = [
+        event.last_timestamp.as_ref().map(|at| at.0),
+        series.map(|at| at.0),
+        event.event_time.as_ref().map(|at| at.0),
+    ];
+    times.into_iter().flatten().map(|at| at.as_second()).max()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn the_latest_warning_counts_whichever_way_its_time_is_written() {
-        let event = |reason: &str, times: serde_json::Value| {
-            let mut event = serde_json::json!({
-                "metadata": {}, "involvedObject": {}, "reason": reason, "message": "two\nlines",
-            });
-            event.as_object_mut().expect("an object").extend(times.as_object().expect("times").clone());
-            serde_json::from_value::<Event>(event).expect("an event")
-        };
         let events = [
-            event("FailedScheduling", serde_json::json!({ "eventTime": "2026-11-24T08:40:00.000000Z" })),
-            event("FailedMount", serde_json::json!({ "lastTimestamp": "2026-11-24T08:41:00Z" })),
-            event("Untimed", serde_json::json!({})),
+            event("Warning", "FailedScheduling", json!({ "eventTime": "2026-11-24T08:40:00.000000Z" })),
+            event("Warning", "FailedMount", json!({ "lastTimestamp": "2026-11-24T08:41:00Z" })),
+            event("Warning", "Untimed", json!({})),
         ];
-        let why = Why { reason: "FailedMount".into(), message: "two".into() };
-        assert_eq!(latest(&events), Some(why));
+        assert_eq!(latest(&events), why("FailedMount"));
+        let again = json!({ "eventTime": "2026-11-24T08:39:00.000000Z", "series": { "lastObservedTime": "2026-11-24T08:42:00.000000Z" } });
+        let [first, second, third] = events;
+        assert_eq!(latest(&[first, event("Warning", "Repeated", again), second, third]), why("Repeated"));
         assert_eq!(latest(&[]), None);
+    }
+
+    #[test]
+    fn a_warning_that_the_pod_got_over_is_told_no_more() {
+        let scheduled = event("Normal", "Scheduled", json!({ "eventTime": "2026-11-24T08:41:00.700000Z" }));
+        let at = |time: &str| json!({ "lastTimestamp": time });
+        let none = event("Warning", "FailedScheduling", at("2026-11-24T08:40:59Z"));
+        assert_eq!(latest(&[none.clone(), scheduled.clone()]), None);
+        // of the same second, and later
+        for time in ["2026-11-24T08:41:00Z", "2026-11-24T08:41:01Z"] {
+            let mount = event("Warning", "FailedMount", at(time));
+            assert_eq!(latest(&[mount, none.clone(), scheduled.clone()]), why("FailedMount"), "{time}");
+        }
+    }
+
+    fn event(type_: &str, reason: &str, times: Value) -> Event {
+        let mut event = json!({
+            "metadata": {}, "involvedObject": {}, "type": type_, "reason": reason, "message": "two\nlines",
+        });
+        event.as_object_mut().expect("an object").extend(times.as_object().expect("times").clone());
+        serde_json::from_value(event).expect("an event")
+    }
+
+    fn why(reason: &str) -> Option<Why> {
+        Some(Why { reason: reason.into(), message: "two".into() })
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod bed;
+mod bounds;
 mod ending;
 mod first_operator;
 mod progress;

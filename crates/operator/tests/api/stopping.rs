@@ -65,7 +65,7 @@ async fn a_suspended_test_whose_job_the_api_server_would_refuse_is_told_so_befor
     suspended["suspend"] = json!(true);
     suspended["worker"] = json!({ "resources": { "limits": { "memory": "much" } } });
     bed.create("t", suspended.clone()).await.expect("a LoadTest");
-    let status = bed.until_reason("t", "JobRefused").await;
+    let status = bed.until_reason("t", "InvalidSpec").await;
     assert!(message_of(&status, "Progressing").contains("quantities must match"), "{status:?}");
     suspended["worker"] = json!({ "resources": { "limits": { "memory": "2Gi" } } });
     bed.create("t", suspended).await.expect("mended");

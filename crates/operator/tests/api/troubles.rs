@@ -1,15 +1,19 @@
 //! What Kubernetes says against workers is passed on by reason, and nothing waits for ever.
 
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, ResourceQuota};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use loadtest::LoadTestStatus;
 use loadtest::workers::START_DEADLINE_SECONDS;
 use serde_json::{Value, json};
 use testbed::eventually::eventually;
 
-use crate::bed::{Bed, is, message_of, reason_of};
+use crate::bed::{Bed, SOON, is, message_of, reason_of};
 
 async fn until_told(bed: &Bed, test: &str, words: &str) -> LoadTestStatus {
     bed.until(test, words, |status| message_of(status, "Progressing").contains(words)).await
@@ -155,4 +159,49 @@ async fn workers_that_never_start_are_given_up_and_their_pods_removed() {
         conditions.iter().flatten().any(|c| c.type_ == "Failed" && c.status == "True")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_refuses_jobs_for_now_is_no_fault_of_the_spec() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let name = format!("no-jobs-{}", bed.namespace);
+    let policies = Api::<ValidatingAdmissionPolicy>::all(bed.client.clone());
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(bed.client.clone());
+    let jobs = json!({ "apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"] });
+    let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": bed.namespace } });
+    // no reason is named: the API server says 422 then
+    let policy = json!({
+        "metadata": { "name": name },
+        "spec": {
+            "matchConstraints": { "resourceRules": [jobs] },
+            "validations": [{ "expression": "false", "message": "not on a Friday" }],
+        },
+    });
+    let binding = json!({
+        "metadata": { "name": name },
+        "spec": {
+            "policyName": name, "validationActions": ["Deny"], "matchResources": { "namespaceSelector": here },
+        },
+    });
+    let params = PostParams::default();
+    policies.create(&params, &serde_json::from_value(policy).expect("a policy")).await.expect("made");
+    bindings.create(&params, &serde_json::from_value(binding).expect("a binding")).await.expect("made");
+    let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "none", "image": "none" }] });
+    let probe = json!({ "metadata": { "name": "probe" }, "spec": { "template": { "spec": pod } } });
+    let probe: Job = serde_json::from_value(probe).expect("a Job");
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    // it takes the API server a moment to know its policies
+    let code = async || match bed.api::<Job>().create(&dry_run, &probe).await {
+        Err(kube::Error::Api(status)) => status.code,
+        _ => 201,
+    };
+    eventually("the policy holds", SOON, code, |code| *code == 422).await;
+
+    bed.load_test("t", 1).await;
+    let status = bed.until_reason("t", "JobRefused").await;
+    assert!(message_of(&status, "Progressing").ends_with("denied request: not on a Friday"), "{status:?}");
+    bindings.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    policies.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    bed.until_reason("t", "WorkersStarting").await;
 }

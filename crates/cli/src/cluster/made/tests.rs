@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::{Request as Asked, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use kube::{Client, Config};
 use loadtest::api::Distribution;
@@ -25,6 +26,8 @@ struct Server {
     loses: BTreeMap<String, u32>,
     /// Objects that are there for so many looks.
     leaves_after: BTreeMap<String, u32>,
+    /// Whoever makes this one is to come back in an hour.
+    is_busy_at: Option<String>,
     /// These cannot be made.
     refuses: Vec<String>,
 }
@@ -89,12 +92,18 @@ impl Server {
     }
 }
 
-async fn handle(State(server): State<Arc<Mutex<Server>>>, asked: Asked) -> Answer {
+async fn handle(State(server): State<Arc<Mutex<Server>>>, asked: Asked) -> Response {
     let (parts, body) = asked.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let query = parts.uri.query().unwrap_or_default();
-    server.lock().expect("a server").answer(parts.method.as_str(), parts.uri.path(), query, body)
+    let mut server = server.lock().expect("a server");
+    let made = format!("{}/{}", parts.uri.path(), body["metadata"]["name"].as_str().unwrap_or_default());
+    if parts.method == "POST" && server.is_busy_at == Some(made) {
+        let busy = status(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "busy");
+        return ([("Retry-After", "3600")], busy).into_response();
+    }
+    server.answer(parts.method.as_str(), parts.uri.path(), query, body).into_response()
 }
 
 /// Makes the load test `checkout`; returns what came of it, and the paths of what is there then.
@@ -195,6 +204,18 @@ async fn what_an_earlier_load_test_of_that_name_leaves_is_waited_for_and_what_is
     assert!(error.to_string().contains("AlreadyExists: give another --name"), "{error}");
     assert_eq!(there, [(path, taken)].into(), "it is left alone");
     assert!(began.elapsed() < Duration::from_secs(60), "nobody is waited for");
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_busy_for_long_is_not_waited_for_by_each_request() {
+    let path = format!("{CONFIG_MAPS}/checkout-test-script");
+    let began = Instant::now();
+    let server = Server { is_busy_at: Some(path), ..Server::default() };
+    let (made, there) = self::made(server, NONE).await;
+    let error = made.expect_err("busy");
+    assert!(error.exit.code() == 4 && error.to_string().contains("no answer within 3s"), "{error}");
+    assert_eq!(paths(&there), Vec::<String>::new());
+    assert!(began.elapsed() < Duration::from_secs(60), "not for the hour that it asks for");
 }
 
 #[test]

@@ -16,8 +16,10 @@ use crate::cluster::{Connection, chain};
 use crate::exit::Failure;
 use crate::terminal::{harmless, say};
 
-/// So often a log is opened in vain, one after the other.
+/// So often a log that is followed is opened in vain, one after the other.
 const TRIES: u32 = 8;
+/// So often one that is only read: workers are read one after the other, and who reads waits for each.
+const FEW_TRIES: u32 = 2;
 /// How long there is a pause before it is opened again; each time twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -40,6 +42,8 @@ enum Ended {
     Unread,
     /// It broke, for this reason.
     Broken(String),
+    /// The cluster does not answer, for this reason.
+    Away(String),
 }
 
 impl Reading {
@@ -71,8 +75,10 @@ impl Reading {
                     let doing = format!("read the log of worker {} (the right to get pods/log)", self.index);
                     return Err(self.connection.refused(&doing, &error));
                 }
-                Err(error) => Ended::Broken(chain(&error)),
+                Err(error @ kube::Error::Api(_)) => Ended::Broken(chain(&error)),
+                Err(error) => Ended::Away(chain(&error)),
             };
+            let is_away = matches!(ended, Ended::Away(_));
             let why = match ended {
                 Ended::Unread => return Ok(()),
                 Ended::Whole if has_ended => {
@@ -81,11 +87,16 @@ impl Reading {
                     return Ok(());
                 }
                 Ended::Whole => None,
-                Ended::Broken(why) => Some(why),
+                Ended::Broken(why) | Ended::Away(why) => Some(why),
             };
             tries = if has_read { 1 } else { tries + 1 };
             let Self { index, pod, .. } = self;
-            if tries > TRIES {
+            let most = if self.is_followed { TRIES } else { FEW_TRIES };
+            if is_away && self.is_followed {
+                // the log is still there when the cluster is back, however long that takes
+                tries = tries.min(most);
+            }
+            if tries > most {
                 let why = why.unwrap_or_else(|| "it ends, and the worker runs".to_owned());
                 return Err(Failure::internal(format!(
                     "the log of worker {index} (pod {pod}) cannot be read on: {why}"
@@ -113,7 +124,7 @@ impl Reading {
 }
 
 /// What does not become better by trying again.
-fn is_final(error: &kube::Error) -> bool {
+pub fn is_final(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if [401, 403].contains(&status.code))
 }
 

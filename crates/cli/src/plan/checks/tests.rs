@@ -13,7 +13,8 @@ fn found(text: &str, environment: Option<&str>) -> Found {
     fs::write(folder.path().join("hooks.js"), "").expect("a file");
     let script = Source { file: "s.yaml".to_owned(), root: read(text).expect("a tree") };
     let sources = Sources { texts: vec![&script], environment, overrides: None };
-    let named = loadtest::script::read(text).expect("a script");
+    let config = script.root.get("config").map_or(Value::Null, Node::json);
+    let named = loadtest::script::of_config(config).unwrap_or_default();
     let merged = Merged { script: &named, config: None, environment, overrides: None };
     let folders = Folders::of(&folder.path().join("s.yaml"), None);
     let given = Given { target: None, merged, folders: &folders };

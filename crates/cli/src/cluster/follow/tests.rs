@@ -1,0 +1,76 @@
+//! When a load test is given up, which one is meant, and how each end is told.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn status(value: Value) -> LoadTestStatus {
+    serde_json::from_value(value).expect("a status")
+}
+
+fn progressing(reason: &str, message: &str) -> LoadTestStatus {
+    let condition = json!({ "type": "Progressing", "status": "False", "reason": reason, "message": message });
+    status(json!({ "conditions": [condition] }))
+}
+
+#[tokio::test]
+async fn what_will_never_start_is_given_up_and_what_may_is_waited_for() {
+    let connection = Connection::to("http://127.0.0.1:9");
+    let missing = progressing(MISSING_FILE, "the script names users.csv");
+    let invalid = progressing(INVALID_SPEC, "resources");
+    let queued = progressing("Queued", "3 are before it");
+    let no_room = progressing(loadtest::plan::JOB_REFUSED, "exceeded quota: q");
+    for (status, seconds, said) in [
+        (None, 59, None),
+        (None, 60, Some((4, "no operator has looked at the load test checkout for 60 s"))),
+        (Some(&missing), 14, None),
+        (
+            Some(&missing),
+            15,
+            Some((2, "the load test checkout cannot start: MissingFile: the script names users.csv")),
+        ),
+        (Some(&invalid), 15, Some((2, "the load test checkout cannot start: InvalidSpec: resources"))),
+        (Some(&queued), 9_999, None),
+        (Some(&no_room), 9_999, None),
+    ] {
+        let failure = hopeless(&connection, "checkout", status, Duration::from_secs(seconds));
+        let told = failure.map(|failure| (failure.exit.code(), failure.to_string()));
+        match (told, said) {
+            (None, None) => {}
+            (Some((code, words)), Some((exit, start))) => {
+                assert!(code == exit && words.starts_with(start), "{code}: {words}");
+            }
+            (told, said) => panic!("{told:?}, not {said:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_of_the_same_name_is_not_taken_for_it() {
+    let connection = Connection::to("http://127.0.0.1:9");
+    assert!(another(&connection, "checkout", "a", "a").is_none());
+    let failure = another(&connection, "checkout", "a", "b").expect("another");
+    assert_eq!(failure.exit.code(), 3);
+    let said = failure.to_string();
+    assert!(said.starts_with("the load test checkout was deleted, and another one was made"), "{said}");
+    let watch = "; kubectl artillery watch checkout -n shop --context test follows the other";
+    assert!(said.ends_with(watch), "commands that are named are of the same cluster: {said}");
+}
+
+#[test]
+fn each_end_has_its_exit_code() {
+    for (verdict, reason, code) in [
+        ("Passed", "ChecksPassed", 0),
+        ("Failed", "ChecksFailed", 1),
+        ("Failed", "ExpectationsFailed", 1),
+        ("Failed", "WorkersFailed", 3),
+        ("Inconclusive", "Stopped", 3),
+    ] {
+        let condition =
+            json!({ "type": "Passed", "status": "False", "reason": reason, "message": "so it is" });
+        let mut load_test = LoadTest::new("checkout", loadtest::LoadTestSpec::default());
+        load_test.status = Some(status(json!({ "verdict": verdict, "conditions": [condition] })));
+        let (exit, words) = conclusion(&load_test);
+        assert_eq!((exit.code(), words), (code, format!("checkout: {verdict}: so it is")), "{reason}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Load tests of manifests that nobody follows are stopped where their user thinks better of it while they are applied.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use loadtest::api::Stop;
+use tokio::time::timeout;
+
+use super::Test;
+use crate::cluster::Connection;
+use crate::cluster::stop::stop_at_last;
+use crate::exit::Failure;
+use crate::terminal::{harmless_lines, say, say_failure};
+
+/// How long a cluster is told to stop what was applied.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Stops those of them that are there. Returns what came of it, as an end by its user.
+pub(super) async fn stop_all(connection: &Connection, tests: &[Test]) -> Failure {
+    let stopping = tests.iter().map(|test| stop_applied(connection.in_namespace(&test.namespace), test));
+    let mut stopped = Vec::new();
+    let mut stays = false;
+    for (done, Test { name, .. }) in join_all(stopping).await.into_iter().zip(tests) {
+        match done {
+            Ok(true) => stopped.push(name.as_str()),
+            Ok(false) => {}
+            Err(failure) => {
+                stays = true;
+                say_failure(&failure);
+            }
+        }
+    }
+    Failure::interrupted(match (stopped.is_empty(), stays) {
+        (true, false) => "interrupted: none of the load tests was applied".to_owned(),
+        (true, true) => "interrupted: load tests go on, see above".to_owned(),
+        (false, false) => format!("interrupted: stopped what was applied: {}", stopped.join(", ")),
+        (false, true) => format!("interrupted: stopped {}; others go on, see above", stopped.join(", ")),
+    })
+}
+
+/// Stops one that kubectl may have applied. Returns whether it had.
+async fn stop_applied(connection: Connection, test: &Test) -> Result<bool, Failure> {
+    let name = &test.name;
+    let stopping = async {
+        let there = connection.load_tests().get_opt(name).await;
+        let there =
+            there.map_err(|error| connection.refused(&format!("stop the load test {name}"), &error))?;
+        let Some(there) = there else { return Ok(false) };
+        let say = |words: &str| say(harmless_lines(words));
+        let uid = Some(there.uid().to_owned());
+        stop_at_last(&connection, name, uid, Stop::Graceful, say).await.map(|_| true)
+    };
+    timeout(PATIENCE, stopping).await.unwrap_or_else(|_| {
+        let stop = connection.hint(&format!("stop {name}"));
+        let seconds = PATIENCE.as_secs();
+        Err(Failure::cluster(format!(
+            "the load test {name} is not stopped within {seconds} s, and may go on: {stop}"
+        )))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::extract::Request as Asked;
+    use axum::http::{Method, StatusCode};
+    use axum::response::IntoResponse as _;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_applied_is_stopped_and_nothing_else() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let uri = format!("http://{}", listener.local_addr().expect("it"));
+        let patched = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&patched);
+        let router = Router::new().fallback(move |asked: Asked| {
+            let path = asked.uri().path().to_owned();
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            let status = |code: u16, reason: &str| {
+                let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "no" });
+                (StatusCode::from_u16(code).expect("a code"), status.to_string()).into_response()
+            };
+            let is_patch = asked.method() == Method::PATCH;
+            let answer = match name.as_str() {
+                "b" => status(404, "NotFound"),
+                "c" if is_patch => status(403, "Forbidden"),
+                _ => {
+                    let spec = json!({ "testScript": { "config": { "configMap": "a" } } });
+                    let there = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": name, "uid": "1" }, "spec": spec });
+                    there.to_string().into_response()
+                }
+            };
+            let seen = Arc::clone(&seen);
+            async move {
+                if is_patch {
+                    let body = axum::body::to_bytes(asked.into_body(), 1 << 16).await.expect("a body");
+                    let patch: Value = serde_json::from_slice(&body).expect("JSON");
+                    seen.lock().expect("it").push((path, patch));
+                }
+                answer
+            }
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let connection = Connection::to(&uri);
+        let test = |name: &str| Test { namespace: "other".to_owned(), name: name.to_owned(), uid: None };
+        let ended = |failure: Failure| (failure.exit.code(), failure.to_string());
+        let none = ended(stop_all(&connection, &[test("b")]).await);
+        assert_eq!(none, (130, "interrupted: none of the load tests was applied".to_owned()));
+        let one = ended(stop_all(&connection, &[test("a"), test("b")]).await);
+        assert_eq!(one, (130, "interrupted: stopped what was applied: a".to_owned()));
+        let patch = json!({ "metadata": { "uid": "1" }, "spec": { "stop": "Graceful" } });
+        let path = "/apis/loadtest.artillery.io/v1alpha1/namespaces/other/loadtests/a".to_owned();
+        assert_eq!(*patched.lock().expect("it"), [(path, patch)]);
+        let refused = ended(stop_all(&connection, &[test("a"), test("c")]).await);
+        assert_eq!(refused, (130, "interrupted: stopped a; others go on, see above".to_owned()));
+    }
+}
