@@ -229,8 +229,13 @@ impl Bed {
         let look = async || {
             let events = self.kubectl(&["get", "events", "--field-selector", &filter, "-o", path]);
             let is_verdict = |event: &&str| VERDICTS.iter().any(|reason| event.ends_with(reason));
-            let mut events: Vec<_> =
-                events.lines().filter(|event| !is_verdict(event)).map(str::to_owned).collect();
+            // whether the log of a pod that is deleted is seen is a matter of time
+            let is_log = |event: &&str| event.ends_with("WorkerFailed") && !reasons.contains(&"WorkerFailed");
+            let mut events: Vec<_> = events
+                .lines()
+                .filter(|event| !is_verdict(event) && !is_log(event))
+                .map(str::to_owned)
+                .collect();
             events.sort();
             events
         };

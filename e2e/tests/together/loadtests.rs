@@ -92,7 +92,8 @@ async fn a_worker_that_exits_1_leaves_the_others_to_finish() {
     let message = bed.of_test("failing", "{.status.conditions[?(@.type==\"Completed\")].message}");
     let expected = "1 of 3 workers failed: worker 1: exited with code 1; see kubectl logs failing-1-";
     assert!(message.starts_with(expected), "{message}");
-    bed.until_events("failing", &["Created", "Failed", "Running", "Running", "Running"]).await;
+    bed.until_events("failing", &["Created", "Failed", "Running", "Running", "Running", "WorkerFailed"])
+        .await;
 
     let workers = bed.workers("failing");
     assert_eq!(workers.len(), 3, "nobody was replaced");

@@ -122,7 +122,7 @@ async fn hooks_that_run_once_reach_all_workers_first_and_last() {
 
     // the one `before` fails: there is no load, and the verdict says why
     bed.apply(&hooks_once("hookless", &json!({ "get": { "url": "http://127.0.0.1:1/" } })));
-    assert_eq!(bed.until_over("hookless").await, "Failed", "{:?}", bed.verdict("hookless"));
+    assert_eq!(bed.until_over("hookless").await, "WorkersFailed", "{:?}", bed.verdict("hookless"));
     let verdict = bed.verdict("hookless");
     assert!(verdict.message.contains("worker 0 runs the script's `before` for all workers"), "{verdict:?}");
     assert_eq!(cluster().target_counts(&bed.namespace).expect("the target's counts").total, 40);

@@ -74,6 +74,8 @@ async fn each_end_has_its_exit_code() {
     assert_eq!((code, printed.as_str()), (Some(130), ""), "{said}");
     let goes_on = format!("left: the load test twice goes on in namespace {}", bed.namespace);
     assert!(said.contains(&goes_on), "{said}");
+    // the second signal may come before the cluster was told
+    let was_told = said.contains("as they are told");
 
     under_load(&bed, "left").await;
     somebody_else_s(&bed, folder).await;
@@ -98,7 +100,9 @@ async fn each_end_has_its_exit_code() {
     assert!(is_told && !printed.contains("(Stopped)"), "{printed}{said}");
 
     let (code, printed, said) = run(&bed, folder, &["wait", "twice"]);
-    assert!(code == Some(3) && printed.starts_with("twice: Inconclusive: "), "{printed}{said}");
+    let (expected, start) =
+        if was_told { (Some(3), "twice: Inconclusive: ") } else { (Some(0), "twice: Passed: ") };
+    assert!(code == expected && printed.starts_with(start), "{printed}{said}");
     let (code, printed, _) = run(&bed, folder, &["list"]);
     assert_eq!((code, printed.lines().count()), (Some(0), 7), "a head and six: {printed}");
     let (code, printed, said) =
