@@ -124,7 +124,7 @@ async fn a_batch_that_is_too_large_is_refused_and_its_replacement_is_taken_in() 
     assert_eq!(worker.send(&batch(2, 5)).await.body["received"], 2);
     let facts = bed.collector.facts(&reference("one")).expect("facts");
     assert_eq!((facts.workers[0].lost, bed.counters.batches_lost.get()), (1, 1));
-    let answer = worker.post("/v1/start", vec![b' '; 1025]).await;
+    let answer = worker.post("/v1/start", vec![b' '; (65 << 10) + 1]).await;
     assert_eq!(answer.status, 413);
     assert_eq!(worker.progress().await.status, 200);
 }

@@ -79,7 +79,7 @@ async fn a_load_test_that_another_collector_stored_is_let_go_of_and_opened_anew_
     let answer = worker.progress().await;
     assert_eq!(
         answer.body.to_string(),
-        r#"{"durable":1,"finished":true,"received":1,"stop":null}"#,
+        r#"{"durable":1,"finished":true,"othersEnded":true,"received":1,"stop":null}"#,
         "as it is stored"
     );
     worker.send(&batch(2, 5)).await;
@@ -117,7 +117,7 @@ async fn a_collector_that_does_not_lead_serves_nobody_and_keeps_nothing() {
     let answer = worker.progress().await;
     assert_eq!(
         answer.body.to_string(),
-        r#"{"durable":0,"finished":false,"received":0,"stop":null}"#,
+        r#"{"durable":0,"finished":false,"othersEnded":true,"received":0,"stop":null}"#,
         "as it is stored"
     );
 }
