@@ -81,7 +81,10 @@ async fn a_collector_that_is_killed_loses_nothing_that_workers_do_not_send_again
     a.client = bed.client().await;
     // the third batch is gone; a fourth is not taken before it is there again
     let answer = a.send(&batch(4, 10)).await;
-    assert_eq!(answer.body.to_string(), r#"{"durable":2,"finished":false,"othersEnded":true,"received":2,"stop":null}"#);
+    assert_eq!(
+        answer.body.to_string(),
+        r#"{"durable":2,"finished":false,"othersEnded":true,"received":2,"stop":null}"#
+    );
     for sequence in [3, 4, 4, 3] {
         a.send(&batch(sequence, 10)).await;
     }

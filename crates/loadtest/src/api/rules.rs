@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::CONFIG_MAP_NAME;
 use super::test_script::KEY;
+use crate::template::GRACE;
 
 /// The most containers of a pod template: rules on each must have a bounded cost.
 const MOST_CONTAINERS: usize = 64;
@@ -60,8 +61,7 @@ pub(super) fn of_pod(pod: &mut Value) {
         "is the operator's own: use spec.activeDeadlineSeconds, which ends a test in order",
     );
     let grace = &mut fields["terminationGracePeriodSeconds"];
-    // as in `template::GRACE`
-    (grace["minimum"], grace["maximum"]) = (json!(10), json!(3600));
+    (grace["minimum"], grace["maximum"]) = (json!(GRACE.start()), json!(GRACE.end()));
 
     let containers = &mut fields["containers"];
     containers["maxItems"] = json!(MOST_CONTAINERS);
