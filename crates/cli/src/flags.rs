@@ -113,6 +113,10 @@ pub struct Run {
     #[arg(long, value_enum, ignore_case = true)]
     pub distribution: Option<Distribution>,
 
+    /// Whether each worker runs the script's before and after (the default), or one of them for all.
+    #[arg(long, value_enum, ignore_case = true)]
+    pub hooks: Option<Hooks>,
+
     /// Name of the load test; by default the script's file name, in a cluster with something random behind it.
     #[arg(long)]
     pub name: Option<String>,
@@ -166,6 +170,11 @@ impl Run {
         self.distribution.unwrap_or(Distribution::Replicate)
     }
 
+    /// Where the script's hooks run.
+    pub fn hooks(&self) -> loadtest::api::Hooks {
+        self.hooks.map(Into::into).unwrap_or_default()
+    }
+
     /// How long workers wait for each other, in seconds.
     pub fn start_timeout(&self) -> i32 {
         self.start_timeout.unwrap_or(crate::cluster::bundle::START_TIMEOUT)
@@ -179,6 +188,7 @@ impl Run {
             (self.local, "--local"),
             (self.count.is_some(), "--count"),
             (self.distribution.is_some(), "--distribution"),
+            (self.hooks.is_some(), "--hooks"),
             (self.name.is_some(), "--name"),
             (self.rm, "--rm"),
             (self.start_timeout.is_some(), "--start-timeout"),
@@ -326,6 +336,25 @@ impl From<Distribution> for loadtest::api::Distribution {
         match distribution {
             Distribution::Replicate => Self::Replicate,
             Distribution::Split => Self::Split,
+        }
+    }
+}
+
+/// Where the script's `before` and `after` run.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
+pub enum Hooks {
+    /// In each worker.
+    PerWorker,
+    /// In one of them, for all.
+    Once,
+}
+
+impl From<Hooks> for loadtest::api::Hooks {
+    fn from(hooks: Hooks) -> Self {
+        match hooks {
+            Hooks::PerWorker => Self::PerWorker,
+            Hooks::Once => Self::Once,
         }
     }
 }

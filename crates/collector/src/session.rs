@@ -3,6 +3,8 @@
 //! Nothing here does I/O or reads a clock: each call is given the moment. What changed is noted as unsaved; a
 //! [`Draft`] has everything, and what it covers is durable once it is stored.
 
+mod access;
+mod answers;
 mod facts;
 mod fingerprint;
 mod health;
@@ -22,16 +24,16 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use metrics::aggregate::{Aggregate, PERIOD};
-use metrics::delivery::{SharedPhase, Split};
+use metrics::delivery::Split;
 use metrics::wire::Batch;
 
 use crate::checkpoint::{Unsaved, Urgency};
-use crate::edge::{Reason, Refused, StartPolicy};
+use crate::edge::{Reason, StartPolicy};
 use crate::moment::Moment;
 
+pub use answers::{Denied, Joined, Progress, StartAnswer};
 pub use facts::{Facts, PlannedPhase, Quantiles, StartFacts, WorkerFacts};
 pub use fingerprint::Fingerprint;
 pub use health::{BUSY, CpuCounters, HealthSummary};
@@ -42,6 +44,7 @@ pub use snapshot::{Draft, RestoreError};
 pub use start::{Start, poll_interval};
 pub use worker::{Finish, LostPeriod, Nonce, Process, Taken, Vusers, Worker};
 
+use answers::refused;
 use start::{Waiting, lead};
 
 /// So many of the newest periods are counted apart, for the rate that is shown while a test runs.
@@ -86,62 +89,6 @@ pub struct Session {
     /// Whether the snapshot that is being stored has a decided start, of which nobody was told yet.
     start_in_draft: bool,
     news: bool,
-}
-
-/// Why a process is not served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// For good.
-    Refused(Refused),
-    /// Nobody has its index yet: it may join.
-    Unknown,
-    /// It will be refused, or not, as soon as that is stored: only then it is true for ever.
-    NotYet,
-}
-
-/// The answer to a join.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Joined {
-    /// The completion index.
-    pub index: u32,
-    /// How many workers there are to be.
-    pub workers: u32,
-    /// The phases that it runs instead of the script's; `None`: all of them.
-    pub share: Option<Vec<SharedPhase>>,
-}
-
-/// The answer to a worker that waits for the start.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum StartAnswer {
-    /// Ask again.
-    Wait {
-        /// After this time.
-        pause: Duration,
-        /// How many wait for the start, or have ended already; all, once the start is decided.
-        ready: u32,
-        /// Of how many.
-        workers: u32,
-    },
-    /// Start.
-    Go {
-        /// In so many milliseconds; 0 or less: now.
-        milliseconds: f64,
-    },
-}
-
-/// How far a worker's batches are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The highest number that was taken in.
-    pub received: u64,
-    /// The highest number that is stored.
-    pub durable: u64,
-    /// Whether its end is stored, as it told it last.
-    pub finished: bool,
-    /// Whether the load test is to end.
-    pub stop: bool,
-    /// Whether all others have ended; only told to the worker that may have to run a hook after them.
-    pub others_ended: bool,
 }
 
 impl Session {
@@ -385,49 +332,6 @@ impl Session {
         if matches!(self.start, Start::Released { .. } | Start::TimedOut { .. }) { 0 } else { self.ready() }
     }
 
-    /// Whether that process may say anything of that index. What is refused for good rests on what is stored, and never changes; with
-    /// anything else another collector, whose snapshot replaced ours, may not agree.
-    fn access(&mut self, index: u32, process: &Process, now: Moment) -> Result<(), Denied> {
-        if self.concluded {
-            return refused(Reason::Gone, "the load test is over: nothing more counts".to_owned());
-        }
-        if index >= self.workers {
-            let why = format!("the completion index is {index}: this load test has {} workers", self.workers);
-            return refused(Reason::NotAWorker, why);
-        }
-        if let Start::TimedOut { .. } = self.start {
-            let (workers, seconds) = (self.workers, self.policy.timeout.as_secs());
-            let why = format!(
-                "not all {workers} workers joined and were ready within {seconds} s, and the load test wants all or none"
-            );
-            return refused(Reason::StartTimedOut, why);
-        }
-        match (self.members.get(&index), self.start) {
-            (Some(worker), _) if worker.process == *process => Ok(()),
-            (Some(worker), _) if worker.has_durable_claim() => {
-                let pod = &worker.process.pod_uid;
-                let why = format!("worker {index} is another process, of the pod {pod}: it is started once");
-                refused(Reason::AlreadyClaimed, why)
-            }
-            (Some(_), _) => {
-                self.unsaved.note(Urgency::Finish, now);
-                Err(Denied::NotYet)
-            }
-            (None, Start::Waiting) => Err(Denied::Unknown),
-            (None, Start::Released { .. }) => {
-                refused(Reason::AlreadyReleased, format!("worker {index} came after the others had started"))
-            }
-            (None, _) => Err(Denied::NotYet),
-        }
-    }
-
-    /// The last answer to a worker that is over, in a load test that is: it is not turned away while it ends.
-    fn after_the_end(&self, index: u32, process: &Process) -> Option<Progress> {
-        let worker = self.members.get(&index)?;
-        let is_over = self.concluded && worker.process == *process && worker.is_over();
-        if is_over { self.progress_of(index).ok() } else { None }
-    }
-
     fn member(&mut self, index: u32) -> Result<&mut Worker, Denied> {
         self.members.get_mut(&index).ok_or(Denied::Unknown)
     }
@@ -484,8 +388,4 @@ impl Session {
             self.recent.pop_first();
         }
     }
-}
-
-fn refused<T>(reason: Reason, message: String) -> Result<T, Denied> {
-    Err(Denied::Refused(Refused { reason, message }))
 }

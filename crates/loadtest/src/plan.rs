@@ -68,6 +68,8 @@ pub struct Plan {
     pub ensure: Option<Value>,
     /// That the script does not have the environment, in words: Artillery then runs it without one.
     pub unknown_environment: Option<String>,
+    /// Whether the script has checks that nobody looks at: [`crate::script::IDLE_CHECKS`].
+    pub has_idle_checks: bool,
 }
 
 /// Where the script and its files come from.
@@ -181,7 +183,8 @@ pub fn validate(
         ));
     }
     let template = Template::of(spec.worker.as_ref(), load_test.name(), &files)?;
-    let unknown_environment = environment.as_deref().filter(|_| is_whole(load_test, &files));
+    let is_whole = is_whole(load_test, &files);
+    let unknown_environment = environment.as_deref().filter(|_| is_whole);
     Ok(Plan {
         unknown_environment: unknown_environment.and_then(|name| unknown(name, &script)),
         workers: spec.count,
@@ -191,11 +194,12 @@ pub fn validate(
         defaults: settings.worker.clone(),
         template,
         reporter: kit.map(|kit| Reporter::new(load_test, kit)),
+        has_idle_checks: is_whole && script.has_idle_checks,
         ensure: script.ensure,
     })
 }
 
-/// Whether the script that is read is all that may have environments.
+/// Whether the script that is read is all that may have environments and plugins.
 fn is_whole(load_test: &LoadTest, files: &Files) -> bool {
     let more = load_test.spec.artillery.as_ref().is_some_and(|a| a.config.is_some() || a.overrides.is_some());
     !more && matches!(files, Files::Mounted { script, .. } if !is_program(script))

@@ -15,6 +15,8 @@ pub use files::{Base, Merged, NamedFile, PROCESSOR_ENDINGS};
 
 /// No script is larger, in bytes: a ConfigMap holds no more.
 pub const MAX_BYTES: usize = 1 << 20;
+/// What is worth a warning where [`Script::has_idle_checks`].
+pub const IDLE_CHECKS: &str = "config.ensure is not looked at, for config.plugins does not name ensure: nothing is checked; give `plugins: {ensure: {}}` too";
 /// No more of a key is told, in characters.
 const MAX_KEY: usize = 100;
 /// No script is nested deeper: each level takes some 20 KB of stack in a build for tests, and a thread has 2 MB.
@@ -26,6 +28,8 @@ pub struct Script {
     /// What Artillery's ensure plugin would check, as it is written: the environment may say otherwise. It is not loaded where
     /// `config.plugins` does not name it, and prefers `config.ensure` to its own settings.
     pub ensure: Option<Value>,
+    /// Whether there is a `config.ensure` that nobody looks at, for want of the plugin, in the environments too: [`IDLE_CHECKS`].
+    pub has_idle_checks: bool,
     config: Named,
     /// By the environment's name.
     environments: BTreeMap<String, Named>,
@@ -151,11 +155,15 @@ fn of(config: Config) -> Script {
         let [payload, processor] = ["payload", "processor"].map(|key| config.get(key).cloned());
         Named { payload, processor }
     };
-    let environments = config.environments.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let environments = || config.environments.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let is_named = || environments().any(|(_, config)| config.pointer("/plugins/ensure").is_some());
     Script {
+        has_idle_checks: plugin.is_none()
+            && config.ensure.as_ref().is_some_and(|it| !it.is_null())
+            && !is_named(),
         ensure: plugin.map(|settings| config.ensure.unwrap_or(settings)),
         config: Named { payload: config.payload, processor: config.processor },
-        environments: environments.map(|(name, config)| (name.clone(), named(config))).collect(),
+        environments: environments().map(|(name, config)| (name.clone(), named(config))).collect(),
     }
 }
 
@@ -177,6 +185,18 @@ mod tests {
         );
         assert_eq!(ensure("  plugins: {ensure: {maxErrorRate: 1}}"), Some(json!({ "maxErrorRate": 1 })));
         assert_eq!(ensure("  plugins: {expect: {}}"), None);
+        let is_idle =
+            |config: &str| read(&format!("config: {{{config}}}")).expect("a script").has_idle_checks;
+        for (config, wanted) in [
+            ("ensure: {p95: 1}", true),
+            ("ensure: {p95: 1}, plugins: {expect: {}}, environments: {dev: {plugins: {expect: {}}}}", true),
+            ("ensure: {p95: 1}, plugins: {ensure: {}}", false),
+            ("ensure: {p95: 1}, environments: {dev: {plugins: {ensure: {}}}}", false),
+            ("ensure: ", false),
+            ("plugins: {}", false),
+        ] {
+            assert_eq!(is_idle(config), wanted, "{config}");
+        }
     }
 
     #[test]

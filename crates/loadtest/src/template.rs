@@ -18,18 +18,20 @@ use crate::workers::brief;
 /// The container of `podTemplate` that stands for the worker's own, whatever that is called.
 pub const WORKER: &str = "worker";
 /// Names of volumes that are the operator's in every pod.
-const OUR_VOLUMES: [&str; 2] = ["tmp", "artillery-operator"];
+pub(crate) const OUR_VOLUMES: [&str; 2] = ["tmp", "artillery-operator"];
 /// The one that has the files of the load test, where they are mounted.
 const SCRIPT_VOLUME: &str = "test-script";
 /// The one to which they are copied, where they are.
 const FILES_VOLUME: &str = "files";
 /// The name of the operator's own init container.
 pub const COPY: &str = "artillery-operator-files";
+/// Where the reporter is mounted.
+pub(crate) const REPORTER_FOLDER: &str = "/artillery-operator";
 /// Folders of a worker that are the operator's: the first only where it mounts the files of the load test.
 const OUR_FOLDERS: [(&str, &str); 2] =
-    [("/data", "has the files of the load test"), ("/artillery-operator", "has the operator's reporter")];
+    [("/data", "has the files of the load test"), (REPORTER_FOLDER, "has the operator's reporter")];
 /// Labels and annotations with these prefixes are the operator's, or Kubernetes'.
-const OUR_PREFIXES: [&str; 4] =
+pub(crate) const OUR_PREFIXES: [&str; 4] =
     ["artillery.io/", "loadtest.artillery.io/", "batch.kubernetes.io/", "job-name"];
 /// A variable that a plan cannot do without is the operator's.
 const OUR_VARIABLES: [(&str, &str); 2] =

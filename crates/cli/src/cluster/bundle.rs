@@ -12,7 +12,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use loadtest::api::{
-    Artillery, Distribution, FILE_NAME, File, Json, KeyToPath, SCRIPT_KEY, ScriptConfig, Start, TestScript,
+    Artillery, Distribution, FILE_NAME, File, Hooks, Json, KeyToPath, SCRIPT_KEY, ScriptConfig, Start,
+    TestScript,
 };
 use loadtest::{LoadTest, LoadTestSpec, job, plan, script};
 use serde_json::{Value, json};
@@ -41,6 +42,8 @@ pub struct Wanted<'a> {
     pub count: i32,
     /// How the load is shared out.
     pub distribution: Distribution,
+    /// Where the script's hooks run.
+    pub hooks: Hooks,
     /// How long workers wait for each other, in seconds.
     pub start_timeout: i32,
 }
@@ -126,7 +129,7 @@ fn bundle(
     artillery: Artillery,
     Contents { script: (key, script), files, dotenv }: Contents<'_>,
 ) -> Result<Bundle, Failure> {
-    let Wanted { name, count, distribution, start_timeout } = wanted;
+    let Wanted { name, count, distribution, hooks, start_timeout } = wanted;
     check_file_name(key)?;
     let script_map = format!("{name}-test-script");
     let mut config_maps = vec![config_map(name, &script_map, [(key.to_owned(), script)].into())];
@@ -169,6 +172,7 @@ fn bundle(
             },
             artillery: (artillery != Artillery::default()).then_some(artillery),
             distribution: (distribution != Distribution::Replicate).then_some(distribution),
+            hooks: (hooks != Hooks::default()).then_some(hooks),
             start: (start_timeout != START_TIMEOUT)
                 .then_some(Start { timeout_seconds: Some(start_timeout), on_timeout: None }),
             ..LoadTestSpec::default()

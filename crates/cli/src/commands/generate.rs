@@ -8,7 +8,7 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
-use loadtest::api::Distribution;
+use loadtest::api::{Distribution, Hooks};
 use serde_json::json;
 
 use super::plan;
@@ -39,6 +39,7 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
         // at most 10,000
         count: i32::try_from(*count).unwrap_or(i32::MAX),
         distribution: Distribution::Replicate,
+        hooks: Hooks::PerWorker,
         start_timeout: bundle::START_TIMEOUT,
     };
     let (bundle, notes) = bundle::of_project(&project, wanted)?;
@@ -272,6 +273,7 @@ mod tests {
             name: "1e3",
             count: 3,
             distribution: Distribution::Replicate,
+            hooks: Hooks::PerWorker,
             start_timeout: bundle::START_TIMEOUT,
         };
         let (made, _) = bundle::of_project(&project, wanted).expect("objects");

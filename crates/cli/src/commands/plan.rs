@@ -96,6 +96,7 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
         }
     }
     plan.problems.iter().for_each(say_problem);
+    plan.warnings.iter().for_each(say_warning);
     Ok(if plan.problems.is_empty() { Exit::Passed } else { Exit::Usage })
 }
 
@@ -106,7 +107,13 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
 /// Something is wrong, and `validates`; or it cannot be read at all.
 pub fn refuse_unsound(asked: &Asked<'_>, is_local: bool, validates: bool) -> Result<(), Failure> {
     let unreadable = &asked.project.unreadable;
-    let problems = if validates { plan(asked, None).problems } else { unreadable.clone() };
+    let (problems, warnings) = if validates {
+        let plan = plan(asked, None);
+        (plan.problems, plan.warnings)
+    } else {
+        (unreadable.clone(), Vec::new())
+    };
+    warnings.iter().for_each(say_warning);
     let matters = |problem: &&Problem| !(is_local && problem.is_of_cluster);
     let problems: Vec<_> = problems.iter().filter(matters).collect();
     problems.iter().for_each(|problem| say_problem(problem));
@@ -123,6 +130,11 @@ pub fn refuse_unsound(asked: &Asked<'_>, is_local: bool, validates: bool) -> Res
 /// It quotes the script, which may be somebody else's.
 fn say_problem(problem: &Problem) {
     say(harmless_lines(&problem.to_string()));
+}
+
+/// It does not keep anything from running.
+fn say_warning(problem: &Problem) {
+    say(harmless_lines(&format!("warning: {problem}")));
 }
 
 /// Asks Artillery. What it refuses is a problem.

@@ -147,6 +147,7 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
         // at most 10,000
         count: i32::try_from(flags.count()).unwrap_or(i32::MAX),
         distribution: flags.distribution().into(),
+        hooks: flags.hooks(),
         start_timeout: flags.start_timeout(),
     };
     let (bundle, notes) = bundle::of_project(&project, wanted)?;

@@ -103,6 +103,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         collector: &address,
         start_timeout_seconds: flags.start_timeout(),
         distribution,
+        hooks: flags.hooks(),
         folder: folder.path(),
         shows_logs: flags.logs,
     };

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
 use collector::session::Hello;
 use collector::{Counters, Limits, Reason, Transport, serve};
-use loadtest::api::{Artillery, Distribution};
+use loadtest::api::{Artillery, Distribution, Hooks};
 use loadtest::process;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -69,6 +69,7 @@ pub async fn resolve(
         start_timeout_seconds: 60,
         // a worker that shares the load must not run without an answer, whatever happens to us
         distribution: Distribution::Split,
+        hooks: Hooks::PerWorker,
         folder: folder.path(),
         shows_logs: false,
     };

@@ -49,6 +49,8 @@ pub struct Common<'a> {
     pub start_timeout_seconds: i32,
     /// Whether they share the load.
     pub distribution: loadtest::api::Distribution,
+    /// Where the script's hooks run.
+    pub hooks: Hooks,
     /// Where tokens, logs and the reporter lie: only its user can look into it.
     pub folder: &'a Path,
     /// Whether what they print is printed, too.
@@ -144,7 +146,7 @@ fn spawn(common: &Common<'_>, index: u32, token: &str) -> Result<Child, Failure>
         start_timeout_seconds: common.start_timeout_seconds,
         grace_period_seconds: GRACE_PERIOD_SECONDS,
         distribution: common.distribution,
-        hooks: Hooks::PerWorker,
+        hooks: common.hooks,
         plugins: plugins.as_deref(),
         plugin_path: plugin_path.as_deref(),
     };

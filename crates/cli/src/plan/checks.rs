@@ -5,7 +5,7 @@ mod tests;
 
 use std::path::Path;
 
-use loadtest::script::{Base, Merged, NamedFile};
+use loadtest::script::{Base, IDLE_CHECKS, Merged, NamedFile};
 use metrics::checks::{Ensure, EnsureError, reads_templates};
 use serde_json::{Value, json};
 
@@ -46,6 +46,8 @@ pub struct File {
 pub struct Found {
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// What may not be what its author means.
+    pub warnings: Vec<Problem>,
     /// The files that are named and there.
     pub files: Vec<File>,
     /// What only Artillery can tell, in words.
@@ -172,11 +174,11 @@ impl Found {
             self.checks = None;
             return self.at_run_time.push("the checks, which --overrides has a part of".to_owned());
         }
-        if of_plugin.is_empty() {
-            return;
-        }
         let mut settings = sources.all("ensure");
         settings.retain(|setting| !setting.node.is_null());
+        if of_plugin.is_empty() {
+            return self.warnings.extend(settings.first().map(|setting| Problem::of(setting, IDLE_CHECKS)));
+        }
         let settings = if settings.is_empty() { of_plugin } else { settings };
         match settings.as_slice() {
             [setting] if reads_templates(&setting.node.json()) => {
@@ -184,10 +186,11 @@ impl Found {
                 self.at_run_time.push("the checks, which have templates".to_owned());
             }
             [setting] => {
-                let (checks, problems) = checks(setting);
-                self.checks = Some(checks);
+                let Checks { count, problems, warnings } = checks(setting);
+                self.checks = Some(count);
                 self.has_wrong_checks = !problems.is_empty();
                 self.problems.extend(problems);
+                self.warnings.extend(warnings);
             }
             _ => {
                 self.checks = None;
@@ -280,21 +283,30 @@ fn place_of(sources: &Sources<'_>, named: &NamedFile) -> Option<(String, Place)>
     })
 }
 
-/// The checks of an `ensure`, and what is wrong with each.
-fn checks(setting: &Setting<'_>) -> (usize, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let mut count = 0;
+/// What the text has to be checked.
+#[derive(Default)]
+struct Checks {
+    count: usize,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+/// The checks of an `ensure`, and what is wrong with each, or may be.
+fn checks(setting: &Setting<'_>) -> Checks {
+    let mut found = Checks::default();
     let mut read = |ensure: Value, place: &dyn Fn(&str) -> Place| {
-        let (checks, errors) = match Ensure::read(&ensure) {
-            Ok(read) => (read.len(), read.errors()),
-            Err(error) => (0, vec![error]),
+        let (count, errors, doubts) = match Ensure::read(&ensure) {
+            Ok(read) => (read.len(), read.errors(), read.doubts()),
+            Err(error) => (0, vec![error], Vec::new()),
         };
-        count += checks;
-        problems.extend(errors.into_iter().map(|EnsureError { path, message }| {
-            let at = place(&path);
-            let path = path.replace("[0]", "");
-            Problem::at(setting.file, at, format!("{path} cannot be evaluated: {message}"))
-        }));
+        found.count += count;
+        let is_wrong = |doubt: &&EnsureError| errors.iter().any(|error| error.path == doubt.path);
+        let say = |EnsureError { path, message }: &EnsureError, is: &str| {
+            let message = format!("{}{is}: {message}", path.replace("[0]", ""));
+            Problem::at(setting.file, place(path), message)
+        };
+        found.warnings.extend(doubts.iter().filter(|doubt| !is_wrong(doubt)).map(|doubt| say(doubt, "")));
+        found.problems.extend(errors.iter().map(|error| say(error, " cannot be evaluated")));
     };
     let mut rest = setting.node.json();
     for list in ["thresholds", "conditions"] {
@@ -316,5 +328,5 @@ fn checks(setting: &Setting<'_>) -> (usize, Vec<Problem>) {
         setting.node.entry(key).map_or(setting.key.at, |(_, node)| node.at)
     };
     read(rest, &place);
-    (count, problems)
+    found
 }

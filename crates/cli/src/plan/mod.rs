@@ -86,6 +86,8 @@ pub struct Plan {
     pub known_at_run_time: Vec<String>,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
+    /// What may not be what its author means; it runs all the same.
+    pub warnings: Vec<Problem>,
 }
 
 /// Makes a plan, also of a script with which something is wrong.
@@ -140,6 +142,7 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
         objects,
         known_at_run_time,
         problems,
+        warnings: found.warnings,
     }
 }
 

@@ -80,6 +80,7 @@ fn bundle_of(wanted: &Asked<'_>) -> Result<Bundle, Failure> {
             Distribution::Replicate => api::Distribution::Replicate,
             Distribution::Split => api::Distribution::Split,
         },
+        hooks: api::Hooks::PerWorker,
         start_timeout: bundle::START_TIMEOUT,
     };
     bundle::of_project(wanted.project, made).map(|(bundle, _)| bundle)

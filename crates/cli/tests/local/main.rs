@@ -138,6 +138,26 @@ fn three_workers_share_a_script_and_each_row_is_used_once() {
 }
 
 #[test]
+fn hooks_that_run_once_run_in_one_worker_for_all() {
+    let bed = Bed::new(
+        "
+config: { target: TARGET, phases: [{ duration: 2, arrivalCount: 4 }] }
+before: { flow: [{ post: { url: /cart, capture: { json: $.cartId, as: token } } }] }
+scenarios: [{ flow: [{ get: { url: '/of/{{ token }}' } }] }]
+after: { flow: [{ get: { url: '/after/{{ token }}' } }] }
+",
+    );
+    let ended = bed.run(&["--count", "3", "--hooks", "Once"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let counts = bed.counts();
+    let count = |path: &str| {
+        let of_path = counts["requests"].as_array().expect("requests").iter();
+        of_path.filter(|seen| seen["path"] == path).filter_map(|seen| seen["count"].as_u64()).sum::<u64>()
+    };
+    assert_eq!((count("/cart"), count("/of/cart-1"), count("/after/cart-1")), (1, 12, 1), "{counts}");
+}
+
+#[test]
 fn a_check_that_fails_is_exit_code_1_and_is_named() {
     let checked = |most: u32| {
         format!(

@@ -39,7 +39,8 @@ pub fn env_from(_: &mut SchemaGenerator) -> Schema {
 
 /// A pod template.
 pub fn pod_template(_: &mut SchemaGenerator) -> Schema {
-    let strings = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let mut strings = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    rules::of_keys(&mut strings);
     json_schema!({
         "type": "object",
         "description": "Everything else of a worker's pod. A container named worker stands for the worker container; others are side-cars.",

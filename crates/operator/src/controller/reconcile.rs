@@ -7,6 +7,7 @@ use loadtest::lifecycle::{Decision, SUSPENDED, decide};
 use loadtest::observed::{CLOSING_SECONDS, Observed};
 use loadtest::plan::{Plan, Problem, validate};
 use loadtest::queue;
+use loadtest::script::IDLE_CHECKS;
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
 use loadtest::{LoadTest, Timestamp, events, stopping};
 use metrics::checks::Ensure;
@@ -161,7 +162,9 @@ fn checked(plan: Plan) -> Result<Plan, Problem> {
 /// What may be wrong with the checks of such a plan.
 fn doubts(plan: &Plan) -> Vec<String> {
     let checks = plan.ensure.as_ref().and_then(|ensure| Ensure::as_written(ensure).ok().flatten());
-    checks.map(|checks| checks.doubts().iter().map(ToString::to_string).collect()).unwrap_or_default()
+    let of_checks = checks.map(|checks| checks.doubts()).unwrap_or_default();
+    let idle = plan.has_idle_checks.then(|| IDLE_CHECKS.to_owned());
+    of_checks.iter().map(ToString::to_string).chain(idle).collect()
 }
 
 /// The duration ticks while a test runs; the timer costs no call.

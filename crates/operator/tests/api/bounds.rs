@@ -56,6 +56,7 @@ async fn every_bound_is_taken_and_what_is_one_beyond_is_refused() {
     let file = json!({ "configMap": "a" });
     let item = json!({ "key": "k", "path": "p" });
     let files_of = |count| json!([{ "configMap": "a", "items": many(count, item.clone()) }]);
+    let script_at = |length: usize| json!({ "path": format!("/{}.yml", "x".repeat(length - 5)) });
     let source = json!({ "secretRef": { "name": "a" } });
     for (path, most, beyond, bound) in [
         ("environment", text(253), text(254), "253"),
@@ -65,6 +66,7 @@ async fn every_bound_is_taken_and_what_is_one_beyond_is_refused() {
         ("artillery.config", text(253), text(254), "253"),
         ("artillery.dotenv", text(253), text(254), "253"),
         ("worker.image", text(1024), text(1025), "1024"),
+        ("testScript", script_at(1024), script_at(1025), "1024"),
         ("testScript.files", many(64, file.clone()), many(65, file.clone()), "64"),
         ("testScript.files", files_of(256), files_of(257), "256"),
         ("testScript.external.payload.configMaps", many(64, json!("a")), many(65, json!("a")), "64"),
@@ -75,6 +77,7 @@ async fn every_bound_is_taken_and_what_is_one_beyond_is_refused() {
             many(65, json!("a")),
             "64",
         ),
+        ("testScript.external.processor.related.secrets", many(64, json!("a")), many(65, json!("a")), "64"),
         ("worker.env", variables(256), variables(257), "256"),
         ("worker.envFrom", many(64, source.clone()), many(65, source.clone()), "64"),
     ] {
@@ -115,6 +118,17 @@ async fn wrong_types_are_refused_with_the_right_one() {
         cases.push((path, json!(20_000), "expected string"));
     }
     cases.push(("suspend", json!(1), "expected boolean"));
+    cases.push(("testScript.files", json!({ "configMap": "a" }), "expected array"));
+    for (file, right) in [
+        (json!({ "configMap": 1 }), "expected string"),
+        (json!({ "secret": 1 }), "expected string"),
+        (json!({ "configMap": "a", "items": "k" }), "expected array"),
+        (json!({ "configMap": "a", "items": [{ "key": 1, "path": "p" }] }), "expected string"),
+        (json!({ "configMap": "a", "items": [{ "key": "k", "path": 1 }] }), "expected string"),
+        (json!({ "configMap": "a", "items": [{ "key": "k" }] }), "Required value"),
+    ] {
+        cases.push(("testScript.files", json!([file]), right));
+    }
     cases.push(("maxMissingWorkers", json!(true), "maxMissingWorkers"));
     are_refused(cases).await;
 }
@@ -125,6 +139,12 @@ async fn what_the_operator_says_itself_and_names_that_nothing_can_bear_are_refus
     let key = |name: &str, key: &str| json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": name, "key": key } } }]);
     let worker = |field: &str, value: Value| json!([{ "name": "worker", (field): value }]);
     let pod = "worker.podTemplate.spec.containers";
+    let (labels, annotations) =
+        ("worker.podTemplate.metadata.labels", "worker.podTemplate.metadata.annotations");
+    let keys = |count: usize| (0..count).map(|i| (format!("k{i}"), json!("v"))).collect::<Value>();
+    let from_secret =
+        |name: &str| json!([{ "name": name, "valueFrom": { "secretKeyRef": { "name": "a", "key": "k" } } }]);
+    let mount = |path: &str| worker("volumeMounts", json!([{ "name": "v", "mountPath": path }]));
     are_refused(vec![
         ("worker.env", env("A=B"), "\"A=B\" is no name of a variable"),
         ("worker.env", env("Ä"), "\"Ä\" is no name of a variable"),
@@ -141,6 +161,18 @@ async fn what_the_operator_says_itself_and_names_that_nothing_can_bear_are_refus
         (pod, worker("env", env("A")), "give it as spec.worker.env"),
         (pod, json!([{ "name": "proxy" }]), "image is missing: a side-car needs one"),
         (pod, many(65, json!({ "name": "proxy", "image": "a" })), "at most 64 items"),
+        (pod, mount("/artillery-operator"), "mount the volume elsewhere"),
+        (pod, mount("/artillery-operator/x"), "mount the volume elsewhere"),
+        ("worker.podTemplate.spec.volumes", json!([{ "name": "tmp" }]), "\"tmp\" is the operator's own"),
+        (
+            "worker.podTemplate.spec.initContainers",
+            json!([{ "name": "worker" }]),
+            "\"worker\" is the operator's own",
+        ),
+        (labels, json!({ "artillery.io/test-name": "a" }), "keys that begin with artillery.io/"),
+        (annotations, json!({ "batch.kubernetes.io/x": "a" }), "keys that begin with artillery.io/"),
+        (labels, keys(257), "256"),
+        ("worker.env", from_secret("NODE_OPTIONS"), "\"NODE_OPTIONS\" must be given by its value"),
     ])
     .await;
 }

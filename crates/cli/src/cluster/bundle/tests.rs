@@ -4,7 +4,13 @@ use super::*;
 use crate::flags::Options;
 
 fn wanted(name: &str) -> Wanted<'_> {
-    Wanted { name, count: 2, distribution: Distribution::Replicate, start_timeout: START_TIMEOUT }
+    Wanted {
+        name,
+        count: 2,
+        distribution: Distribution::Replicate,
+        hooks: Hooks::PerWorker,
+        start_timeout: START_TIMEOUT,
+    }
 }
 
 /// The objects of a script with these files beside it.
@@ -21,6 +27,19 @@ fn files(folder: &tempfile::TempDir, files: &[(&str, &[u8])]) -> Vec<Beside> {
         Beside { from, path: (*path).to_owned() }
     });
     each.collect()
+}
+
+#[test]
+fn hooks_that_run_once_are_told_and_the_default_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.yaml");
+    std::fs::write(&path, "config: {}").expect("a file");
+    let project = Project::read(&path, &Options::default()).expect("a project");
+    let told = |hooks| {
+        let (bundle, _) = of_project(&project, Wanted { hooks, ..wanted("t") }).expect("objects");
+        bundle.load_test.spec.hooks
+    };
+    assert_eq!((told(Hooks::Once), told(Hooks::PerWorker)), (Some(Hooks::Once), None));
 }
 
 #[test]

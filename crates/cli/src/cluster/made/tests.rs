@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use kube::{Client, Config};
-use loadtest::api::Distribution;
+use loadtest::api::{Distribution, Hooks};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -126,8 +126,13 @@ async fn made(server: Server, patience: Duration) -> (Result<String, Failure>, B
     }
     let flags = Options { dotenv: Some(at(".env")), ..Options::default() };
     let project = Project::read(&at("s.yaml"), &flags).expect("a project");
-    let wanted =
-        Wanted { name: "checkout", count: 1, distribution: Distribution::Replicate, start_timeout: 600 };
+    let wanted = Wanted {
+        name: "checkout",
+        count: 1,
+        distribution: Distribution::Replicate,
+        hooks: Hooks::PerWorker,
+        start_timeout: 600,
+    };
     let (bundle, _) = bundle::of_project(&project, wanted).expect("objects");
     let maker = Maker { connection: &connection, run: "this".to_owned(), patience };
     let made = maker.make(&bundle).await.map(|load_test| load_test.name_any());

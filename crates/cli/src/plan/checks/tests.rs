@@ -128,6 +128,28 @@ fn what_is_sound_has_no_problem_and_its_files_are_found() {
 }
 
 #[test]
+fn what_may_be_meant_otherwise_is_warned_of_with_its_place() {
+    let plugin = "  plugins: {ensure: {}}\n";
+    for (config, environment, wanted) in [
+        ("  ensure: {p95: 200}".to_owned(), None, "s.yaml:4:3: config.ensure is not looked at"),
+        (
+            "  environments: {dev: {ensure: {p95: 200}}}".to_owned(),
+            Some("dev"),
+            "s.yaml:4:24: config.ensure is not looked at",
+        ),
+        ("  environments: {dev: {ensure: {p95: 200}}}".to_owned(), None, ""),
+        (format!("{plugin}  ensure: {{p95: 200}}"), None, ""),
+        (format!("{plugin}  ensure: {{slo: 200}}"), None, "s.yaml:5:17: ensure.slo: "),
+    ] {
+        let found = found(&with_config(&config), environment);
+        let said: Vec<_> = found.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(found.problems, [], "{config}");
+        assert!(said.join("\n").starts_with(wanted), "{config}: {said:?}");
+        assert_eq!(said.len(), usize::from(!wanted.is_empty()), "{config}: {said:?}");
+    }
+}
+
+#[test]
 fn steps_of_other_engines_and_loops_are_left_alone() {
     for flow in [
         "- flow: [{loop: [{get: {url: /}}], count: 5}]",
