@@ -6,6 +6,7 @@
 //! forgets everything but the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 

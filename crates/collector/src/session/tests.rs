@@ -1,5 +1,7 @@
 //! A load test's life in sentences.
 
+use std::time::Duration;
+
 use metrics::wire::PhaseTimes;
 
 use super::*;
