@@ -21,6 +21,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
+    /// Stand in the body beside the rest, as they were told.
+    pub(crate) variables: Option<Variables>,
     pub(crate) retry_after: Option<Duration>,
     /// Whether its worker has nothing to say for a while: for seconds, where there are many.
     pub(crate) is_pause: bool,
@@ -28,7 +30,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     fn new(status: StatusCode, body: Value) -> Self {
-        Self { status, body, retry_after: None, is_pause: false }
+        Self { status, body, variables: None, retry_after: None, is_pause: false }
     }
 
     /// An error that the request itself is the reason of, or that only time mends.
@@ -56,17 +58,14 @@ impl From<Joined> for Answer {
 
 impl From<(StartAnswer, Option<Variables>)> for Answer {
     fn from((answer, variables): (StartAnswer, Option<Variables>)) -> Self {
-        let mut body = match answer {
+        let body = match answer {
             StartAnswer::Wait { pause, ready, workers } => {
                 let milliseconds = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 json!({"wait": {"milliseconds": milliseconds, "ready": ready, "workers": workers}})
             }
             StartAnswer::Go { milliseconds } => json!({"go": {"inMilliseconds": milliseconds}}),
         };
-        if let Some(variables) = variables {
-            body["variables"] = Value::Object((*variables).clone());
-        }
-        Self { is_pause: true, ..Self::new(StatusCode::OK, body) }
+        Self { is_pause: true, variables, ..Self::new(StatusCode::OK, body) }
     }
 }
 
@@ -121,7 +120,15 @@ impl From<BodyError> for Answer {
 
 impl From<Answer> for Response {
     fn from(answer: Answer) -> Self {
-        let mut response = Self::new(Body::from(answer.body.to_string()));
+        let mut body = answer.body.to_string();
+        if let Some(variables) = answer.variables {
+            // another field of what is an object, and has fields
+            body.truncate(body.len() - 1);
+            body.push_str(",\"variables\":");
+            body.push_str(&variables);
+            body.push('}');
+        }
+        let mut response = Self::new(Body::from(body));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -56,10 +56,11 @@ pub fn report<'a>(ended: &Ended<'_>, heard: Option<&'a Conclusion>) -> Report<'a
     let plans =
         heard.and_then(|heard| Plans::new(ended.distribution, &heard.hello.as_ref()?.phases, planned).ok());
     let workers = workers(ended.exit_codes, heard);
+    let undelivered = heard.map(|heard| doubtful(heard, plans.as_ref(), &workers)).unwrap_or_default();
     let facts = Facts {
         planned,
         may_be_missing: ended.may_be_missing,
-        undelivered: heard.map(|heard| doubtful(heard, plans.as_ref(), &workers)).unwrap_or_default(),
+        undelivered: undelivered.iter().cloned().chain(refused(aggregate)).collect(),
         vusers_created: aggregate.total().counters.get("vusers.created").copied().unwrap_or(0),
         checks: checks(heard, aggregate.total()),
         end: ended.end,
@@ -84,7 +85,8 @@ pub fn report<'a>(ended: &Ended<'_>, heard: Option<&'a Conclusion>) -> Report<'a
         start_skew_milliseconds: heard.and_then(|heard| heard.facts.start_skew),
         planned_vusers: plans.as_ref().and_then(Plans::vusers),
         missing: facts.missing().into_iter().take(MAX_MISSING).collect(),
-        undelivered: facts.undelivered,
+        // what was refused has its own place there
+        undelivered,
         checks: facts.checks,
         verdict,
         plan: heard
@@ -134,13 +136,15 @@ fn doubtful(heard: &Conclusion, plans: Option<&Plans>, workers: &[WorkerFacts]) 
     };
     words.extend(others("phases", &heard.differing.phases));
     words.extend(others("checks", &heard.differing.ensure));
-    let refused = heard.aggregate.refused_values();
-    if refused > 0 {
-        let (name, why, _) = heard.aggregate.refused().next().unwrap_or(("", "", 0));
-        words
-            .push(format!("{refused} measured values were not taken in, such as \"{}\": {why}", short(name)));
-    }
     words
+}
+
+/// What was measured and not taken in, in words, if anything.
+fn refused(aggregate: &Aggregate) -> Option<String> {
+    let refused = aggregate.refused_values();
+    let (name, why, _) = aggregate.refused().next().unwrap_or(("", "", 0));
+    (refused > 0)
+        .then(|| format!("{refused} measured values were not taken in, such as \"{}\": {why}", short(name)))
 }
 
 /// What was wrong with the load, in words. Each worker is judged by its own share.

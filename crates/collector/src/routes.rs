@@ -14,7 +14,8 @@ use axum::routing::post;
 use metrics::aggregate::PERIOD;
 use metrics::wire::{Batch, BatchError, MAX_BATCH_BYTES, MAX_COUNT};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use crate::answers::Answer;
@@ -200,7 +201,7 @@ struct StartBody {
     #[serde(default)]
     before: Option<Told>,
     #[serde(default)]
-    variables: Option<Map<String, Value>>,
+    variables: Option<Box<RawValue>>,
 }
 
 /// What a worker says of `before`, where it runs once.
@@ -224,8 +225,11 @@ fn read_start(body: &[u8], index: u32) -> Result<Option<Before>, String> {
         (None, _) => Ok(None),
         (Some(Told::Wanted), _) => Ok(Some(Before::Wanted)),
         (Some(Told::Known), _) => Ok(Some(Before::Known)),
+        (Some(Told::Ran), Some(variables)) if !variables.get().starts_with('{') => {
+            Err("`variables` is no object: an object is expected".to_owned())
+        }
         (Some(Told::Ran), Some(variables)) if index == HOOKS_WORKER => {
-            Ok(Some(Before::Ran(variables.into())))
+            Ok(Some(Before::Ran(variables.get().into())))
         }
         (Some(Told::Ran), Some(_)) => {
             Err(format!("`before` is Ran, of worker {index}: only worker {HOOKS_WORKER} runs it for all"))

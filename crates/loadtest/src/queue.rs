@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::api::PROGRESSING;
+use crate::api::{LoadTestStatus, PROGRESSING};
 use crate::plan::Problem;
 use crate::settings::Settings;
 use crate::{LoadTest, Timestamp};
@@ -140,17 +140,22 @@ impl Queue {
     }
 }
 
-/// Whether it has taken room, and not given it back.
-pub fn takes_room(test: &LoadTest) -> bool {
-    is_recorded(test) && !test.is_settled()
+/// Whether there is room once it is gone: it had taken some, and was not told over, which gave it back.
+pub fn gives_room(test: &LoadTest) -> bool {
+    is_recorded(test) && !test.status.as_ref().is_some_and(LoadTestStatus::is_over)
+}
+
+/// Whether it was told that it waits for room, of whatever spec.
+pub fn has_place(test: &LoadTest) -> bool {
+    let progressing = test.status.as_ref().and_then(|status| status.condition(PROGRESSING));
+    progressing.is_some_and(|condition| condition.reason.as_deref() == Some(QUEUED))
 }
 
 /// Whether it was told that it waits for room, and its spec has not changed since: then nothing else is to be looked at until there is
 /// some.
 pub fn is_told_to_wait(test: &LoadTest) -> bool {
-    let status = test.status.as_ref().filter(|s| s.observed_generation == test.metadata.generation);
-    let progressing = status.and_then(|status| status.condition(PROGRESSING));
-    progressing.is_some_and(|condition| condition.reason.as_deref() == Some(QUEUED))
+    let observed = test.status.as_ref().and_then(|status| status.observed_generation);
+    observed == test.metadata.generation && has_place(test)
 }
 
 /// Whether it waits for room, or is so new that nobody has looked at it yet.

@@ -37,13 +37,18 @@ pub struct Script {
 
 /// Whether Artillery takes a script of that name: it refuses other endings as unknown file types.
 pub fn is_script(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
-    ending.is_some_and(|ending| ["yaml", "yml", "json", "js", "ts"].contains(&ending.as_str()))
+    has_ending(name, &["yaml", "yml", "json", "js", "ts"])
 }
 
 /// Whether Artillery runs a script of that name as a program, instead of reading it as YAML.
 pub fn is_program(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, ending)| ["ts", "js", "mjs", "cjs"].contains(&ending))
+    has_ending(name, &["ts", "js", "mjs", "cjs"])
+}
+
+/// Whether a name ends so, in whatever case: Artillery compares the endings of scripts in lower case.
+pub(crate) fn has_ending(name: &str, endings: &[&str]) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase());
+    ending.is_some_and(|ending| endings.contains(&ending.as_str()))
 }
 
 /// A relative path in its shortest form; `None` if it leads upwards.
@@ -255,6 +260,7 @@ mod tests {
         for name in ["a", "a.txt", "a.mjs", "a.cjs", "yaml", "/x.yaml/a", "a.yaml "] {
             assert!(!is_script(name), "{name}");
         }
+        assert!(is_program("test.TS") && is_program("a.Js") && !is_program("a.YML"));
     }
 
     #[test]

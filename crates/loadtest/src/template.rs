@@ -20,7 +20,7 @@ pub const WORKER: &str = "worker";
 /// Names of volumes that are the operator's in every pod.
 pub(crate) const OUR_VOLUMES: [&str; 2] = ["tmp", "artillery-operator"];
 /// The one that has the files of the load test, where they are mounted.
-const SCRIPT_VOLUME: &str = "test-script";
+pub(crate) const SCRIPT_VOLUME: &str = "test-script";
 /// The one to which they are copied, where they are.
 const FILES_VOLUME: &str = "files";
 /// The name of the operator's own init container.

@@ -36,7 +36,7 @@ pub const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ensure {
     checks: Vec<Check>,
-    /// Keys that are no checks.
+    /// Keys that Artillery's plugin does not know.
     unknown: Vec<Unknown>,
 }
 
@@ -112,7 +112,7 @@ impl EnsureError {
 
 impl Ensure {
     /// Reads what is at `config.ensure` or `config.plugins.ensure`: `thresholds`, `conditions`, and the older `min`, `max`, `median`, `p95`,
-    /// `p99` and `maxErrorRate`. Other keys are no checks: one that is meant as one fails, others are told.
+    /// `p99` and `maxErrorRate`. Other keys are no checks: one that is meant as one fails, others are told before the test ([`Ensure::doubts`]).
     ///
     /// Whether an expression can be evaluated shows only with the names that were measured, for anything may be in a name. Here it is
     /// refused where no name can save it: too long, empty, or not a text.
@@ -238,12 +238,11 @@ impl Ensure {
 
     /// What comes of the checks, in the order of the script. As in Artillery they read what its summary shows: figures of
     /// distributions to one decimal, and rates to the nearest whole number. One whose metric was not measured does not hold, and a key that
-    /// is no check does not either; it is strict where a check was meant.
+    /// is meant as a check does not either. Of any other key nothing comes: it checks nothing.
     pub fn evaluate(&self, measured: &Measured) -> Vec<CheckResult> {
         let figures = Figures::of(measured);
-        let unknown =
-            self.unknown.iter().map(|key| CheckResult { strict: key.is_meant, ..key.error.as_check() });
-        self.checks.iter().map(|check| check.evaluate(&figures)).chain(unknown).collect()
+        let meant = self.unknown.iter().filter(|key| key.is_meant).map(|key| key.error.as_check());
+        self.checks.iter().map(|check| check.evaluate(&figures)).chain(meant).collect()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use super::start::Start;
 use super::{Denied, Process, Session, StartAnswer, refused};
 use crate::edge::Reason;
@@ -12,8 +10,8 @@ use crate::moment::Moment;
 /// The worker that runs the hooks.
 pub const HOOKS_WORKER: u32 = 0;
 
-/// Variables of Artillery's, by name.
-pub type Variables = Arc<Map<String, Value>>;
+/// Variables of Artillery's, by name: a JSON object, as worker 0 wrote it. Parsed it would take many times its bytes.
+pub type Variables = Arc<str>;
 
 /// Why nobody starts whose hooks were to run in another worker.
 const HOOKLESS: &str = "worker 0 runs the script's `before` for all workers, and did not say what it captured: it failed, or came too late";
@@ -87,7 +85,7 @@ mod tests {
     use crate::edge::OnTimeout;
 
     fn captured() -> Variables {
-        Arc::new(Map::from_iter([("token".to_owned(), Value::from("a"))]))
+        r#"{"token":"a"}"#.into()
     }
 
     fn joined(workers: u32) -> Session {

@@ -22,7 +22,8 @@ fn never(schema: &mut Value, why: &str) {
     schema["x-kubernetes-validations"] = json!([{ "rule": "false", "message": why }]);
 }
 
-/// Of `env`: names that every Kubernetes takes, and that are not the operator's.
+/// Of `env`: names that Kubernetes takes from 1.32 on (before, it wants letters, digits, `-`, `_` and `.`, no digit first, and says so of
+/// the Job), and that are not the operator's.
 pub(super) fn of_variable(item: &mut Value) {
     let name = &mut item["properties"]["name"];
     name["minLength"] = json!(1);

@@ -9,12 +9,10 @@ use super::confined;
 use crate::api::FileSource;
 use crate::plan::{Files, Plan, Source};
 use crate::reporter::Reporter;
-use crate::template::COPY;
+use crate::template::{COPY, SCRIPT_VOLUME};
 
 /// Where the script and its files lie in a worker.
 pub const DATA: &str = "/data";
-/// Name of the volume that has them.
-const SCRIPT_VOLUME: &str = "test-script";
 /// Where that volume is mounted when its files are copied, and the volume that they are copied to.
 const SOURCE: &str = "/source";
 const FILES_VOLUME: &str = "files";

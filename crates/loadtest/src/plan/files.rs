@@ -9,7 +9,7 @@ use super::problem::{
 };
 use super::{ConfigMapFact, Content, Files, Problem, Source};
 use crate::api::{Artillery, FileSource, Named, SCRIPT_KEY, TestScript};
-use crate::script::{self, Script, below, is_program};
+use crate::script::{self, Script, below, has_ending, is_program};
 use crate::workers::brief;
 
 impl Default for Files {
@@ -55,9 +55,9 @@ pub(super) fn find(
     Ok((files, script))
 }
 
-/// Artillery compiles TypeScript into a folder beside it.
+/// Artillery compiles TypeScript into a folder beside it: a script in whatever case its ending is, a processor only where it is lower.
 fn is_type_script(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(_, ending)| ending == "ts")
+    has_ending(path, &["ts"])
 }
 
 /// What is merged into the script.

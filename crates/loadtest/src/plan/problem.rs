@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use k8s_openapi::api::batch::v1::Job;
+
 use super::job_fields::in_fields;
 use crate::api::JsonError;
 
@@ -29,6 +31,9 @@ pub const MISSING_FILE: &str = "MissingFile";
 pub const CONFLICTING_FILES: &str = "ConflictingFiles";
 /// A value that cannot be used, or of which the API server says that it makes no valid Job.
 pub const INVALID_SPEC: &str = "InvalidSpec";
+
+/// The API server's words, with code 500, where a webhook that must let in what is created does not answer.
+pub const WEBHOOK_FAILED: &str = "failed calling webhook ";
 
 /// The Job is refused by admission, by quota, or for want of a right of the operator's: it may be taken later, as it is.
 pub const JOB_REFUSED: &str = "JobRefused";
@@ -59,10 +64,12 @@ pub(crate) fn without_numbers(message: &str) -> String {
     said
 }
 
-/// Whether a webhook or a policy refuses, which may do so by any code: 400 is a webhook's and 422 a policy's where they name none.
-fn is_of_admission(words: &str) -> bool {
+/// Whether a webhook or a policy refuses, which may do so by any code: 400 is a webhook's and 422 a policy's where they name none. Or
+/// a webhook does not answer.
+fn is_of_admission(code: u16, words: &str) -> bool {
     let is_policy = words.split_once("\" is ").is_some_and(|(_, why)| why.starts_with("forbidden: "));
-    is_policy || words.starts_with("admission webhook ")
+    let is_unanswered = code == 500 && words.contains(WEBHOOK_FAILED);
+    is_policy || is_unanswered || words.starts_with("admission webhook ")
 }
 
 fn is_digit(c: char) -> bool {
@@ -92,13 +99,18 @@ impl Problem {
 
     /// The API server refuses to create or to start the Job, in its own words, but for the fields: they are the LoadTest's.
     pub fn job_refused(words: &str) -> Self {
-        Self { reason: JOB_REFUSED, message: format!("the API server refuses the Job: {}", in_fields(words)) }
+        Self::refused(words, None)
     }
 
-    /// The same, by the status code of its answer: a Job that is invalid or too large stays so until the spec is mended.
-    pub fn job_answered(code: u16, words: &str) -> Self {
-        let refused = Self::job_refused(words);
-        if code == 403 || is_of_admission(words) {
+    fn refused(words: &str, job: Option<&Job>) -> Self {
+        let message = format!("the API server refuses the Job: {}", in_fields(words, job));
+        Self { reason: JOB_REFUSED, message }
+    }
+
+    /// The same of that Job, by the status code of its answer: one that is invalid or too large stays so until the spec is mended.
+    pub fn job_answered(code: u16, words: &str, job: &Job) -> Self {
+        let refused = Self::refused(words, Some(job));
+        if code == 403 || is_of_admission(code, words) {
             return refused;
         }
         Self { reason: INVALID_SPEC, ..refused }
@@ -126,6 +138,7 @@ mod tests {
         let invalid = "Job.batch \"t\" is invalid: spec.template.spec.containers[0].resources.requests: Invalid value: \"4Gi\"";
         let policy = "jobs.batch \"t\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not now";
         let webhook = "admission webhook \"w.example\" denied the request: the job is invalid: spec";
+        let unanswered = "Internal error occurred: failed calling webhook \"w.example\": failed to call webhook: Post \"https://w.a.svc:443/?timeout=10s\": dial tcp 10.0.0.7:443: connect: connection refused";
         for (code, words, reason) in [
             (422, invalid, INVALID_SPEC),
             (400, "Job in version \"v1\" cannot be handled as a Job: quantities must match", INVALID_SPEC),
@@ -136,12 +149,13 @@ mod tests {
             (422, policy, JOB_REFUSED),
             (400, webhook, JOB_REFUSED),
             (422, webhook, JOB_REFUSED),
+            (500, unanswered, JOB_REFUSED),
         ] {
-            let problem = Problem::job_answered(code, words);
+            let problem = Problem::job_answered(code, words, &Job::default());
             assert_eq!(problem.reason, reason, "{code} {words}");
             assert!(problem.message.starts_with("the API server refuses the Job: "), "{}", problem.message);
         }
-        let told = Problem::job_answered(422, invalid).message;
+        let told = Problem::job_answered(422, invalid, &Job::default()).message;
         assert!(told.contains(" .spec.worker.resources.requests: Invalid value"), "{told}");
     }
 }

@@ -163,7 +163,7 @@ fn the_rest_of_the_pod_is_merged_field_by_field() {
             "containers": [
                 { "name": "proxy", "image": "proxy:1" },
                 { "name": "worker", "volumeMounts": [{ "name": "big", "mountPath": "/big" }],
-                  "securityContext": { "readOnlyRootFilesystem": false } },
+                  "securityContext": { "readOnlyRootFilesystem": false }, "terminationMessagePolicy": "File" },
             ],
         },
     }}));
@@ -198,6 +198,7 @@ fn the_rest_of_the_pod_is_merged_field_by_field() {
     assert_eq!(names("containers"), ["t", "proxy"], "the worker stays the first");
     assert_eq!(names("volumes"), ["test-script", "tmp", "artillery-operator", "big"]);
     let worker = &spec["containers"][0];
+    assert_eq!(worker["terminationMessagePolicy"], "File");
     assert_eq!(worker["securityContext"]["readOnlyRootFilesystem"], false);
     assert_eq!(worker["securityContext"]["allowPrivilegeEscalation"], false);
     let mounts: Vec<_> =

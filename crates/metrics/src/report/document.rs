@@ -289,9 +289,9 @@ impl Document {
         }
     }
 
-    /// HTTP requests per second, to a tenth at least; `None` where that is not known. Artillery's rate is rounded to a whole number: where
-    /// that is 0 and there were requests, it is their number over the time that the load test took.
-    pub fn request_rate(&self) -> Option<f64> {
+    /// HTTP requests per second in words, the number as `number` writes it; `None` where that is not known. Artillery's rate is rounded to
+    /// a whole number: where that is 0 and there were requests, it is their number over the time that the load test took, to a tenth.
+    pub fn request_rate(&self, number: impl Fn(f64) -> String) -> Option<String> {
         let rate = self.aggregate.rates.get("http.request_rate").copied();
         let requests = self.counter("http.requests");
         let is_told = rate.is_some_and(|rate| rate > 0.0) || requests <= 0.0;
@@ -300,9 +300,15 @@ impl Document {
             let took = section.ended_at_milliseconds?.checked_sub(section.started_at_milliseconds?)?;
             #[allow(clippy::cast_precision_loss, reason = "milliseconds of a load test")]
             let seconds = (took > 0).then_some(took as f64 / 1000.0)?;
-            Some(round_to_tenths(requests / seconds).max(0.1))
+            Some(round_to_tenths(requests / seconds))
         };
-        if is_told { rate } else { mean() }
+        let told = if is_told { rate } else { mean() }?;
+        let is_less = !is_told && told <= 0.0;
+        Some(if is_less {
+            "less than 0.1 per second".to_owned()
+        } else {
+            format!("{} per second", number(told))
+        })
     }
 
     /// All errors together.

@@ -120,12 +120,8 @@ fn cards(document: &Document) -> Vec<Card> {
     let card = |name, value: String, more: String| Card { name, value, more };
     let requests = document.counter("http.requests");
     if requests > 0.0 {
-        let rate = document.request_rate();
-        cards.push(card(
-            "HTTP requests",
-            number(requests),
-            rate.map_or_else(String::new, |rate| format!("{} per second", number(rate))),
-        ));
+        let rate = document.request_rate(number);
+        cards.push(card("HTTP requests", number(requests), rate.unwrap_or_default()));
     }
     if let Some((name, figures)) = latency_of(&document.aggregate) {
         let more = format!("median {} ms, p99 {} ms", or_dash(figures.median), or_dash(figures.p99));

@@ -61,7 +61,8 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     }
     let requests = document.counter("http.requests");
     if requests > 0.0 {
-        let rate = document.request_rate().map_or_else(String::new, |rate| format!(", {rate} per second"));
+        let rate = document.request_rate(|rate| rate.to_string());
+        let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
         writeln!(to, "{requests} HTTP requests{rate}\n")?;
     }
     by_endpoint(document, &mut to)?;
@@ -190,6 +191,26 @@ mod tests {
             "{written}"
         );
         assert!(!written.contains("| milliseconds |"), "it would say the same again: {written}");
+    }
+
+    #[test]
+    fn a_rate_that_artillery_rounds_to_nothing_is_told_by_the_time_that_the_test_took() {
+        for (requests, rate) in
+            [(5, "less than 0.1 per second"), (60, "0.1 per second"), (200, "0.3 per second")]
+        {
+            let document = json!({
+                "aggregate": { "counters": { "http.requests": requests }, "rates": { "http.request_rate": 0 } },
+                "loadtest": {
+                    "name": "t", "verdict": { "outcome": "Passed", "reason": "NoChecks", "message": "" },
+                    "startedAtMilliseconds": 1000, "endedAtMilliseconds": 601_000,
+                },
+            });
+            let document = Document::parse(document.to_string().as_bytes()).expect("a report");
+            let mut written = Vec::new();
+            write(&document, &mut written).expect("written");
+            let written = String::from_utf8(written).expect("UTF-8");
+            assert!(written.contains(&format!("{requests} HTTP requests, {rate}\n")), "{written}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use loadtest::job::{Start, start};
-use loadtest::plan::{Plan, Problem};
+use loadtest::plan::{Plan, Problem, WEBHOOK_FAILED};
 use loadtest::reporter::Kit;
 use loadtest::{LoadTest, Timestamp, job, reporter};
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub async fn create_job(
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             Ok(Ok(get_job(context, load_test).await?))
         }
-        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Err(refusal(&status))),
+        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Err(refusal(&status, &job))),
         Err(error) => Err(Error::api("create its Job")(error)),
     }
 }
@@ -82,12 +82,13 @@ pub async fn check_job(
     plan: &Plan,
 ) -> Result<Result<(), Problem>, Error> {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    match jobs(context, load_test).create(&dry_run, &job::build(load_test, plan)).await {
+    let job = job::build(load_test, plan);
+    match jobs(context, load_test).create(&dry_run, &job).await {
         Ok(_) => Ok(Ok(())),
         Err(kube::Error::Api(status)) if status.is_already_exists() || takes_no_dry_run(&status) => {
             Ok(Ok(()))
         }
-        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Err(refusal(&status))),
+        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Err(refusal(&status, &job))),
         Err(error) => Err(Error::api("check its Job")(error)),
     }
 }
@@ -124,7 +125,7 @@ pub async fn start_job(
             let is_startable = |job: &Job| is_it(Some(job), uid) && start(job) == Start::Never;
             match job {
                 // its tests hold, so it was admission that said no
-                Some(job) if is_startable(&job) && is_refusal(&status) => Ok(Err(refusal(&status))),
+                Some(job) if is_startable(&job) && is_refusal(&status) => Ok(Err(refusal(&status, &job))),
                 // another Job, or started already
                 job => Ok(Ok(job)),
             }
@@ -182,15 +183,17 @@ fn is_it(job: Option<&Job>, uid: &str) -> bool {
 }
 
 /// What such an answer says of the Job.
-fn refusal(status: &Status) -> Problem {
-    Problem::job_answered(status.code, &status.message)
+fn refusal(status: &Status, job: &Job) -> Problem {
+    Problem::job_answered(status.code, &status.message, job)
 }
 
-/// Whether the API server's answer is a lasting no: by admission, for want of a right, or for its size (413, or etcd's own words).
+/// Whether the API server's answer is a no that is to be told: by admission, also where its webhook does not answer, for want of a
+/// right, or for its size (413, or etcd's own words).
 fn is_refusal(status: &Status) -> bool {
-    let is_too_large =
-        status.code == 413 || (status.code == 500 && status.message.contains("request is too large"));
-    status.is_forbidden() || status.is_invalid() || status.code == 400 || is_too_large
+    let is_error_of = |words| status.code == 500 && status.message.contains(words);
+    let is_too_large = status.code == 413 || is_error_of("request is too large");
+    let is_unanswered = is_error_of(WEBHOOK_FAILED);
+    status.is_forbidden() || status.is_invalid() || status.code == 400 || is_too_large || is_unanswered
 }
 
 /// Deletes the Job with that UID, of which it is known that it never had a pod. Returns the Job of that name as it is

@@ -83,14 +83,19 @@ impl Collection {
         self.0.as_ref().map(|on| &on.kit)
     }
 
-    /// What the workers of a load test have sent so far.
-    pub fn collected(&self, observed: &Observed) -> Collected {
-        let Some(on) = &self.0 else { return Collected::default() };
-        let test = test_ref(&observed.load_test);
+    /// Tells which workers have ended, whatever they said themselves.
+    pub fn ended(&self, observed: &Observed) {
         let workers = &observed.workers;
-        if workers.failed > 0 {
-            on.collector.ended(&test, workers.failures.keys().chain(workers.exit_codes.keys()).copied());
+        if let Some(on) = self.0.as_ref().filter(|_| workers.failed > 0) {
+            let ended = workers.failures.keys().chain(workers.exit_codes.keys()).copied();
+            on.collector.ended(&test_ref(&observed.load_test), ended);
         }
+    }
+
+    /// What the workers of a load test have sent so far.
+    pub fn collected(&self, load_test: &LoadTest) -> Collected {
+        let Some(on) = &self.0 else { return Collected::default() };
+        let test = test_ref(load_test);
         let collected = on.collector.facts(&test).map(|facts| collected(&facts)).unwrap_or_default();
         Collected { trouble: on.collector.trouble(&test), ..collected }
     }

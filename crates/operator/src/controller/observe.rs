@@ -56,8 +56,15 @@ fn facts(context: &Context, load_test: LoadTest, job: Option<Job>, pods: &[Pod],
     let uid = job.as_ref().and_then(|job| job.metadata.uid.as_deref());
     let refusal = uid.and_then(|uid| context.refusals.of(uid));
     let observed = Observed::new(load_test, job, &pods.iter().collect::<Vec<_>>(), now).with_refusal(refusal);
-    let collected = context.collection.collected(&observed);
-    observed.with_default_image(&context.settings.worker.image).with_collected(collected)
+    context.collection.ended(&observed);
+    let failed = observed.workers.failed;
+    let collected = context.collection.collected(&observed.load_test);
+    let observed = observed.with_default_image(&context.settings.worker.image).with_collected(collected);
+    if observed.workers.failed > failed {
+        // nobody waits for who is lost, as it is told by its silence
+        context.collection.ended(&observed);
+    }
+    observed
 }
 
 /// The Job of a LoadTest's name as the API server has it now.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kube::runtime::controller::Action;
 use loadtest::lifecycle::{Decision, SUSPENDED, decide};
 use loadtest::observed::{CLOSING_SECONDS, Observed};
-use loadtest::plan::{Plan, Problem, validate};
+use loadtest::plan::{INVALID_SPEC, Plan, Problem, validate};
 use loadtest::queue;
 use loadtest::script::IDLE_CHECKS;
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
@@ -18,6 +18,8 @@ use super::{Context, Error, apply, observe};
 
 /// How soon to look again after somebody else's write; the cache needs a moment.
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
+/// A webhook has 10 s to answer, where it does not say otherwise; the reconcile has more to do.
+const DRY_RUN: Duration = Duration::from_secs(15);
 /// No timer runs for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// From nothing to running takes six steps.
@@ -41,11 +43,16 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             let status = observed.load_test.status.clone().unwrap_or_default();
             announce(context, &observed, &status, now).await?;
             context.collection.forget(&observed.load_test);
+            // a finalizer may keep it for long
+            if observed.load_test.metadata.deletion_timestamp.is_some() {
+                context.turns.ended(&observed.load_test);
+            }
             return Ok(after_the_end(&observed));
         }
 
         // record what the decision says, before anything that follows from it
         let mut look_again = None;
+        let had_place = queue::has_place(&observed.load_test);
         if let Some(new) = status::next(&observed, &decision, now) {
             match record(context, &observed.load_test, &new, now).await? {
                 Recorded::Stored(load_test) => observed.load_test = *load_test,
@@ -61,7 +68,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             Decision::Leave => return Ok(Action::await_change()),
             Decision::Wait(problem) => {
                 // it takes no room from others while it cannot start
-                context.turns.take_back(load_test.uid());
+                context.turns.take_back(&load_test, had_place && problem.reason != queue::QUEUED);
                 let is_suspended = problem.reason == SUSPENDED;
                 return Ok(if is_suspended {
                     Action::await_change()
@@ -99,7 +106,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 plan = Some(match made {
                     // nothing else shows what the API server has against it before it is let go
                     Ok(new) if load_test.spec.suspend == Some(true) => {
-                        apply::check_job(context, &load_test, &new).await?.map(|()| new)
+                        objection(context, &load_test, &new).await.map_or(Ok(new), Err)
                     }
                     made => made,
                 });
@@ -117,9 +124,10 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
             Decision::CreateJob(new) => {
                 if let Err(problem) = context.turns.admit(&load_test, now) {
                     let is_known = queue::is_told_to_wait(&load_test);
-                    let said =
-                        if is_known { Ok(()) } else { apply::check_job(context, &load_test, new).await? };
-                    plan = Some(Err(said.err().unwrap_or(problem)));
+                    let said = if is_known { None } else { objection(context, &load_test, new).await };
+                    // a quota may have room by then: for that it does not lose its place
+                    let lasting = said.filter(|said| said.reason == INVALID_SPEC);
+                    plan = Some(Err(lasting.unwrap_or(problem)));
                     continue;
                 }
                 let doubtful = events::doubtful_checks(&observed, &doubts(new));
@@ -130,7 +138,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 if let Err(error) = announce_all(context, &load_test, advice, now).await {
                     tracing::warn!("cannot tell of a doubtful check or environment: {error}");
                 }
-                let held = Held::new(&context.turns, load_test.uid());
+                let held = Held::new(&context.turns, &load_test);
                 let created = apply::create_job(context, &load_test, new).await?;
                 held.keep();
                 created
@@ -149,6 +157,19 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         }
     }
     Err(Error::Unsettled)
+}
+
+/// What the API server has against the Job, as far as it tells before it is made. It is advice: whatever keeps it from being given
+/// does not keep the test from the rest.
+async fn objection(context: &Context, load_test: &LoadTest, plan: &Plan) -> Option<Problem> {
+    match tokio::time::timeout(DRY_RUN, apply::check_job(context, load_test, plan)).await {
+        Ok(Ok(said)) => return said.err(),
+        Ok(Err(error)) => tracing::warn!("{error}; it is judged when it is made"),
+        Err(_) => {
+            tracing::warn!("its Job was not checked in {} s; it is judged when it is made", DRY_RUN.as_secs())
+        }
+    }
+    None
 }
 
 /// A plan whose checks can be evaluated, as far as that can be told before Artillery has resolved them.
@@ -183,9 +204,11 @@ fn after_the_end(observed: &Observed) -> Action {
         return Action::await_change();
     }
     let closing = (!observed.is_long_over).then(|| Duration::from_secs(CLOSING_SECONDS.unsigned_abs()));
-    let expiry = observed.expires_at.map(|at| {
+    // once that is past only a change of the Job is worth a look
+    let ahead = observed.expires_at.filter(|at| *at > observed.now);
+    let expiry = ahead.map(|at| {
         let seconds = at.as_second() - observed.now.as_second() + 1;
-        Duration::from_secs(seconds.max(1).unsigned_abs()).min(LONGEST_WAIT)
+        Duration::from_secs(seconds.unsigned_abs()).min(LONGEST_WAIT)
     });
     closing.into_iter().chain(expiry).min().map_or_else(Action::await_change, Action::requeue)
 }

@@ -8,7 +8,7 @@ use futures::Stream;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::{ObjectRef, Store};
 use loadtest::plan::Problem;
-use loadtest::queue::{Queue, takes_room};
+use loadtest::queue::{Queue, gives_room};
 use loadtest::settings::Settings;
 use loadtest::{LoadTest, Timestamp};
 
@@ -68,16 +68,25 @@ impl Turns {
         Ok(())
     }
 
-    /// Takes back that a load test was let go: it cannot start.
-    pub fn take_back(&self, uid: &str) {
-        if self.lock().admitted.remove(uid) {
-            self.wake_next();
+    /// Takes back that a load test was let go, or would have been (`had_turn`): it cannot start. Wakes those that may go instead: none
+    /// while it keeps its place, for they would be itself, at once and for ever, and those that fail as it does.
+    pub fn take_back(&self, load_test: &LoadTest, had_turn: bool) {
+        if self.is_unlimited() {
+            return;
+        }
+        let mut inner = self.lock();
+        if inner.admitted.remove(load_test.uid()) || had_turn {
+            let queue = self.read(&mut inner, Timestamp::now());
+            if !queue.has(load_test) {
+                self.wake(&queue);
+            }
+            inner.queue = Some((queue, Instant::now()));
         }
     }
 
     /// Wakes those that may go now that a load test is over or gone.
     pub fn ended(&self, load_test: &LoadTest) {
-        if !self.is_unlimited() && (takes_room(load_test) || self.lock().admitted.contains(load_test.uid())) {
+        if !self.is_unlimited() && (gives_room(load_test) || self.lock().admitted.contains(load_test.uid())) {
             self.wake_next();
         }
     }
@@ -89,11 +98,15 @@ impl Turns {
         }
         let mut inner = self.lock();
         let queue = self.read(&mut inner, Timestamp::now());
+        self.wake(&queue);
+        inner.queue = Some((queue, Instant::now()));
+    }
+
+    fn wake(&self, queue: &Queue) {
         for (namespace, name) in queue.next() {
             // the receiver is the controller: without it nothing starts
             let _ = self.wake.unbounded_send(ObjectRef::new(name).within(namespace));
         }
-        inner.queue = Some((queue, Instant::now()));
     }
 
     fn decide(&self, inner: &mut Inner, load_test: &LoadTest, now: Timestamp) -> Result<(), Problem> {
@@ -139,13 +152,13 @@ impl Turns {
 /// Gives room back where creating a Job fails, or is given up.
 pub struct Held<'a> {
     turns: &'a Turns,
-    uid: &'a str,
+    load_test: &'a LoadTest,
 }
 
 impl<'a> Held<'a> {
     /// Of a load test that was let go.
-    pub fn new(turns: &'a Turns, uid: &'a str) -> Self {
-        Self { turns, uid }
+    pub fn new(turns: &'a Turns, load_test: &'a LoadTest) -> Self {
+        Self { turns, load_test }
     }
 
     /// It keeps its room: its Job is there.
@@ -156,13 +169,14 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.turns.take_back(self.uid);
+        self.turns.take_back(self.load_test, false);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt as _, StreamExt as _};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::runtime::{reflector, watcher::Event};
     use serde_json::json;
 
@@ -179,11 +193,13 @@ mod tests {
         .expect("a LoadTest")
     }
 
+    fn reason(reason: &str) -> serde_json::Value {
+        json!({ "conditions": [{ "type": "Progressing", "status": "False", "reason": reason }] })
+    }
+
     #[test]
     fn an_end_wakes_the_next_and_who_is_let_go_takes_its_room() {
-        let queued =
-            json!({ "conditions": [{ "type": "Progressing", "status": "False", "reason": "Queued" }] });
-        let (first, second) = (test("first", 2, queued.clone()), test("second", 3, queued));
+        let (first, second) = (test("first", 2, reason("Queued")), test("second", 3, reason("Queued")));
         let runs = test("runs", 1, json!({ "jobUID": "job-1" }));
         let (load_tests, mut writer) = reflector::store();
         for test in [&runs, &first, &second] {
@@ -202,7 +218,34 @@ mod tests {
         assert!(turns.admit(&second, now).is_err(), "it is not its turn");
         assert!(turns.admit(&first, now).is_ok());
         assert!(turns.admit(&second, now).is_err(), "its room is taken");
-        turns.take_back("first");
-        assert_eq!(woken.next().now_or_never().flatten(), Some(ObjectRef::new("first").within("a")));
+        drop(Held::new(&turns, &first));
+        assert_eq!(woken.next().now_or_never(), None, "it keeps its place, and is tried again later");
+        assert!(turns.admit(&second, now).is_err());
+        assert!(turns.admit(&first, now).is_ok());
+        let refused = test("first", 2, reason("JobRefused"));
+        writer.apply_watcher_event(&Event::Apply(refused.clone()));
+        turns.take_back(&refused, false);
+        assert_eq!(woken.next().now_or_never().flatten(), Some(ObjectRef::new("second").within("a")));
+    }
+
+    #[test]
+    fn who_has_its_turn_and_something_to_mend_and_who_is_being_deleted_wake_the_next() {
+        let (load_tests, mut writer) = reflector::store();
+        let broken = test("broken", 1, reason("MissingConfigMap"));
+        for test in [&broken, &test("second", 2, reason("Queued"))] {
+            writer.apply_watcher_event(&Event::Apply(test.clone()));
+        }
+        let settings = Settings { max_tests: 1, ..Settings::default() };
+        let (turns, mut woken) = Turns::new(settings, load_tests, Arc::default());
+        let second = Some(ObjectRef::new("second").within("a"));
+        turns.take_back(&broken, false);
+        assert_eq!(woken.next().now_or_never(), None, "it had no turn");
+        turns.take_back(&broken, true);
+        assert_eq!(woken.next().now_or_never().flatten(), second);
+        let mut going = test("going", 1, json!({ "jobUID": "job-1" }));
+        going.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
+        writer.apply_watcher_event(&Event::Apply(going.clone()));
+        turns.ended(&going);
+        assert_eq!(woken.next().now_or_never().flatten(), second);
     }
 }

@@ -14,6 +14,8 @@ use super::Context;
 
 /// How long an answer is good for: what has many events has a whole list to be searched each time.
 const GOOD_FOR: Duration = Duration::from_secs(10);
+/// How long an answer is waited for: it is advice, and the rest of the reconcile waits meanwhile.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A pod that waits has few events, for those that repeat are one event that counts.
 const MOST: u32 = 50;
 
@@ -46,11 +48,19 @@ pub async fn explained(context: &Context, observed: Observed, now: Timestamp) ->
 async fn ask(context: &Context, namespace: &str, pod_uid: &str) -> Option<Why> {
     let events: Api<Event> = Api::namespaced(context.client.clone(), namespace);
     let its = format!("involvedObject.kind=Pod,involvedObject.uid={pod_uid}");
-    match events.list(&ListParams::default().fields(&its).limit(MOST)).await {
-        Ok(list) => latest(&list.items),
-        Err(error) => {
-            // advice only: the status then says where to look
+    let its = ListParams::default().fields(&its).limit(MOST);
+    // advice only: without it the status says where to look
+    match tokio::time::timeout(PATIENCE, events.list(&its)).await {
+        Ok(Ok(list)) => latest(&list.items),
+        Ok(Err(error)) => {
             tracing::warn!("cannot read the events of a pod that does not start: {error}");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(
+                "the events of a pod that does not start were not told in {} s",
+                PATIENCE.as_secs()
+            );
             None
         }
     }

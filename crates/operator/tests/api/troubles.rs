@@ -187,16 +187,7 @@ async fn a_policy_that_refuses_jobs_for_now_is_no_fault_of_the_spec() {
     let params = PostParams::default();
     policies.create(&params, &serde_json::from_value(policy).expect("a policy")).await.expect("made");
     bindings.create(&params, &serde_json::from_value(binding).expect("a binding")).await.expect("made");
-    let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "none", "image": "none" }] });
-    let probe = json!({ "metadata": { "name": "probe" }, "spec": { "template": { "spec": pod } } });
-    let probe: Job = serde_json::from_value(probe).expect("a Job");
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    // it takes the API server a moment to know its policies
-    let code = async || match bed.api::<Job>().create(&dry_run, &probe).await {
-        Err(kube::Error::Api(status)) => status.code,
-        _ => 201,
-    };
-    eventually("the policy holds", SOON, code, |code| *code == 422).await;
+    refuses_jobs(&bed, 422).await;
 
     bed.load_test("t", 1).await;
     let status = bed.until_reason("t", "JobRefused").await;
@@ -204,4 +195,42 @@ async fn a_policy_that_refuses_jobs_for_now_is_no_fault_of_the_spec() {
     bindings.delete(&name, &DeleteParams::default()).await.expect("deleted");
     policies.delete(&name, &DeleteParams::default()).await.expect("deleted");
     bed.until_reason("t", "WorkersStarting").await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_does_not_answer_is_told_and_the_test_starts_once_it_is_gone() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let name = format!("down-{}", bed.namespace);
+    let webhooks = Api::<ValidatingWebhookConfiguration>::all(bed.client.clone());
+    let jobs = json!({ "apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"] });
+    let webhook = json!({
+        "name": "down.example.org", "clientConfig": { "url": "https://127.0.0.1:1/" }, "rules": [jobs],
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": bed.namespace } },
+        "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
+    });
+    let webhook = json!({ "metadata": { "name": name }, "webhooks": [webhook] });
+    let webhook = serde_json::from_value(webhook).expect("a webhook");
+    webhooks.create(&PostParams::default(), &webhook).await.expect("made");
+    refuses_jobs(&bed, 500).await;
+
+    bed.load_test("t", 1).await;
+    let status = bed.until_reason("t", "JobRefused").await;
+    let told = message_of(&status, "Progressing");
+    assert!(told.contains("failed calling webhook \"down.example.org\""), "{status:?}");
+    webhooks.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    bed.until_reason("t", "WorkersStarting").await;
+}
+
+/// Waits until Jobs are refused by that code: it takes the API server a moment to know what is to be asked.
+async fn refuses_jobs(bed: &Bed, code: u16) {
+    let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "none", "image": "none" }] });
+    let probe = json!({ "metadata": { "name": "probe" }, "spec": { "template": { "spec": pod } } });
+    let probe: Job = serde_json::from_value(probe).expect("a Job");
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let answer = async || match bed.api::<Job>().create(&dry_run, &probe).await {
+        Err(kube::Error::Api(status)) => status.code,
+        _ => 201,
+    };
+    eventually("Jobs are refused", SOON, answer, |answer| *answer == code).await;
 }
