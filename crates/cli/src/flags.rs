@@ -67,7 +67,7 @@ pub enum Command {
     Compare(Compare),
     /// Complete what is typed, in a shell or by kubectl.
     Completion(crate::commands::completion::Flags),
-    /// Show the versions of this program and of the Artillery that it would use.
+    /// Show the versions of this program, of the operator in the cluster, and of the Artillery that run --local would use.
     Version(Version),
 }
 
@@ -93,9 +93,9 @@ pub struct Run {
     /// The Artillery script; or loadtest/NAME, a load test that is in the cluster already.
     pub script: Option<PathBuf>,
 
-    /// Run the load tests of these manifests (- for standard input); needs kubectl.
+    /// Run the load tests of these manifests (- for standard input); needs kubectl. Can be given several times.
     #[arg(short, long, value_name = "FILE")]
-    pub filename: Option<PathBuf>,
+    pub filename: Vec<PathBuf>,
 
     /// Run the load tests of this kustomization; needs kubectl.
     #[arg(short, long, value_name = "FOLDER")]
@@ -413,6 +413,11 @@ mod tests {
         ]);
         let Ok(Flags { command: Command::Run(run), .. }) = read else { panic!("{read:?}") };
         assert_eq!((run.count(), run.artillery.environment.as_deref(), run.local), (3, Some("dev"), true));
+        let read = Flags::try_parse_from(["kubectl-artillery", "run", "-f", "a.yaml", "-f", "-"]);
+        let Ok(Flags { command: Command::Run(run), .. }) = read else { panic!("{read:?}") };
+        assert_eq!(run.filename, ["a.yaml", "-"].map(PathBuf::from));
+        Flags::try_parse_from(["kubectl-artillery", "run", "-f", "a.yaml", "-k", "b"])
+            .expect_err("one of them");
         for wrong in ["--count=0", "--count=10001", "--distribution=Half", "-f=x.yaml", "--detach --rm"] {
             let error =
                 Flags::try_parse_from(["kubectl-artillery", "run", "a.yaml", wrong]).expect_err(wrong);

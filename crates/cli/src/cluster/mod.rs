@@ -136,7 +136,7 @@ fn is_lost(error: &kube::Error) -> bool {
 }
 
 /// The flags that choose a cluster, with a blank before each.
-fn chosen_by(flags: &Cluster) -> String {
+pub fn chosen_by(flags: &Cluster) -> String {
     let Cluster { namespace: _, context, kubeconfig } = flags;
     let kubeconfig = kubeconfig.as_ref().map(|path| path.display().to_string());
     let given = [("--context", context.clone()), ("--kubeconfig", kubeconfig)];
@@ -144,7 +144,7 @@ fn chosen_by(flags: &Cluster) -> String {
 }
 
 /// A value as a shell takes it for one word.
-fn word(value: &str) -> String {
+pub fn word(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,".contains(c);
     let quoted = || format!("'{}'", value.replace('\'', r"'\''"));
     if !value.is_empty() && value.chars().all(is_plain) { value.to_owned() } else { quoted() }

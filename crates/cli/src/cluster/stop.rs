@@ -27,7 +27,7 @@ pub async fn stop(
     patch(connection, name, uid.as_deref(), how).await.map_err(|error| refused(connection, name, &error))
 }
 
-/// The same, tried again for as long as it is waited for where the cluster does not answer, which is said once.
+/// The same, tried again for as long as it is waited for where the cluster does not answer, which is said once. Returns whether it is there.
 ///
 /// # Errors
 /// What does not become better by trying again.
@@ -37,11 +37,12 @@ pub async fn stop_at_last(
     uid: Option<String>,
     how: Stop,
     say: impl Fn(&str),
-) -> Result<LoadTest, Failure> {
+) -> Result<bool, Failure> {
     let mut was_said = false;
     loop {
         let error = match patch(connection, name, uid.as_deref(), how).await {
-            Ok(stopped) => return Ok(stopped),
+            Ok(_) => return Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
             Err(error) => error,
         };
         let failure = refused(connection, name, &error);
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     /// Stops a load test where the cluster answers these. Returns what came of it, what was said, and how many answers nobody asked for.
-    async fn stopped(answers: Vec<(u16, serde_json::Value)>) -> (Result<LoadTest, Failure>, String, usize) {
+    async fn stopped(answers: Vec<(u16, serde_json::Value)>) -> (Result<bool, Failure>, String, usize) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let connection = Connection::to(&format!("http://{}", listener.local_addr().expect("it")));
         let left = Arc::new(Mutex::new(answers));
@@ -112,10 +113,12 @@ mod tests {
         let spec = json!({ "testScript": { "config": { "configMap": "a" } }, "stop": "Graceful" });
         let there = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "t" }, "spec": spec });
         let (done, said, left) = stopped(vec![status(500), (200, there)]).await;
-        assert_eq!((done.expect("it is told").name(), left), ("t", 0));
+        assert_eq!((done.expect("it is told"), left), (true, 0));
         assert_eq!(said, "cannot stop the load test t: the cluster answers 500: no; it is tried again");
         let (done, said, left) = stopped(vec![status(403), status(500)]).await;
         assert_eq!(done.expect_err("refused").to_string(), "cannot stop the load test t: no");
         assert_eq!((said.as_str(), left), ("", 1));
+        let (done, said, left) = stopped(vec![status(404), status(500)]).await;
+        assert_eq!((done.expect("it is not there"), said.as_str(), left), (false, "", 1));
     }
 }

@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::plan;
 use crate::cluster::bundle::{self, Bundle, Wanted};
+use crate::cluster::{chosen_by, word};
 use crate::exit::{Exit, Failure};
-use crate::flags::{Generate, Options};
+use crate::flags::{Cluster, Generate, Options};
 use crate::plan::Asked;
 use crate::project::Project;
 use crate::terminal::{harmless_lines, print, say};
@@ -23,7 +24,7 @@ use crate::terminal::{harmless_lines, print, say};
 const LOAD_TEST: &str = "loadtest-cr.yaml";
 const KUSTOMIZATION: &str = "kustomization.yaml";
 
-pub fn run(flags: &Generate) -> Result<Exit, Failure> {
+pub fn run(flags: &Generate, cluster: &Cluster) -> Result<Exit, Failure> {
     let Generate { name, script, environment, out, count, validate } = flags;
     let options = Options { environment: environment.clone(), ..Options::default() };
     let project = Project::read(script, &options)?;
@@ -51,8 +52,15 @@ pub fn run(flags: &Generate) -> Result<Exit, Failure> {
         write(&out.join(path), content)?;
     }
     notes.iter().for_each(|note| say(harmless_lines(note)));
-    print(format_args!("{}: kubectl apply -k {}", files_in_words(&bundle), out.display()))?;
+    print(format_args!("{}: {}", files_in_words(&bundle), apply(out, cluster)))?;
     Ok(Exit::Passed)
+}
+
+/// The command that applies them where its user means, to be typed.
+fn apply(out: &Path, cluster: &Cluster) -> String {
+    let namespace = cluster.namespace.as_deref().map(|namespace| format!(" -n {}", word(namespace)));
+    let folder = word(&out.display().to_string());
+    format!("kubectl apply -k {folder}{}{}", namespace.unwrap_or_default(), chosen_by(cluster))
 }
 
 /// The files that a ConfigMap gives.
@@ -212,7 +220,7 @@ mod tests {
             count: 2,
             validate: true,
         };
-        let ran = run(&flags).map_err(|failure| failure.to_string());
+        let ran = run(&flags, &Cluster::default()).map_err(|failure| failure.to_string());
         (folder, ran)
     }
 
@@ -265,7 +273,7 @@ mod tests {
         let (name, environment) = ("1e3".to_owned(), Some("dev".to_owned()));
         let flags =
             Generate { name, script: at("s.yml"), environment, out: at("out"), count: 3, validate: true };
-        assert_eq!(run(&flags).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
+        assert_eq!(run(&flags, &Cluster::default()).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
 
         let options = Options { environment: flags.environment.clone(), ..Options::default() };
         let project = Project::read(&at("s.yml"), &options).expect("a project");
@@ -292,6 +300,18 @@ mod tests {
     }
 
     #[test]
+    fn they_are_applied_to_the_namespace_and_the_cluster_that_were_given() {
+        assert_eq!(apply(Path::new("my tests"), &Cluster::default()), "kubectl apply -k 'my tests'");
+        let cluster = Cluster {
+            namespace: Some("shop".to_owned()),
+            context: Some("kind-a".to_owned()),
+            kubeconfig: Some("b.yaml".into()),
+        };
+        let typed = "kubectl apply -k out -n shop --context kind-a --kubeconfig b.yaml";
+        assert_eq!(apply(Path::new("out"), &cluster), typed);
+    }
+
+    #[test]
     fn a_script_that_is_a_program_keeps_its_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("load.ts");
@@ -305,7 +325,7 @@ mod tests {
             count: 1,
             validate: true,
         };
-        assert_eq!(run(&flags).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
+        assert_eq!(run(&flags, &Cluster::default()).map_err(|failure| failure.to_string()), Ok(Exit::Passed));
         let read = |name: &str| fs::read_to_string(out.join(name)).expect(name);
         assert!(read(LOAD_TEST).contains("configMap: t-test-script\n      key: \"load.ts\"\n"));
         assert!(read(KUSTOMIZATION).contains("      - load.ts\n"));
@@ -338,7 +358,7 @@ mod tests {
             count: 1,
             validate: true,
         };
-        let error = run(&flags).expect_err("refused").to_string();
+        let error = run(&flags, &Cluster::default()).expect_err("refused").to_string();
         assert!(error.contains("loadtest-cr.yaml is there already"), "{error}");
     }
 }

@@ -1,12 +1,14 @@
 //! What kubectl does for `run`: it reads manifests and kustomizations, tries them, and applies them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::timeout;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::flags::Cluster;
 use crate::terminal::{harmless_lines, say};
 
@@ -26,9 +28,14 @@ const OF_CLUSTER: [&str; 12] = [
     "(TooManyRequests)",
 ];
 
+/// How long it is asked whose fault it is that they are not applied.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// kubectl, for these manifests and this cluster.
 pub struct Kubectl<'a> {
-    /// `-f FILE` or `-k FOLDER`.
+    /// What is called.
+    pub program: &'a OsStr,
+    /// `-f FILE`, also several times, or `-k FOLDER`.
     pub from: &'a [OsString],
     /// Which cluster.
     pub cluster: &'a Cluster,
@@ -66,8 +73,17 @@ impl Kubectl<'_> {
         }
     }
 
+    /// Whether it is the manifests that are wrong where not all were applied, by what kubectl says when it tries them once more: what it said
+    /// at first was not seen.
+    pub async fn refuses(&self) -> bool {
+        let mut command = self.command(&["apply", "--dry-run=server"]);
+        let tried = timeout(PATIENCE, command.kill_on_drop(true).output()).await;
+        let Ok(Ok(ran)) = tried else { return false };
+        !ran.status.success() && refused(&String::from_utf8_lossy(&ran.stderr)).exit == Exit::Usage
+    }
+
     fn command(&self, verb: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(self.program);
         let Cluster { namespace, context, kubeconfig } = self.cluster;
         command.args(verb).args(self.from);
         for (flag, value) in [("--namespace", namespace), ("--context", context)] {
@@ -111,7 +127,30 @@ fn names_a_field_that_is_known(said: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_applied_is_tried_again_to_tell_whose_fault_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("kubectl");
+        for (on_trial, is_wrong) in [
+            // a manifest that is wrong, a cluster that refuses, and what has become good meanwhile
+            ("echo 'The LoadTest \"a\" is invalid: spec.count: Invalid value: 0' >&2; exit 1", true),
+            ("echo 'Unable to connect to the server: EOF' >&2; exit 1", false),
+            ("exit 0", false),
+        ] {
+            let script = format!("#!/bin/sh\ncase $2 in --dry-run=server) {on_trial};; esac\nexit 1\n");
+            fs::write(&program, script).expect("a program");
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it can be run");
+            let from = ["-f".into(), "a.yaml".into()];
+            let kubectl = Kubectl { program: program.as_os_str(), from: &from, cluster: &Cluster::default() };
+            let failure = kubectl.apply("list").await.expect_err("it fails");
+            assert_eq!((failure.exit.code(), kubectl.refuses().await), (4, is_wrong), "{on_trial}");
+        }
+    }
 
     #[test]
     fn what_kubectl_says_tells_whose_fault_it_is() {

@@ -1,11 +1,14 @@
 //! `list`: the load tests in a cluster, with what came of them.
 
-use kube::api::ListParams;
+use std::fmt::Debug;
+
+use kube::api::{ApiResource, DynamicObject, ListParams, TypeMeta};
 use kube::{Api, ResourceExt as _};
 use loadtest::api::PROGRESSING;
 use loadtest::human_duration::human_duration;
 use loadtest::{LoadTest, Timestamp};
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::cluster::Connection;
 use crate::exit::{Exit, Failure};
@@ -20,48 +23,72 @@ const WIDE: [&str; 4] = ["ENVIRONMENT", "ACTIVE", "REPORTING", "IMAGE"];
 
 pub async fn run(flags: &List, cluster: &Cluster) -> Result<Exit, Failure> {
     let connection = Connection::open(cluster).await?;
+    match flags.output {
+        Some(Listed::Json) => print(format_args!("{:#}", objects(&connection, flags).await?))?,
+        Some(Listed::Yaml) => {
+            let yaml = serde_saphyr::to_string(&objects(&connection, flags).await?)
+                .map_err(|error| Failure::internal(format!("cannot be written as YAML: {error}")))?;
+            print(yaml.trim_end())?;
+        }
+        Some(Listed::Name | Listed::Wide) | None => show(&connection, flags).await?,
+    }
+    Ok(Exit::Passed)
+}
+
+/// Prints their names, or a table of them.
+async fn show(connection: &Connection, flags: &List) -> Result<(), Failure> {
     let api = match flags.all_namespaces {
         true => Api::all(connection.client.clone()),
         false => connection.load_tests(),
     };
-    let tests = all(&connection, &api, flags.selector.as_deref()).await?;
+    let tests: Vec<LoadTest> = all(connection, &api, flags).await?;
     match flags.output {
-        Some(Listed::Json) => {
-            let list = json!({ "apiVersion": "v1", "kind": "List", "items": tests });
-            print(format_args!("{list:#}"))?;
-        }
-        Some(Listed::Yaml) => {
-            let list = json!({ "apiVersion": "v1", "kind": "List", "items": tests });
-            let yaml = serde_saphyr::to_string(&list)
-                .map_err(|error| Failure::internal(format!("cannot be written as YAML: {error}")))?;
-            print(yaml.trim_end())?;
-        }
         Some(Listed::Name) => {
             for test in &tests {
                 print(format_args!("loadtest.loadtest.artillery.io/{}", test.name()))?;
             }
         }
-        wide @ (Some(Listed::Wide) | None) if !tests.is_empty() => {
-            let rows = rows(&tests, flags.all_namespaces, wide.is_some(), Timestamp::now());
+        output if !tests.is_empty() => {
+            let is_wide = output == Some(Listed::Wide);
+            let rows = rows(&tests, flags.all_namespaces, is_wide, Timestamp::now());
             for line in aligned(&rows) {
                 print(line)?;
             }
         }
-        Some(Listed::Wide) | None if flags.all_namespaces => say("No load tests found"),
-        Some(Listed::Wide) | None => {
-            say(format_args!("No load tests found in namespace {}", connection.namespace))
-        }
+        _ if flags.all_namespaces => say("No load tests found"),
+        _ => say(format_args!("No load tests found in namespace {}", connection.namespace)),
     }
-    Ok(Exit::Passed)
+    Ok(())
 }
 
-async fn all(
+/// The objects as the cluster has them, with what this program does not know.
+async fn objects(connection: &Connection, flags: &List) -> Result<Value, Failure> {
+    let resource = ApiResource::erase::<LoadTest>(&());
+    let client = connection.client.clone();
+    let api: Api<DynamicObject> = match flags.all_namespaces {
+        true => Api::all_with(client, &resource),
+        false => Api::namespaced_with(client, &connection.namespace, &resource),
+    };
+    Ok(as_kubectl_lists(all(connection, &api, flags).await?, &resource))
+}
+
+/// As kubectl prints a list: each says what it is, and not who set which field.
+fn as_kubectl_lists(mut objects: Vec<DynamicObject>, resource: &ApiResource) -> Value {
+    for object in &mut objects {
+        let (api_version, kind) = (resource.api_version.clone(), resource.kind.clone());
+        object.types = Some(TypeMeta { api_version, kind });
+        object.metadata.managed_fields = None;
+    }
+    json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": objects })
+}
+
+async fn all<K: Clone + Debug + DeserializeOwned>(
     connection: &Connection,
-    api: &Api<LoadTest>,
-    selector: Option<&str>,
-) -> Result<Vec<LoadTest>, Failure> {
+    api: &Api<K>,
+    flags: &List,
+) -> Result<Vec<K>, Failure> {
     let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
-    params.label_selector = selector.map(str::to_owned);
+    params.label_selector.clone_from(&flags.selector);
     let mut tests = Vec::new();
     loop {
         let page = api.list(&params).await.map_err(|error| connection.refused("list load tests", &error))?;
@@ -129,6 +156,24 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_are_listed_whole_but_for_who_set_which_field() {
+        // as of a newer operator
+        let object = json!({
+            "metadata": { "name": "a", "namespace": "shop", "managedFields": [{ "manager": "kubectl" }] },
+            "spec": { "testScript": {}, "isNew": [1] }, "status": { "isNew": true },
+        });
+        let objects = vec![serde_json::from_value(object).expect("an object")];
+        let listed = as_kubectl_lists(objects, &ApiResource::erase::<LoadTest>(&()));
+        let item = json!({
+            "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest",
+            "metadata": { "name": "a", "namespace": "shop" },
+            "spec": { "testScript": {}, "isNew": [1] }, "status": { "isNew": true },
+        });
+        let list = json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": [item] });
+        assert_eq!(listed, list);
+    }
 
     #[test]
     fn what_is_known_stands_below_its_head_and_what_is_not_is_a_dash() {

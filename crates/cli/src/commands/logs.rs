@@ -12,6 +12,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::Api;
 use kube::api::ListParams;
+use loadtest::LoadTest;
 use loadtest::labels::{TEST_NAME, WORKER_SELECTOR};
 use loadtest::workers::COMPLETION_INDEX;
 use tokio::sync::mpsc::{Sender, channel};
@@ -35,9 +36,9 @@ const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 
 pub async fn run(flags: &Logs, cluster: &Cluster) -> Result<Exit, Failure> {
     let connection = Connection::open(cluster).await?;
-    let uid = connection.load_test(&flags.name).await?.uid().to_owned();
+    let load_test = connection.load_test(&flags.name).await?;
     let (to, mut from) = channel(WAITING);
-    let reading = tokio::spawn(All::of(connection, flags.clone(), uid, to).read(LOOK));
+    let reading = tokio::spawn(All::of(connection, flags.clone(), &load_test, to).read(LOOK));
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout());
     while let Some(lines) = from.recv().await {
         let lines: Vec<u8> = lines;
@@ -71,6 +72,8 @@ struct All {
     flags: Logs,
     /// Which load test it is: another of its name is not meant.
     uid: String,
+    /// Whose pods are its workers: others of its name are of an earlier load test. Without one none has begun.
+    job_uid: Option<String>,
     to: Sender<Vec<u8>>,
     known: BTreeSet<String>,
     reading: JoinSet<Result<(), Failure>>,
@@ -78,8 +81,17 @@ struct All {
 }
 
 impl All {
-    fn of(connection: Connection, flags: Logs, uid: String, to: Sender<Vec<u8>>) -> Self {
-        Self { connection, flags, uid, to, known: BTreeSet::new(), reading: JoinSet::new(), failed: None }
+    fn of(connection: Connection, flags: Logs, load_test: &LoadTest, to: Sender<Vec<u8>>) -> Self {
+        Self {
+            connection,
+            flags,
+            uid: load_test.uid().to_owned(),
+            job_uid: job_uid(load_test),
+            to,
+            known: BTreeSet::new(),
+            reading: JoinSet::new(),
+            failed: None,
+        }
     }
 
     /// Reads the log of each worker, until there is no more. A cluster that cannot be asked for a while ends nothing that is followed.
@@ -127,8 +139,8 @@ impl All {
     }
 
     /// Whoever is over before a look has pods that it sees; one that is deleted, or made anew, is over.
-    async fn look(&self) -> Result<Look, (&'static str, kube::Error)> {
-        let Self { connection, flags, uid, .. } = self;
+    async fn look(&mut self) -> Result<Look, (&'static str, kube::Error)> {
+        let Self { connection, flags, uid, .. } = &*self;
         let there = match flags.follow {
             true => match connection.load_tests().get(&flags.name).await {
                 Ok(there) => Some(there),
@@ -138,12 +150,20 @@ impl All {
             false => None,
         };
         if there.as_ref().is_some_and(|load_test| load_test.uid() != uid) {
+            let name = &flags.name;
+            let other = connection.hint(&format!("logs {name} -f"));
+            say(format_args!(
+                "the load test {name} was deleted, and another one was made by its name: {other} reads the other"
+            ));
             return Ok(Look { is_over: true, pods: Vec::new() });
         }
+        let job_uid = there.as_ref().and_then(job_uid).or_else(|| self.job_uid.clone());
         let pods: Api<Pod> = Api::namespaced(connection.client.clone(), &connection.namespace);
         let selector = format!("{WORKER_SELECTOR},{TEST_NAME}={}", flags.name);
         let seen = pods.list(&ListParams::default().labels(&selector)).await;
-        let pods = seen.map_err(|error| ("list the workers' pods", error))?.items;
+        let mut pods = seen.map_err(|error| ("list the workers' pods", error))?.items;
+        pods.retain(|pod| job_uid.as_deref().is_some_and(|job| is_of(pod, job)));
+        self.job_uid = job_uid;
         Ok(Look { is_over: there.is_none_or(|load_test| load_test.is_settled()), pods })
     }
 
@@ -195,6 +215,14 @@ fn note(read: Result<(), Failure>, failed: &mut Option<Failure>) -> Result<(), F
         }
         Ok(()) => Ok(()),
     }
+}
+
+fn job_uid(load_test: &LoadTest) -> Option<String> {
+    load_test.status.as_ref()?.job_uid.clone()
+}
+
+fn is_of(pod: &Pod, job_uid: &str) -> bool {
+    pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == job_uid)
 }
 
 fn index(pod: &Pod) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 mod stopped;
 
+use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use tempfile::NamedTempFile;
 use super::ended::{self, Wanted};
 use super::kubectl::Kubectl;
 use crate::cluster::Connection;
-use crate::cluster::follow::{Follow, Followed, OnInterrupt, conclusion};
+use crate::cluster::follow::{Follow, Followed, Lost, OnInterrupt, conclusion};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Output, Run};
 use crate::reports::Targets;
@@ -38,18 +39,13 @@ struct Test {
 /// Applies manifests, and follows their load tests.
 pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Exit, Failure> {
     refuse_what_is_of_scripts(flags)?;
-    let typed = flags.filename.as_deref();
-    let kept = match typed {
-        Some(path) if path == Path::new("-") => Some(keep_input()?),
-        _ => None,
+    let kept = match flags.filename.iter().filter(|path| is_input(path)).count() {
+        0 => None,
+        1 => Some(keep_input()?),
+        _ => return Err(Failure::usage("-f - is standard input, which is read once: give it once")),
     };
-    let from: [std::ffi::OsString; 2] =
-        match (kept.as_ref().map(NamedTempFile::path).or(typed), &flags.kustomize) {
-            (Some(file), _) => ["-f".into(), file.as_os_str().to_owned()],
-            (None, Some(folder)) => ["-k".into(), folder.as_os_str().to_owned()],
-            (None, None) => return Err(Failure::usage("give a script, -f or -k")),
-        };
-    let kubectl = Kubectl { from: &from, cluster };
+    let from = given(flags, kept.as_ref().map(NamedTempFile::path));
+    let kubectl = Kubectl { program: "kubectl".as_ref(), from: &from, cluster };
     // whoever has no cluster, or no operator in it, is told so as everywhere
     let connection = Connection::open(cluster).await?;
     match connection.load_tests().list_metadata(&ListParams::default().limit(1)).await {
@@ -101,7 +97,14 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
         let left = || Failure::interrupted("left: what is applied of the load tests may go on");
         return Err(stopped.unwrap_or_else(left));
     }
-    applied?;
+    if let Err(mut failure) = applied {
+        failure.exit = match signals.unless(kubectl.refuses()).await {
+            Some(true) => Exit::Usage,
+            Some(false) => failure.exit,
+            None => Exit::Interrupted,
+        };
+        return Err(failure);
+    }
     follow_all(flags, &connection, &tests, heard, targets).await
 }
 
@@ -209,7 +212,8 @@ async fn follow(
         uid: test.uid.clone(),
         among,
     };
-    let followed = follow.to_its_end(&mut signals).await.map_err(Failure::from);
+    let followed =
+        follow.to_its_end(&mut signals).await.map_err(|lost| given_up(lost, &connection, &test.name));
     if among.is_some() {
         match &followed {
             Ok(followed) => say(conclusion(&followed.load_test).1),
@@ -217,6 +221,16 @@ async fn follow(
         }
     }
     (followed, connection, signals)
+}
+
+/// Why it is followed no more; one that will not run stays, for its manifest is its user's.
+fn given_up(lost: Lost, connection: &Connection, name: &str) -> Failure {
+    match lost.is_useless {
+        true => lost
+            .failure
+            .and(&format!("it stays: {} removes it", connection.kubectl(&format!("delete loadtest {name}")))),
+        false => lost.failure,
+    }
 }
 
 fn told_among(tests: &[Test], failure: &Failure) {
@@ -233,6 +247,18 @@ fn refuse_what_is_of_scripts(flags: &Run) -> Result<(), Failure> {
         ))),
         None => Ok(()),
     }
+}
+
+fn is_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Where the manifests are, as kubectl is told it; standard input is kept in a file.
+fn given(flags: &Run, input: Option<&Path>) -> Vec<OsString> {
+    let file = |path: &Path| input.filter(|_| is_input(path)).unwrap_or(path).into();
+    let files = flags.filename.iter().flat_map(|path| ["-f".into(), file(path)]);
+    let folders = flags.kustomize.iter().flat_map(|folder| ["-k".into(), folder.into()]);
+    files.chain(folders).collect()
 }
 
 fn keep_input() -> Result<NamedTempFile, Failure> {
@@ -288,7 +314,10 @@ fn load_tests(objects: Vec<Value>, namespace: &str) -> Result<Vec<Test>, Failure
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::flags::{Command, Flags};
 
     #[tokio::test]
     async fn neither_one_that_is_over_nor_one_that_is_deleted_is_started() {
@@ -308,6 +337,31 @@ mod tests {
         assert_eq!(refused(name, completed), Some((2, over.to_owned())));
         let gone = "the load test a is being deleted: make it anew when it is gone, which kubectl wait --for=delete loadtest/a -n shop --context test waits for";
         assert_eq!(refused(leaving, json!({})), Some((2, gone.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn of_one_that_is_given_up_it_is_said_that_it_stays() {
+        let connection = Connection::to("http://127.0.0.1:9");
+        let given_up = |is_useless| {
+            let failure = given_up(Lost { failure: Failure::usage("no"), is_useless }, &connection, "a");
+            (failure.exit.code(), failure.to_string())
+        };
+        let stays = "no; it stays: kubectl delete loadtest a -n shop --context test removes it";
+        assert_eq!(given_up(true), (2, stays.to_owned()));
+        assert_eq!(given_up(false), (2, "no".to_owned()));
+    }
+
+    #[test]
+    fn kubectl_is_given_every_file_and_what_was_read_of_standard_input() {
+        let given = |typed: &[&str]| {
+            let typed = ["kubectl-artillery", "run"].iter().chain(typed);
+            let Command::Run(flags) = Flags::try_parse_from(typed).expect("flags").command else {
+                panic!("it is run");
+            };
+            given(&flags, Some(Path::new("/tmp/kept")))
+        };
+        assert_eq!(given(&["-f", "a", "-f", "-", "-f", "b"]), ["-f", "a", "-f", "/tmp/kept", "-f", "b"]);
+        assert_eq!(given(&["-k", "a"]), ["-k", "a"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub async fn run(flags: Flags) -> Result<Exit, Failure> {
         Command::Wait(flags) => watch::wait(&flags, &cluster).await,
         Command::Logs(flags) => logs::run(&flags, &cluster).await,
         Command::Stop(flags) => stop::run(&flags, &cluster).await,
-        Command::Generate(flags) => generate::run(&flags),
+        Command::Generate(flags) => generate::run(&flags, &cluster),
         Command::Report(flags) => report::run(&flags, &cluster).await,
         Command::Compare(flags) => compare::run(&flags, &cluster).await,
         Command::Version(flags) => version::run(&flags, &cluster).await,

@@ -12,6 +12,8 @@ use crate::terminal::print;
 
 /// Selects the operator's Deployment, as the first operator's has it, too.
 const OPERATOR: &str = "control-plane=controller-manager";
+/// Its version, as it was installed.
+const VERSION: &str = "app.kubernetes.io/version";
 /// What its image is called, whatever the registry.
 const IMAGE: &str = "artillery-operator";
 
@@ -27,7 +29,7 @@ pub async fn run(flags: &Version, cluster: &Cluster) -> Result<Exit, Failure> {
     Ok(Exit::Passed)
 }
 
-/// The images of the operators, or why they are not known: that is no reason not to show the rest.
+/// The versions and images of the operators, or why they are not known: that is no reason not to show the rest.
 async fn operator(cluster: &Cluster) -> String {
     let connection = match Connection::open(cluster).await {
         Ok(connection) => connection,
@@ -39,19 +41,59 @@ async fn operator(cluster: &Cluster) -> String {
         Err(kube::Error::Api(status)) => return format!("unknown: {}", status.message),
         Err(error) => return format!("unknown: the cluster cannot be asked: {}", chain(&error)),
     };
-    let images = listed.items.iter().flat_map(|deployment| {
-        let spec = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-        let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
-        let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
-        let images = containers.iter().filter_map(|container| container.image.as_deref());
-        images
-            .filter(|image| image.contains(IMAGE))
-            .map(move |image| format!("{image} in namespace {namespace}"))
-    });
-    let images = images.collect::<Vec<_>>().join(", ");
-    if images.is_empty() {
+    let operators = listed.items.iter().filter_map(installed).collect::<Vec<_>>().join(", ");
+    if operators.is_empty() {
         "none in this cluster: install it with operator-deploy.sh".to_owned()
     } else {
-        images
+        operators
+    }
+}
+
+/// An operator, as it is installed; one that is older does not say its version. `None` of another's Deployment.
+fn installed(deployment: &Deployment) -> Option<String> {
+    let spec = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    let images = spec.containers.iter().filter_map(|container| container.image.as_deref());
+    let image = images.into_iter().find(|image| image.contains(IMAGE))?;
+    let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
+    let labels = deployment.metadata.labels.as_ref();
+    Some(match labels.and_then(|labels| labels.get(VERSION)) {
+        Some(version) => format!("{version} ({image}) in namespace {namespace}"),
+        None => format!("{image} in namespace {namespace}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_operator_is_shown_with_its_version_where_it_says_it() {
+        let deployment = |labels, image: &str| {
+            let spec = json!({ "containers": [{ "name": "manager", "image": image }] });
+            let deployment = json!({
+                "metadata": { "name": "m", "namespace": "shop", "labels": labels },
+                "spec": { "selector": {}, "template": { "spec": spec } },
+            });
+            installed(&serde_json::from_value(deployment).expect("a Deployment"))
+        };
+        let image = "registry/artillery-operator:latest";
+        assert_eq!(
+            deployment(json!({ VERSION: "0.2.0" }), image).as_deref(),
+            Some("0.2.0 (registry/artillery-operator:latest) in namespace shop")
+        );
+        assert_eq!(
+            deployment(json!({}), image).as_deref(),
+            Some("registry/artillery-operator:latest in namespace shop")
+        );
+        assert_eq!(deployment(json!({ VERSION: "1" }), "registry/other:1"), None);
+    }
+
+    #[test]
+    fn the_manifests_say_the_version_that_is_built() {
+        let manifests = include_str!("../../../../config/manager/manager.yaml");
+        let label = format!("\n    {VERSION}: {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(manifests.matches(&label).count(), 1, "{label} in config/manager/manager.yaml");
     }
 }

@@ -31,7 +31,12 @@ pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
     print(words)?;
     if !flags.reports.is_empty() {
         let fetched = signals.unless(stored::fetch(&connection, &followed.load_test)).await;
-        let left = || Failure::interrupted("left: the load test is over, and its report is not written");
+        let left = || {
+            let report = connection.hint(&format!("report {} --report FILE", flags.name));
+            Failure::interrupted(format!(
+                "left: the load test is over, and its report is not written: {report} writes it"
+            ))
+        };
         targets.write(&fetched.ok_or_else(left)??)?;
     }
     Ok(exit)

@@ -19,21 +19,29 @@ fn flags(follow: bool) -> Logs {
     Logs { name: "t".to_owned(), follow, worker: None, tail: None, prefix: true }
 }
 
-/// A pod whose log is read to its end at once.
+/// Pods whose logs are read to their end at once: one of the load test, and one that an earlier load test of its name has left.
 fn pods() -> Value {
     let state = json!({ "terminated": { "exitCode": 0 } });
     let status = json!({ "name": "t", "image": "i", "imageID": "i", "ready": false, "restartCount": 0, "state": state });
-    let metadata = json!({ "name": "t-0", "labels": { COMPLETION_INDEX: "0" } });
-    let pod = json!({ "metadata": metadata, "status": { "containerStatuses": [status] } });
-    json!({ "apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [pod] })
+    let pod = |name: &str, job: &str| {
+        let owner = json!({ "apiVersion": "batch/v1", "kind": "Job", "name": "t", "uid": job });
+        let metadata =
+            json!({ "name": name, "labels": { COMPLETION_INDEX: "0" }, "ownerReferences": [owner] });
+        json!({ "metadata": metadata, "status": { "containerStatuses": [status] } })
+    };
+    let items = [pod("t-0-earlier", "earlier"), pod("t-0", "job of first")];
+    json!({ "apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items })
 }
 
-fn load_test(uid: &str) -> Response {
-    let load_test = json!({
+fn load_test(uid: &str, job: Option<&str>) -> Value {
+    json!({
         "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "t", "uid": uid },
-        "spec": { "testScript": { "config": { "configMap": "a" } } },
-    });
-    load_test.to_string().into_response()
+        "spec": { "testScript": { "config": { "configMap": "a" } } }, "status": { "jobUID": job },
+    })
+}
+
+fn seen(uid: &str, job: Option<&str>) -> Response {
+    load_test(uid, job).to_string().into_response()
 }
 
 fn refused(code: u16) -> Response {
@@ -63,7 +71,10 @@ async fn read(follow: bool, answers: Vec<Response>) -> (Result<(), Failure>, Str
     });
     tokio::spawn(async move { axum::serve(listener, router).await });
     let (to, mut from) = channel(64);
-    let done = All::of(connection, flags(follow), "first".to_owned(), to).read(EVERY).await;
+    // one that is followed may not have begun at first
+    let job = (!follow).then_some("job of first");
+    let at_first = serde_json::from_value(load_test("first", job)).expect("a load test");
+    let done = All::of(connection, flags(follow), &at_first, to).read(EVERY).await;
     let mut read = Vec::new();
     while let Some(lines) = from.recv().await {
         read.extend(lines);
@@ -77,9 +88,10 @@ async fn logs_that_are_followed_outlast_a_cluster_that_fails_and_end_with_their_
     let list = || pods().to_string().into_response();
     // both of what is asked for fail, more often than is borne without -f
     let mut fails: Vec<_> = (0..5).map(|_| refused(500)).collect();
-    fails.extend([load_test("first"), refused(502)]);
-    for end in [vec![refused(404), list()], vec![load_test("another")]] {
-        let mut answers = vec![load_test("first"), list()];
+    fails.extend([seen("first", Some("job of first")), refused(502)]);
+    for end in [vec![refused(404), list()], vec![seen("another", None)]] {
+        // nothing of an earlier one is read before it begins
+        let mut answers = vec![seen("first", None), list(), seen("first", Some("job of first")), list()];
         answers.append(&mut fails);
         answers.extend(end);
         let (done, text, left) = read(true, answers).await;
@@ -94,7 +106,7 @@ async fn without_the_right_nothing_is_tried_again_and_without_following_little_i
         (true, vec![refused(403)], 4, "cannot read the load test: no"),
         (
             true,
-            vec![load_test("first"), refused(401)],
+            vec![seen("first", None), refused(401)],
             4,
             "cannot list the workers' pods: the cluster does not know",
         ),

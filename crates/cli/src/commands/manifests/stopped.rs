@@ -41,15 +41,8 @@ pub(super) async fn stop_all(connection: &Connection, tests: &[Test]) -> Failure
 /// Stops one that kubectl may have applied. Returns whether it had.
 async fn stop_applied(connection: Connection, test: &Test) -> Result<bool, Failure> {
     let name = &test.name;
-    let stopping = async {
-        let there = connection.load_tests().get_opt(name).await;
-        let there =
-            there.map_err(|error| connection.refused(&format!("stop the load test {name}"), &error))?;
-        let Some(there) = there else { return Ok(false) };
-        let say = |words: &str| say(harmless_lines(words));
-        let uid = Some(there.uid().to_owned());
-        stop_at_last(&connection, name, uid, Stop::Graceful, say).await.map(|_| true)
-    };
+    let say = |words: &str| say(harmless_lines(words));
+    let stopping = stop_at_last(&connection, name, None, Stop::Graceful, say);
     timeout(PATIENCE, stopping).await.unwrap_or_else(|_| {
         let stop = connection.hint(&format!("stop {name}"));
         let seconds = PATIENCE.as_secs();
@@ -87,8 +80,10 @@ mod tests {
             };
             let is_patch = asked.method() == Method::PATCH;
             let answer = match name.as_str() {
+                // what fails to be read is stopped nevertheless
+                _ if !is_patch => status(500, "InternalError"),
                 "b" => status(404, "NotFound"),
-                "c" if is_patch => status(403, "Forbidden"),
+                "c" => status(403, "Forbidden"),
                 _ => {
                     let spec = json!({ "testScript": { "config": { "configMap": "a" } } });
                     let there = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": name, "uid": "1" }, "spec": spec });
@@ -113,9 +108,9 @@ mod tests {
         assert_eq!(none, (130, "interrupted: none of the load tests was applied".to_owned()));
         let one = ended(stop_all(&connection, &[test("a"), test("b")]).await);
         assert_eq!(one, (130, "interrupted: stopped what was applied: a".to_owned()));
-        let patch = json!({ "metadata": { "uid": "1" }, "spec": { "stop": "Graceful" } });
+        let patch = json!({ "spec": { "stop": "Graceful" } });
         let path = "/apis/loadtest.artillery.io/v1alpha1/namespaces/other/loadtests/a".to_owned();
-        assert_eq!(*patched.lock().expect("it"), [(path, patch)]);
+        assert!(patched.lock().expect("it").contains(&(path, patch)));
         let refused = ended(stop_all(&connection, &[test("a"), test("c")]).await);
         assert_eq!(refused, (130, "interrupted: stopped a; others go on, see above".to_owned()));
     }
