@@ -104,6 +104,12 @@ impl Failure {
         Self { exit: Exit::Interrupted, message: message.into() }
     }
 
+    /// With more to say.
+    #[must_use]
+    pub fn and(self, more: &str) -> Self {
+        Self { exit: self.exit, message: format!("{}; {more}", self.message) }
+    }
+
     /// A file that was given cannot be used.
     pub fn input(doing: &str, path: &std::path::Path, error: &io::Error) -> Self {
         Self::usage(format!("cannot {doing} {}: {error}", path.display()))
