@@ -11,6 +11,7 @@ use loadtest::LoadTest;
 use loadtest::api::LoadTestStatus;
 use serde_json::{Deserializer, Value, json};
 use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
 
 use super::ended::{self, Wanted};
 use super::kubectl::Kubectl;
@@ -38,9 +39,14 @@ struct Test {
 /// Applies manifests, and follows their load tests.
 pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Exit, Failure> {
     refuse_what_is_of_scripts(flags)?;
+    // what is kept of standard input is removed, whenever it is interrupted
+    let mut signals = Signals::listen()?;
     let typed = flags.filename.as_deref();
+    let nothing = || Failure::interrupted("interrupted: nothing is applied");
     let kept = match typed {
-        Some(path) if path == Path::new("-") => Some(keep_input()?),
+        Some(path) if path == Path::new("-") => {
+            Some(signals.unless(keep_input()).await.ok_or_else(nothing)??)
+        }
         _ => None,
     };
     let from: [std::ffi::OsString; 2] =
@@ -52,6 +58,38 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
     let kubectl = Kubectl { from: &from, cluster };
     // whoever has no cluster, or no operator in it, is told so as everywhere
     let connection = Connection::open(cluster).await?;
+    let tests = signals.unless(looked_at(flags, &kubectl, &connection)).await.ok_or_else(nothing)??;
+    // those who follow hear what comes meanwhile, too
+    let heard = signals.clone();
+    let list = connection.hint("list");
+    let applied = signals.unless_twice(kubectl.apply(&list), || {
+        say("Stopping: kubectl applies what it has begun, which is then stopped (again to leave at once)");
+    });
+    let Some((applied, is_interrupted)) = applied.await else {
+        return Err(Failure::interrupted(format!(
+            "left: kubectl still applies the manifests; {} shows the load tests in them, {} ends one",
+            connection.hint("list"),
+            connection.hint("stop NAME")
+        )));
+    };
+    if is_interrupted && (flags.detach || applied.is_err()) {
+        if let Err(failure) = &applied {
+            say_failure(failure);
+        }
+        let stopped = signals.unless(stop_all(&connection, &tests)).await;
+        let left = || Failure::interrupted("left: what is applied of the load tests may go on");
+        return Err(stopped.unwrap_or_else(left));
+    }
+    applied?;
+    follow_all(flags, &connection, &tests, heard, targets).await
+}
+
+/// The load tests of manifests with which nothing is wrong, as far as it can be told before any is applied.
+async fn looked_at(
+    flags: &Run,
+    kubectl: &Kubectl<'_>,
+    connection: &Connection,
+) -> Result<Vec<Test>, Failure> {
     match connection.load_tests().list_metadata(&ListParams::default().limit(1)).await {
         // whoever may do it in the namespaces of the manifests alone is told more there
         Err(kube::Error::Api(status)) if status.code == 403 => {}
@@ -79,30 +117,7 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
         // what the cluster has against one of them is known before anything is there
         kubectl.read(&["apply", "--dry-run=server"]).await?;
     }
-    let mut signals = Signals::listen()?;
-    // those who follow hear what comes meanwhile, too
-    let heard = signals.clone();
-    let list = connection.hint("list");
-    let applied = signals.unless_twice(kubectl.apply(&list), || {
-        say("Stopping: kubectl applies what it has begun, which is then stopped (again to leave at once)");
-    });
-    let Some((applied, is_interrupted)) = applied.await else {
-        return Err(Failure::interrupted(format!(
-            "left: kubectl still applies the manifests; {} shows the load tests in them, {} ends one",
-            connection.hint("list"),
-            connection.hint("stop NAME")
-        )));
-    };
-    if is_interrupted && (flags.detach || applied.is_err()) {
-        if let Err(failure) = &applied {
-            say_failure(failure);
-        }
-        let stopped = signals.unless(stop_all(&connection, &tests)).await;
-        let left = || Failure::interrupted("left: what is applied of the load tests may go on");
-        return Err(stopped.unwrap_or_else(left));
-    }
-    applied?;
-    follow_all(flags, &connection, &tests, heard, targets).await
+    Ok(tests)
 }
 
 /// Follows a load test that is there already, and starts it where it waits for that.
@@ -235,16 +250,24 @@ fn refuse_what_is_of_scripts(flags: &Run) -> Result<(), Failure> {
     }
 }
 
-fn keep_input() -> Result<NamedTempFile, Failure> {
-    let kept = || -> io::Result<NamedTempFile> {
-        let mut file = tempfile::Builder::new().prefix("kubectl-artillery-").suffix(".yaml").tempfile()?;
-        if io::copy(&mut io::stdin().lock().take(MAX_INPUT + 1), &mut file)? > MAX_INPUT {
+async fn keep_input() -> Result<NamedTempFile, Failure> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes)? as u64 > MAX_INPUT {
             return Err(io::Error::other(format!("it has more than {MAX_INPUT} bytes")));
         }
+        Ok(bytes)
+    };
+    let kept = async {
+        // there is no file before all is read: nobody ends that thread
+        let bytes = spawn_blocking(read).await.map_err(io::Error::other)??;
+        let mut file = tempfile::Builder::new().prefix("kubectl-artillery-").suffix(".yaml").tempfile()?;
+        file.write_all(&bytes)?;
         file.flush()?;
         Ok(file)
     };
-    kept().map_err(|error| Failure::usage(format!("-f -: standard input cannot be kept: {error}")))
+    kept.await
+        .map_err(|error: io::Error| Failure::usage(format!("-f -: standard input cannot be kept: {error}")))
 }
 
 /// Objects, as kubectl prints them: one behind the other, or in a list.
