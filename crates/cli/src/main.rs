@@ -8,9 +8,13 @@
 )]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use cli::{commands, exit::Failure, flags::Flags, terminal};
+
+/// What cannot be interrupted, such as the look-up of a name, is not waited for any longer.
+const LEAVING: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     if let Some(answer) = commands::completion::asked() {
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
     }
     let flags = Flags::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let exit = match runtime {
+    let exit = match &runtime {
         Ok(runtime) => runtime.block_on(commands::run(flags)),
         Err(error) => Err(Failure::internal(format!("cannot start the runtime: {error}"))),
     };
@@ -27,5 +31,8 @@ fn main() -> ExitCode {
         terminal::say_failure(&failure);
         failure.exit
     });
+    if let Ok(runtime) = runtime {
+        runtime.shutdown_timeout(LEAVING);
+    }
     ExitCode::from(exit.code())
 }

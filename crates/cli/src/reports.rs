@@ -76,7 +76,7 @@ impl From<Printed> for Form {
     }
 }
 
-/// The files that are to be written. Those that were not there, and are not written in the end, are not left behind.
+/// The files that are to be written. Those that are not there yet are not made before, so that none is left empty whatever ends the program.
 #[derive(Debug)]
 pub struct Targets(Vec<Target>);
 
@@ -84,8 +84,6 @@ pub struct Targets(Vec<Target>);
 struct Target {
     path: PathBuf,
     form: Form,
-    /// Whether it was not there before.
-    is_new: bool,
 }
 
 impl Targets {
@@ -100,9 +98,9 @@ impl Targets {
             let form = Form::of(path).ok_or_else(|| {
                 Failure::usage(format!("--report {shown}: its ending says in which form: give .html, .json, .xml (JUnit), .md or .txt"))
             })?;
-            let is_new = open(path)
+            can_be_written(path)
                 .map_err(|error| Failure::usage(format!("--report {shown} cannot be written: {error}")))?;
-            targets.0.push(Target { path: path.clone(), form, is_new });
+            targets.0.push(Target { path: path.clone(), form });
         }
         Ok(targets)
     }
@@ -129,21 +127,10 @@ impl Targets {
     }
 }
 
-impl Drop for Targets {
-    fn drop(&mut self) {
-        for Target { path, is_new, .. } in &self.0 {
-            if *is_new && fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
-                // somebody else may have removed it meanwhile
-                let _ = fs::remove_file(path);
-            }
-        }
-    }
-}
-
-/// Finds that a file can be written, and leaves its content alone. Returns whether it was made.
-fn open(path: &Path) -> io::Result<bool> {
-    match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(_) => Ok(true),
+/// Finds that a file can be written, and leaves it as it is.
+fn can_be_written(path: &Path) -> io::Result<()> {
+    match make(path) {
+        Ok(()) => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let meta = fs::metadata(path)?;
             if meta.is_dir() {
@@ -153,15 +140,30 @@ fn open(path: &Path) -> io::Result<bool> {
             if meta.is_file() {
                 OpenOptions::new().write(true).open(path)?;
             }
-            Ok(false)
+            Ok(())
         }
         Err(error) => Err(error),
     }
 }
 
+/// Makes a file that is not there.
+fn make(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path).map(drop)
+}
+
 /// Writes a file so that it is never half there: beside it, and then in its place. A pipe, a device and what a link leads to are written as
 /// they are, and so is a file in a folder that takes no other.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let is_new = make(path).is_ok();
+    let replaced = replace_what_is_there(path, bytes);
+    if is_new && replaced.is_err() {
+        // an empty file would seem to be a report
+        let _ = fs::remove_file(path);
+    }
+    replaced
+}
+
+fn replace_what_is_there(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let there = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
     let folder =
         path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
@@ -183,6 +185,18 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// It has a number that JSON cannot say.
 pub fn document(report: &Report<'_>) -> Result<Document, Failure> {
     Document::of(report).map_err(|error| Failure::internal(format!("there is no report: {error}")))
+}
+
+/// Writes all files, and then prints: whoever is to read the latter may be gone. Returns what came of printing, once the files are there.
+///
+/// # Errors
+/// Those that cannot be written.
+pub fn deliver(document: &Document, targets: &Targets, form: Form) -> Result<Result<(), Failure>, Failure> {
+    let (written, printed) = (targets.write(document), print(document, form));
+    match (written, printed) {
+        (Err(files), Err(output)) => Err(Failure::internal(format!("{files}; {output}"))),
+        (written, printed) => written.map(|()| printed),
+    }
 }
 
 /// Prints what is asked for.

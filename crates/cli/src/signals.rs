@@ -2,12 +2,13 @@
 
 use std::pin::pin;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::exit::Failure;
 
-/// SIGINT, SIGTERM and SIGHUP, which end nothing by themselves any more. A clone hears all that this one has not heard yet.
+/// SIGINT, SIGTERM and SIGHUP, which end nothing by themselves any more; but none of them that was ignored before, as `nohup` has it. A clone
+/// hears all that this one has not heard yet.
 #[derive(Clone)]
 pub struct Signals {
     came: watch::Receiver<u32>,
@@ -20,8 +21,11 @@ impl Signals {
     /// # Errors
     /// The system does not let us.
     pub fn listen() -> Result<Self, Failure> {
-        let one = |kind| {
-            signal(kind).map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))
+        // where nothing tells it none is
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let one = |kind: SignalKind| {
+            let heard = (!is_ignored(&status, kind.as_raw_value())).then(|| signal(kind)).transpose();
+            heard.map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))
         };
         let (mut interrupt, mut terminate, mut hang_up) =
             (one(SignalKind::interrupt())?, one(SignalKind::terminate())?, one(SignalKind::hangup())?);
@@ -29,9 +33,10 @@ impl Signals {
         tokio::spawn(async move {
             loop {
                 tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hang_up.recv() => {}
+                    () = next_of(&mut interrupt) => {}
+                    () = next_of(&mut terminate) => {}
+                    // the shell and the system both tell that a terminal is closed: that is nobody's second Ctrl-C
+                    () = next_of(&mut hang_up) => hang_up = None,
                     () = send.closed() => return,
                 }
                 send.send_modify(|came| *came = came.saturating_add(1));
@@ -80,6 +85,20 @@ impl Signals {
     }
 }
 
+async fn next_of(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a process with that status (proc(5)) ignores a signal.
+fn is_ignored(status: &str, number: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
+}
+
 #[cfg(test)]
 impl Signals {
     /// Those that are sent here, instead of the system's.
@@ -93,6 +112,13 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::*;
+
+    #[test]
+    fn what_was_ignored_is_known() {
+        let status = "SigBlk:\t0000000000004007\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert_eq!([1, 2, 13, 15].map(|number| is_ignored(status, number)), [true, false, true, false]);
+        assert!(!is_ignored("", 1));
+    }
 
     #[tokio::test]
     async fn work_that_never_ends_is_left_at_the_second_signal_at_the_latest() {

@@ -5,6 +5,9 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use metrics::report::is_hidden;
+use rustix::io::Errno;
+
 use crate::exit::Failure;
 use crate::view::{Line, Screen, View};
 
@@ -26,7 +29,8 @@ pub fn say_failure(failure: &Failure) {
 
 /// Paints lines as a section below what is said, in place of those that it had.
 pub fn paint(section: usize, lines: Vec<Line>) {
-    let told = view().show(section, lines, screen());
+    let mut view = view();
+    let told = view.show(section, lines, screen());
     tell(&told);
 }
 
@@ -57,27 +61,33 @@ pub fn print(text: impl Display) -> Result<(), Failure> {
     printed(writeln!(io::stdout(), "{text}"))
 }
 
-/// A reader of standard output that goes away is none of our business.
+/// A reader of standard output that goes away is none of our business, and neither is a terminal that is closed.
 ///
 /// # Errors
 /// It cannot be written for another reason.
 pub fn printed(written: io::Result<()>) -> Result<(), Failure> {
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !is_of_a_dead_terminal(&error) => {
             Err(Failure::internal(format!("standard output cannot be written: {error}")))
         }
         _ => Ok(()),
     }
 }
 
+/// A disk may say the same, but is no terminal.
+fn is_of_a_dead_terminal(error: &io::Error) -> bool {
+    let is_dead = || matches!(rustix::termios::tcgetattr(io::stdout()), Err(Errno::IO));
+    Errno::from_io_error(error) == Some(Errno::IO) && is_dead()
+}
+
 /// A text from elsewhere as one line that does nothing to a terminal: what would is written as in Rust, `\u{1b}` or `\n`.
 pub fn harmless(text: &str) -> String {
-    escaped(text, is_harmful)
+    escaped(text, is_hidden)
 }
 
 /// The same, whose lines stay lines.
 pub fn harmless_lines(text: &str) -> String {
-    escaped(text, |c| is_harmful(c) && !matches!(c, '\n' | '\t'))
+    escaped(text, |c| is_hidden(c) && !matches!(c, '\n' | '\t'))
 }
 
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
@@ -89,12 +99,6 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
         }
     }
     safe
-}
-
-/// Control characters, and those that are not seen and turn the order of others round.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn view() -> MutexGuard<'static, View> {

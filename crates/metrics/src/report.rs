@@ -16,6 +16,7 @@ mod planned;
 mod text;
 
 pub use document::{Document, DocumentError};
+pub use names::is_hidden;
 pub use per_worker::{End as WorkerEnd, PerWorker, WorkerVusers, fewer};
 pub use planned::Plan;
 

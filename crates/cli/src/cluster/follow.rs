@@ -15,7 +15,7 @@ use loadtest::plan::{
     CONFLICTING_FILES, INVALID_SPEC, INVALID_TEST_SCRIPT, MISSING_CONFIG_MAP, MISSING_FILE,
     MISSING_TEST_SCRIPT, REPORT_NAME_TAKEN, UNREADABLE_CONFIG_MAP,
 };
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::stop::stop_at_last;
 use super::{Connection, chain, seen};
@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MENDING: Duration = Duration::from_secs(15);
 /// An operator looks at a load test within a moment; where none has for so long, none runs.
 const UNSEEN: Duration = Duration::from_secs(60);
+/// An answer is waited for so long.
+const ANSWER: Duration = Duration::from_secs(10);
 /// The namespace of an operator that is installed as it comes.
 const OPERATOR: &str = "artillery-operator-system";
 const STOPPING: &str =
@@ -108,8 +110,9 @@ pub struct Followed {
 struct Following {
     progress: Progress,
     latest: Option<LoadTest>,
-    /// Since when it stands where it stands, and in what.
+    /// Since when it stands where it stands, and in what; what is not seen does not count.
     stands: (Instant, Option<String>),
+    /// Whether the cluster did not answer, and has not since.
     is_unreachable: bool,
     /// Whether it is told to end.
     is_told: bool,
@@ -136,6 +139,8 @@ impl Follow<'_> {
         };
         // while it is being told; the cluster may take its time, and a second signal does not wait for it
         let mut stopping: OptionFuture<_> = None.into();
+        // while it is looked at, for a watch that begins again says nothing where nothing changes
+        let (mut asking, mut is_asking): (OptionFuture<_>, bool) = (None.into(), false);
         let mut is_interrupted = false;
         loop {
             tokio::select! {
@@ -165,7 +170,19 @@ impl Follow<'_> {
                         return Ok(Followed { load_test, is_interrupted });
                     }
                 }
-                _ = look.tick() => self.look(&mut following)?,
+                _ = look.tick() => {
+                    if self.look(&mut following)? && !is_asking {
+                        (asking, is_asking) = (Some(self.ask().boxed()).into(), true);
+                    }
+                }
+                Some(asked) = &mut asking => {
+                    (asking, is_asking) = (None.into(), false);
+                    if let Some(there) = asked
+                        && let Some(load_test) = self.changed(Ok(there), &mut following)?
+                    {
+                        return Ok(Followed { load_test, is_interrupted });
+                    }
+                }
                 () = until(self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()))) => {
                     return Err(Failure::internal(format!("the load test {} was not over within --timeout, and goes on", self.name)).into());
                 }
@@ -182,7 +199,9 @@ impl Follow<'_> {
         let name = self.name;
         match change {
             Ok(Some(load_test)) => {
-                following.is_unreachable = false;
+                if std::mem::take(&mut following.is_unreachable) {
+                    following.stands.0 = Instant::now();
+                }
                 let uid = following.latest.as_ref().map(LoadTest::uid).or(self.uid.as_deref());
                 if let Some(failure) =
                     uid.and_then(|uid| another(self.connection, name, uid, load_test.uid()))
@@ -229,20 +248,27 @@ impl Follow<'_> {
         Ok(None)
     }
 
-    /// Shows it, or gives it up.
-    fn look(&self, following: &mut Following) -> Result<(), Lost> {
-        let Some(load_test) = &following.latest else { return Ok(()) };
+    /// Shows it, or gives it up. Returns whether it is to be asked for first.
+    fn look(&self, following: &mut Following) -> Result<bool, Lost> {
+        let Some(load_test) = &following.latest else { return Ok(false) };
         let status = load_test.status.as_ref();
-        if self.gives_up
-            && !following.is_unreachable
-            && let Some(failure) = hopeless(self.connection, self.name, status, following.stands.0.elapsed())
-        {
-            return Err(Lost { failure, is_useless: true });
+        let stands = following.stands.0.elapsed();
+        let failure = self.gives_up.then(|| hopeless(self.connection, self.name, status, stands)).flatten();
+        match failure {
+            Some(failure) if !following.is_unreachable => Err(Lost { failure, is_useless: true }),
+            failure => {
+                if !self.is_quiet {
+                    seen::show(&mut following.progress, status);
+                }
+                Ok(failure.is_some())
+            }
         }
-        if !self.is_quiet {
-            seen::show(&mut following.progress, status);
-        }
-        Ok(())
+    }
+
+    /// It, as it is now, unless the cluster does not answer.
+    async fn ask(&self) -> Option<Option<LoadTest>> {
+        let load_tests = self.connection.load_tests();
+        timeout(ANSWER, load_tests.get_opt(self.name)).await.ok()?.ok()
     }
 
     /// It is followed no more, and goes on.

@@ -7,6 +7,7 @@ mod tests;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+use futures::future::{join, join_all, join3};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, Request};
@@ -24,7 +25,7 @@ use super::bundle::Bundle;
 use super::{Connection, is_lost};
 use crate::exit::Failure;
 use crate::local::random_hex;
-use crate::terminal::say;
+use crate::terminal::{harmless_lines, say};
 
 /// The annotation that tells what this run made from what somebody else did.
 const RUN: &str = "loadtest.artillery.io/run";
@@ -62,11 +63,13 @@ impl Made {
     /// # Errors
     /// The cluster refuses it.
     pub async fn remove(self) -> Result<(), Failure> {
-        let name = self.load_test.name_any();
-        match delete(&self.connection, &self.load_test).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.connection.refused(&format!("remove the load test {name}"), &error)),
-        }
+        let Self { connection, load_test } = &self;
+        let name = load_test.name_any();
+        at_last(PATIENCE, async || delete(connection, load_test).await).await.map_err(|error| {
+            let refused = connection.refused(&format!("remove the load test {name}"), &error);
+            let delete = connection.kubectl(&format!("delete loadtest {name}"));
+            refused.and(&format!("it may still be there: {delete}"))
+        })
     }
 }
 
@@ -93,6 +96,12 @@ struct Tried {
     config_maps: Vec<ConfigMap>,
     secrets: Vec<Secret>,
     load_tests: Vec<LoadTest>,
+}
+
+impl Tried {
+    fn is_empty(&self) -> bool {
+        self.config_maps.is_empty() && self.secrets.is_empty() && self.load_tests.is_empty()
+    }
 }
 
 /// Why an object is not made.
@@ -162,8 +171,14 @@ impl Maker<'_> {
             (Ok(()), Some(load_test)) => load_test,
             (made, load_test) => {
                 tried.load_tests.extend(load_test);
-                self.undo(&tried).await;
-                return Err(made.err().unwrap_or_else(|| Failure::internal("the load test was not made")));
+                let failure = made.err().unwrap_or_else(|| Failure::internal("the load test was not made"));
+                if !tried.is_empty() {
+                    // it may take its time, and whoever does not wait for it has read why
+                    let said = format!("{failure}; what was made of it is removed");
+                    say(harmless_lines(&said));
+                    self.undo(&tried).await;
+                }
+                return Err(failure);
             }
         };
         let owner = OwnerReference {
@@ -173,12 +188,9 @@ impl Maker<'_> {
             uid: load_test.uid().to_owned(),
             ..OwnerReference::default()
         };
-        for map in &tried.config_maps {
-            self.give(map, &owner).await;
-        }
-        for secret in &tried.secrets {
-            self.give(secret, &owner).await;
-        }
+        let maps = tried.config_maps.iter().map(|map| self.give(map, &owner));
+        let secrets = tried.secrets.iter().map(|secret| self.give(secret, &owner));
+        join(join_all(maps), join_all(secrets)).await;
         Ok(load_test)
     }
 
@@ -191,15 +203,18 @@ impl Maker<'_> {
         let began = Instant::now();
         let (mut was_said, mut may_be_there) = (false, false);
         loop {
-            let error = match self.answered(began, post(self.connection, &object, is_dry)).await {
+            let error = match answered(self.patience, began, post(self.connection, &object, is_dry)).await {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
             let is_taken = matches!(&error, kube::Error::Api(status) if status.code == 409);
             may_be_there |= is_lost(&error) && !is_dry;
             let may_change = is_taken || (is_lost(&error) && !is_dry);
-            let there =
-                if may_change { self.answered(began, self.look(&api, &name)).await } else { Ok(None) };
+            let there = if may_change {
+                answered(self.patience, began, self.look(&api, &name)).await
+            } else {
+                Ok(None)
+            };
             match &there {
                 Ok(Some((made, There::Ours))) => return Ok(made.clone()),
                 Ok(Some((_, There::Leaving))) if !was_said => {
@@ -223,18 +238,6 @@ impl Maker<'_> {
         }
     }
 
-    /// The client tries again by itself, for as long as an API server that is busy asks for: within the patience that is left.
-    async fn answered<T>(
-        &self,
-        began: Instant,
-        asked: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T, kube::Error> {
-        let left = self.patience.saturating_sub(began.elapsed()).max(LAST);
-        timeout(left, asked)
-            .await
-            .unwrap_or_else(|_| Err(kube::Error::Service(format!("no answer within {left:.0?}").into())))
-    }
-
     /// An object of that name, and whose it is.
     async fn look<K: Object>(&self, api: &Api<K>, name: &str) -> Result<Option<(K, There)>, kube::Error> {
         let Some(object) = api.get_opt(name).await? else { return Ok(None) };
@@ -253,33 +256,30 @@ impl Maker<'_> {
 
     /// Removes what was made, also where the answer that it was got lost.
     async fn undo(&self, tried: &Tried) {
-        for load_test in &tried.load_tests {
-            self.remove(load_test).await;
-        }
-        for secret in &tried.secrets {
-            self.remove(secret).await;
-        }
-        for map in &tried.config_maps {
-            self.remove(map).await;
-        }
+        let load_tests = tried.load_tests.iter().map(|load_test| self.remove(load_test));
+        let secrets = tried.secrets.iter().map(|secret| self.remove(secret));
+        let maps = tried.config_maps.iter().map(|map| self.remove(map));
+        join3(join_all(load_tests), join_all(secrets), join_all(maps)).await;
     }
 
     async fn remove<K: Object>(&self, object: &K) {
         let name = object.name_any();
-        let removed = match object.meta().uid {
+        let api = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
+        let remove = async || match object.meta().uid {
             Some(_) => delete(self.connection, object).await,
-            None => {
-                let api = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
-                match self.look::<K>(&api, &name).await {
-                    Ok(Some((made, There::Ours))) => delete(self.connection, &made).await,
-                    Ok(_) => Ok(()),
-                    Err(error) => Err(error),
-                }
-            }
+            None => match self.look::<K>(&api, &name).await? {
+                Some((made, There::Ours)) => delete(self.connection, &made).await,
+                _ => Ok(()),
+            },
         };
-        if let Err(error) = removed {
+        if let Err(error) = at_last(self.patience, remove).await {
             let kind = K::kind(&());
-            say(format_args!("The {} {name} may be left, for it cannot be deleted: {error}", word(&kind)));
+            let delete = self.connection.kubectl(&format!("delete {} {name}", kind.to_lowercase()));
+            let said = format!(
+                "The {} {name} may be left, for it cannot be deleted: {error}: {delete}",
+                word(&kind)
+            );
+            say(harmless_lines(&said));
         }
     }
 
@@ -289,9 +289,13 @@ impl Maker<'_> {
         let (kind, name) = (K::kind(&()), object.name_any());
         let owned = json!({ "metadata": { "ownerReferences": [owner] } });
         // it only stays when the load test goes: no reason not to run it
-        if let Err(error) = api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&owned)).await {
+        let give = async || {
+            api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&owned)).await.map(drop)
+        };
+        if let Err(error) = at_last(self.patience, give).await {
             let words = self.connection.refused(&format!("give the {kind} {name} to its load test"), &error);
-            say(format_args!("{words}: it has to be deleted by hand"));
+            let delete = self.connection.kubectl(&format!("delete {} {name}", kind.to_lowercase()));
+            say(harmless_lines(&format!("{words}: it stays when the load test goes: {delete}")));
         }
     }
 }
@@ -301,6 +305,32 @@ fn telling(load_test: &LoadTest) -> LoadTest {
     let mut telling = load_test.clone();
     telling.spec.distribution.get_or_insert(Distribution::Replicate);
     telling
+}
+
+/// The client tries again by itself, for as long as an API server that is busy asks for: within the patience that is left.
+async fn answered<T>(
+    patience: Duration,
+    began: Instant,
+    asked: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    let left = patience.saturating_sub(began.elapsed()).max(LAST);
+    timeout(left, asked)
+        .await
+        .unwrap_or_else(|_| Err(kube::Error::Service(format!("no answer within {left:.0?}").into())))
+}
+
+/// Asks for what may be done twice, again and again within that patience where nobody knows what came of it.
+async fn at_last<T>(
+    patience: Duration,
+    ask: impl AsyncFn() -> Result<T, kube::Error>,
+) -> Result<T, kube::Error> {
+    let began = Instant::now();
+    loop {
+        match answered(patience, began, ask()).await {
+            Err(error) if is_lost(&error) && began.elapsed() < patience => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
 }
 
 /// How a kind is called in a sentence.

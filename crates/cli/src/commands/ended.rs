@@ -16,13 +16,37 @@ pub struct Wanted<'a> {
     pub output: Output,
 }
 
-/// Prints and writes the report of a load test that is over.
+/// What came of a report.
+pub struct Reported {
+    exit: Exit,
+    /// Whether it was printed; the files were written.
+    pub printed: Result<(), Failure>,
+}
+
+impl Reported {
+    /// How the program ends.
+    pub fn end(self) -> Result<Exit, Failure> {
+        self.printed.map(|()| self.exit)
+    }
+}
+
+/// Writes and prints the report of a load test that is over.
 pub async fn report(
     connection: &Connection,
     followed: &Followed,
     wanted: Wanted<'_>,
     signals: &mut Signals,
 ) -> Result<Exit, Failure> {
+    reported(connection, followed, wanted, signals).await?.end()
+}
+
+/// The same, for whoever has more to do then.
+pub async fn reported(
+    connection: &Connection,
+    followed: &Followed,
+    wanted: Wanted<'_>,
+    signals: &mut Signals,
+) -> Result<Reported, Failure> {
     let (exit, words) = conclusion(&followed.load_test);
     let name = followed.load_test.name();
     let fetched = signals.unless(stored::fetch(connection, &followed.load_test)).await;
@@ -32,10 +56,10 @@ pub async fn report(
             connection.hint(&format!("report {name}"))
         ))
     })?;
+    let mut printed = Ok(());
     match fetched {
         Ok(document) => {
-            reports::print(&document, wanted.output.into())?;
-            wanted.targets.write(&document)?;
+            printed = reports::deliver(&document, wanted.targets, wanted.output.into())?;
             if exit == Exit::Inconclusive {
                 say(format_args!("What the workers printed: {}", connection.hint(&format!("logs {name}"))));
             }
@@ -45,11 +69,12 @@ pub async fn report(
             if followed.is_interrupted {
                 // it may not have begun
                 say(harmless_lines(&failure.to_string()));
-                return Ok(Exit::Interrupted);
+                return Ok(Reported { exit: Exit::Interrupted, printed });
             }
             // a verdict without a report is no pass: what was asked for is not there
             return Err(failure);
         }
     }
-    Ok(if followed.is_interrupted { Exit::Interrupted } else { exit })
+    let exit = if followed.is_interrupted { Exit::Interrupted } else { exit };
+    Ok(Reported { exit, printed })
 }

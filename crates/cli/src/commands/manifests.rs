@@ -12,6 +12,7 @@ use loadtest::LoadTest;
 use loadtest::api::LoadTestStatus;
 use serde_json::{Deserializer, Value, json};
 use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
 
 use super::ended::{self, Wanted};
 use super::kubectl::Kubectl;
@@ -39,43 +40,19 @@ struct Test {
 /// Applies manifests, and follows their load tests.
 pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Exit, Failure> {
     refuse_what_is_of_scripts(flags)?;
+    // what is kept of standard input is removed, whenever it is interrupted
+    let mut signals = Signals::listen()?;
+    let nothing = || Failure::interrupted("interrupted: nothing is applied");
     let kept = match flags.filename.iter().filter(|path| is_input(path)).count() {
         0 => None,
-        1 => Some(keep_input()?),
+        1 => Some(signals.unless(keep_input()).await.ok_or_else(nothing)??),
         _ => return Err(Failure::usage("-f - is standard input, which is read once: give it once")),
     };
     let from = given(flags, kept.as_ref().map(NamedTempFile::path));
     let kubectl = Kubectl { program: "kubectl".as_ref(), from: &from, cluster };
     // whoever has no cluster, or no operator in it, is told so as everywhere
     let connection = Connection::open(cluster).await?;
-    match connection.load_tests().list_metadata(&ListParams::default().limit(1)).await {
-        // whoever may do it in the namespaces of the manifests alone is told more there
-        Err(kube::Error::Api(status)) if status.code == 403 => {}
-        looked => drop(looked.map_err(|error| connection.refused("look for load tests", &error))?),
-    }
-    let read = objects(&kubectl.read(&["create", "--dry-run=client", "--output=json"]).await?)?;
-    let tests = load_tests(read.clone(), &connection.namespace)?;
-    if tests.len() > 1 && (!flags.reports.is_empty() || flags.output == Output::Json) {
-        let count = tests.len();
-        return Err(Failure::usage(format!(
-            "there are {count} load tests in it, and one report can be written: run them one by one, or leave --report and -o away"
-        )));
-    }
-    for Test { namespace, name, .. } in &tests {
-        let connection = connection.in_namespace(namespace);
-        let there = connection.load_tests().get_opt(name).await;
-        if there.map_err(|error| connection.refused("look for load tests", &error))?.is_some() {
-            return Err(Failure::usage(format!(
-                "the load test {name} is there already in namespace {namespace}, and a load test runs once: {}, or give it another name",
-                connection.kubectl(&format!("delete loadtest {name}"))
-            )));
-        }
-    }
-    if !brings_what_others_need(&read) {
-        // what the cluster has against one of them is known before anything is there
-        kubectl.read(&["apply", "--dry-run=server"]).await?;
-    }
-    let mut signals = Signals::listen()?;
+    let tests = signals.unless(looked_at(flags, &kubectl, &connection)).await.ok_or_else(nothing)??;
     // those who follow hear what comes meanwhile, too
     let heard = signals.clone();
     let list = connection.hint("list");
@@ -106,6 +83,42 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
         return Err(failure);
     }
     follow_all(flags, &connection, &tests, heard, targets).await
+}
+
+/// The load tests of manifests with which nothing is wrong, as far as it can be told before any is applied.
+async fn looked_at(
+    flags: &Run,
+    kubectl: &Kubectl<'_>,
+    connection: &Connection,
+) -> Result<Vec<Test>, Failure> {
+    match connection.load_tests().list_metadata(&ListParams::default().limit(1)).await {
+        // whoever may do it in the namespaces of the manifests alone is told more there
+        Err(kube::Error::Api(status)) if status.code == 403 => {}
+        looked => drop(looked.map_err(|error| connection.refused("look for load tests", &error))?),
+    }
+    let read = objects(&kubectl.read(&["create", "--dry-run=client", "--output=json"]).await?)?;
+    let tests = load_tests(read.clone(), &connection.namespace)?;
+    if tests.len() > 1 && (!flags.reports.is_empty() || flags.output == Output::Json) {
+        let count = tests.len();
+        return Err(Failure::usage(format!(
+            "there are {count} load tests in it, and one report can be written: run them one by one, or leave --report and -o away"
+        )));
+    }
+    for Test { namespace, name, .. } in &tests {
+        let connection = connection.in_namespace(namespace);
+        let there = connection.load_tests().get_opt(name).await;
+        if there.map_err(|error| connection.refused("look for load tests", &error))?.is_some() {
+            return Err(Failure::usage(format!(
+                "the load test {name} is there already in namespace {namespace}, and a load test runs once: {}, or give it another name",
+                connection.kubectl(&format!("delete loadtest {name}"))
+            )));
+        }
+    }
+    if !brings_what_others_need(&read) {
+        // what the cluster has against one of them is known before anything is there
+        kubectl.read(&["apply", "--dry-run=server"]).await?;
+    }
+    Ok(tests)
 }
 
 /// Follows a load test that is there already, and starts it where it waits for that.
@@ -261,16 +274,24 @@ fn given(flags: &Run, input: Option<&Path>) -> Vec<OsString> {
     files.chain(folders).collect()
 }
 
-fn keep_input() -> Result<NamedTempFile, Failure> {
-    let kept = || -> io::Result<NamedTempFile> {
-        let mut file = tempfile::Builder::new().prefix("kubectl-artillery-").suffix(".yaml").tempfile()?;
-        if io::copy(&mut io::stdin().lock().take(MAX_INPUT + 1), &mut file)? > MAX_INPUT {
+async fn keep_input() -> Result<NamedTempFile, Failure> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes)? as u64 > MAX_INPUT {
             return Err(io::Error::other(format!("it has more than {MAX_INPUT} bytes")));
         }
+        Ok(bytes)
+    };
+    let kept = async {
+        // there is no file before all is read: nobody ends that thread
+        let bytes = spawn_blocking(read).await.map_err(io::Error::other)??;
+        let mut file = tempfile::Builder::new().prefix("kubectl-artillery-").suffix(".yaml").tempfile()?;
+        file.write_all(&bytes)?;
         file.flush()?;
         Ok(file)
     };
-    kept().map_err(|error| Failure::usage(format!("-f -: standard input cannot be kept: {error}")))
+    kept.await
+        .map_err(|error: io::Error| Failure::usage(format!("-f -: standard input cannot be kept: {error}")))
 }
 
 /// Objects, as kubectl prints them: one behind the other, or in a list.

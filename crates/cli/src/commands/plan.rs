@@ -15,6 +15,7 @@ use crate::local::resolve::Answer;
 use crate::plan::compiled::Compiled;
 use crate::plan::{Asked, Problem, Resolved, plan};
 use crate::project::Project;
+use crate::signals::Signals;
 use crate::terminal::{harmless_lines, print, say};
 
 /// `plan`.
@@ -80,8 +81,10 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
     let is_read = project.unreadable.is_empty();
     let mut problems = Vec::new();
     let resolved = if flags.resolve && is_read {
+        // what is made from here on is removed in order
+        let mut signals = Signals::listen()?;
         let _compiled = Compiled::of(&project);
-        resolve(flags, &project.artillery, &mut problems).await?
+        resolve(flags, &project.artillery, &mut problems, &mut signals).await?
     } else {
         None
     };
@@ -142,10 +145,11 @@ async fn resolve(
     flags: &Flags,
     artillery: &Artillery,
     problems: &mut Vec<Problem>,
+    signals: &mut Signals,
 ) -> Result<Option<Resolved>, Failure> {
-    let found = Found::find(flags.executable.as_deref())?;
+    let found = Found::find(flags.executable.as_deref(), signals).await?;
     let environment = flags.artillery.environment.as_deref();
-    Ok(match local::resolve::resolve(&found, &flags.script, environment, artillery).await? {
+    Ok(match local::resolve::resolve(&found, &flags.script, environment, artillery, signals).await? {
         Answer::Plan(hello) => {
             let Hello { artillery, phases, ensure, rows, .. } = *hello;
             Some(Resolved { artillery, phases, ensure, rows })

@@ -13,7 +13,7 @@ use crate::plan::Asked;
 use crate::project::Project;
 use crate::reports::Targets;
 use crate::signals::Signals;
-use crate::terminal::{harmless_lines, print, say};
+use crate::terminal::{harmless_lines, print, say, say_failure};
 use crate::{local, reports};
 
 /// This machine runs no more workers: each is a process of some 100 MB.
@@ -42,8 +42,7 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
     let document = reports::document(&report)?;
-    reports::print(&document, flags.output.into())?;
-    targets.write(&document)?;
+    reports::deliver(&document, targets, flags.output.into())??;
     Ok(if ran.is_interrupted { Exit::Interrupted } else { Exit::of(&report.verdict) })
 }
 
@@ -85,11 +84,19 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
         }
     };
     let wanted = ended::Wanted { targets, output: flags.output };
-    let exit = ended::report(&connection, &followed, wanted, &mut signals).await?;
-    if flags.rm {
-        remove(made, name, &connection, &mut signals).await?;
+    let reported = ended::reported(&connection, &followed, wanted, &mut signals).await?;
+    // what nobody has stays where it is
+    if flags.rm && (reported.printed.is_ok() || !flags.reports.is_empty()) {
+        let removed = remove(made, name, &connection, &mut signals).await;
+        return match (removed, reported.end()) {
+            (Err(stays), Err(failure)) => {
+                say_failure(&stays);
+                Err(failure)
+            }
+            (removed, ended) => removed.and(ended),
+        };
     }
-    Ok(exit)
+    reported.end()
 }
 
 /// Makes everything; where it is interrupted nothing stays.
@@ -105,7 +112,13 @@ async fn make(connection: &Connection, bundle: &Bundle, signals: &mut Signals) -
             connection.kubectl("get configmaps")
         )));
     };
-    let made = made?;
+    let made = match made {
+        Err(failure) if is_interrupted => {
+            say_failure(&failure);
+            return Err(Failure::interrupted(format!("interrupted: the load test {name} is not made")));
+        }
+        made => made?,
+    };
     if !is_interrupted {
         return Ok(made);
     }

@@ -28,7 +28,7 @@ pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
     let mut signals = Signals::listen()?;
     let followed = follow(&connection, &flags.name, flags.timeout, true, &mut signals).await?;
     let (exit, words) = conclusion(&followed.load_test);
-    print(words)?;
+    // before anything is said, for whom it is said to may be gone
     if !flags.reports.is_empty() {
         let fetched = signals.unless(stored::fetch(&connection, &followed.load_test)).await;
         let left = || {
@@ -37,8 +37,11 @@ pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
                 "left: the load test is over, and its report is not written: {report} writes it"
             ))
         };
-        targets.write(&fetched.ok_or_else(left)??)?;
+        let written = fetched.ok_or_else(left).flatten().and_then(|report| targets.write(&report));
+        print(words)?;
+        return written.map(|()| exit);
     }
+    print(words)?;
     Ok(exit)
 }
 

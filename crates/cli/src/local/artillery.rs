@@ -1,18 +1,23 @@
 //! Which Artillery runs: the one that is named, the one on the PATH, or one that is installed once from npm, with a Node that can run it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::exit::Failure;
+use crate::signals::Signals;
 use crate::terminal::say;
 
 /// Older ones have not been tried with the reporter.
 const OLDEST: (u32, u32, u32) = (2, 0, 1);
 /// The one that is installed, with Node, exactly as the tests have it.
 const PINNED: &str = "2.0.34";
+/// How often there is a look whether another process has installed it.
+const LOOK: Duration = Duration::from_millis(500);
 const PACKAGE: &str = include_str!("../../../../hack/cluster/artillery/package.json");
 const LOCK: &str = include_str!("../../../../hack/cluster/artillery/package-lock.json");
 
@@ -53,12 +58,12 @@ impl Found {
     /// The same, with a Node that can run it. What is not there is installed, after saying so.
     ///
     /// # Errors
-    /// It cannot be installed; or as for [`Found::look`].
-    pub fn find(named: Option<&Path>) -> Result<Self, Failure> {
+    /// It cannot be installed, or it was interrupted; or as for [`Found::look`].
+    pub async fn find(named: Option<&Path>, signals: &mut Signals) -> Result<Self, Failure> {
         let Some(found) = Self::look(named)? else {
-            install(&format!(
-                "there is no artillery on the PATH: installing Artillery {PINNED} and its Node.js"
-            ))?;
+            let why =
+                format!("there is no artillery on the PATH: installing Artillery {PINNED} and its Node.js");
+            install(&why, signals).await?;
             return Self::installed()?.ok_or_else(no_node);
         };
         let there = if found.node.is_none() { node_on_the_path() } else { None };
@@ -66,9 +71,10 @@ impl Found {
             (Some(needed), Some(there)) if there < needed => {
                 let ((major, minor, _), (has_major, has_minor, _)) = (needed, there);
                 let version = &found.version;
-                install(&format!(
+                let why = format!(
                     "Artillery {version} needs Node.js {major}.{minor}, and that on the PATH is {has_major}.{has_minor}: installing one with Artillery {PINNED}"
-                ))?;
+                );
+                install(&why, signals).await?;
                 let node = Self::installed()?.and_then(|installed| installed.node).ok_or_else(no_node)?;
                 Ok(Self { node: Some(node), ..found })
             }
@@ -151,7 +157,7 @@ fn machine() -> &'static str {
 
 /// Installs from the lock file into a folder beside, which gets its name when it is complete; two at once wait for each other. `why` is said
 /// before.
-fn install(why: &str) -> Result<(), Failure> {
+async fn install(why: &str, signals: &mut Signals) -> Result<(), Failure> {
     let tree = &tree()?;
     if tree.is_dir() {
         return Ok(());
@@ -164,7 +170,7 @@ fn install(why: &str) -> Result<(), Failure> {
     let parent = tree.parent().unwrap_or(tree);
     fs::create_dir_all(parent).map_err(|error| Failure::file("make", parent, &error))?;
     let lock = parent.join("lock");
-    let held = File::create(&lock).and_then(|file| file.lock().map(|()| file));
+    let held = signals.unless(hold(&lock)).await.ok_or_else(not_installed)?;
     let _held = held.map_err(|error| Failure::file("lock", &lock, &error))?;
     if tree.is_dir() {
         return Ok(());
@@ -176,20 +182,52 @@ fn install(why: &str) -> Result<(), Failure> {
         let file = new.path().join(name);
         fs::write(&file, text).map_err(|error| Failure::file("write", &file, &error))?;
     }
-    let status = Command::new(&npm)
+    let mut npm_ci = tokio::process::Command::new(&npm);
+    npm_ci
         .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
         .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
         .current_dir(new.path())
         .stdin(Stdio::null())
         // standard output is the report's
         .stdout(Stdio::from(std::io::stderr()))
-        .status();
-    let status = status.map_err(|error| Failure::file("run", &npm, &error))?;
+        // a Ctrl-C is for this program alone, which ends it
+        .process_group(0);
+    let cannot = |error: std::io::Error| Failure::file("run", &npm, &error);
+    let mut child = npm_ci.spawn().map_err(cannot)?;
+    let Some(status) = signals.unless(child.wait()).await else {
+        // it would write into a folder that is being removed
+        let _ = child.kill().await;
+        return Err(not_installed());
+    };
+    let status = status.map_err(cannot)?;
     if !status.success() {
         return Err(Failure::internal("npm could not install Artillery, see above; give one by --artillery"));
     }
     let complete = new.keep();
     fs::rename(&complete, tree).map_err(|error| Failure::file("rename", &complete, &error))
+}
+
+fn not_installed() -> Failure {
+    Failure::interrupted("interrupted: Artillery is not installed, and nothing was started")
+}
+
+/// Holds a lock for as long as the file is open; says so where another process has it.
+async fn hold(path: &Path) -> std::io::Result<File> {
+    let file = File::create(path)?;
+    let mut was_said = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if was_said => {}
+            Err(TryLockError::WouldBlock) => {
+                let shown = path.display();
+                say(format_args!("Waiting for another process that installs Artillery, and holds {shown}"));
+                was_said = true;
+            }
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// The package.json of the Artillery whose program that is.
@@ -230,6 +268,22 @@ mod tests {
         assert_eq!(numbers(">= 22.18"), Some((22, 18, 0)));
         assert_eq!(numbers("2.0.34"), Some((2, 0, 34)));
         assert_eq!(numbers("unknown"), None);
+    }
+
+    #[tokio::test]
+    async fn an_installation_that_waits_or_goes_on_is_interrupted_and_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = folder.path().join("lock");
+        let held = hold(&lock).await.expect("nobody else holds it");
+        let (send, came) = tokio::sync::watch::channel(0);
+        let mut signals = Signals::of(came);
+        let (ended, ()) = tokio::join!(signals.unless(hold(&lock)), async {
+            sleep(LOOK).await;
+            send.send_replace(1);
+        });
+        assert!(ended.is_none());
+        drop(held);
+        assert!(hold(&lock).await.is_ok());
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use collector::session::{Facts, StartFacts};
 use collector::{Collector, Conclusion, Ended, Limits, TestRef, Transport, serve};
-use loadtest::api::Distribution;
 use loadtest::process;
 use metrics::delivery;
 use metrics::report::Report;
@@ -74,21 +73,25 @@ impl Ran {
 /// Runs it to its end, and shows how it goes on standard error.
 ///
 /// # Errors
-/// What keeps it from starting; or it was interrupted twice.
+/// What keeps it from starting; or it was interrupted before, or twice.
 pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
-    let found = Found::find(flags.executable.as_deref())?;
+    // what is made from here on is ended in order
+    let mut signals = Signals::listen()?;
+    let found = Found::find(flags.executable.as_deref(), &mut signals).await?;
     let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
     let folder =
         folder.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))?;
     let name = flags.name.as_deref().unwrap_or(project.stem());
-    let distribution = Distribution::from(flags.distribution());
+    let shared = delivery::Distribution::from(flags.distribution());
     let uid = random_hex()?;
     let test = TestRef { uid: uid.clone(), namespace: "local".to_owned(), name: name.to_owned() };
     let timeout = Duration::from_secs(u64::from(flags.start_timeout().unsigned_abs()));
-    let (tokens, secrets) = Tokens::draw(test.clone(), flags.count(), timeout, shared(distribution))?;
+    let (tokens, secrets) = Tokens::draw(test.clone(), flags.count(), timeout, shared)?;
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let (collector, address) = listen(tokens, &stop).await?;
+    let listening = signals.unless(listen(tokens, &stop)).await;
+    let (collector, address) =
+        listening.ok_or_else(|| Failure::interrupted("interrupted: nothing was started"))??;
     let script = project.script.display().to_string();
     let common = Common {
         artillery: &found,
@@ -102,7 +105,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         name,
         collector: &address,
         start_timeout_seconds: flags.start_timeout(),
-        distribution,
+        distribution: flags.distribution().into(),
         hooks: flags.hooks(),
         folder: folder.path(),
         shows_logs: flags.logs,
@@ -112,12 +115,12 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         conclusion: None,
         name: name.to_owned(),
         workers: flags.count(),
-        distribution: shared(distribution),
+        distribution: shared,
         exit_codes: BTreeMap::new(),
         ended_at: None,
         is_interrupted: false,
     };
-    let failed = follow(workers, &collector, &test, &mut ran).await?;
+    let failed = follow(workers, &collector, &test, &mut ran, &mut signals).await?;
     ran.ended_at =
         SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|at| at.as_millis().try_into().ok());
     let conclusion = collector.conclude(&test).await;
@@ -127,13 +130,6 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         keep(folder);
     }
     Ok(ran)
-}
-
-fn shared(distribution: Distribution) -> delivery::Distribution {
-    match distribution {
-        Distribution::Replicate => delivery::Distribution::Replicate,
-        Distribution::Split => delivery::Distribution::Split,
-    }
 }
 
 /// Leaves the logs to whoever wants to read more.
@@ -176,8 +172,8 @@ async fn follow(
     collector: &Here,
     test: &TestRef,
     ran: &mut Ran,
+    signals: &mut Signals,
 ) -> Result<Option<String>, Failure> {
-    let mut signals = Signals::listen()?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut progress = Progress::begin(Instant::now().into_std());
@@ -227,6 +223,8 @@ async fn follow(
             }
         }
     }
+    // who does not wait for the rest of what they printed has heard enough
+    let _ = signals.unless(workers.all_shown()).await;
     progress.end();
     Ok(failed)
 }

@@ -50,6 +50,7 @@ pub async fn resolve(
     script: &std::path::Path,
     environment: Option<&str>,
     artillery: &Artillery,
+    signals: &mut Signals,
 ) -> Result<Answer, Failure> {
     let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
     let folder =
@@ -102,7 +103,6 @@ pub async fn resolve(
             found.version
         ))
     };
-    let mut signals = Signals::listen()?;
     tokio::select! {
         answer = timeout(PATIENCE, answer) => answer.map_err(late)?,
         // what was begun is cleared away

@@ -1,4 +1,5 @@
 //! Workers as processes of this machine: started, told to end, and waited for. None outlives this program, also when it is killed.
+//! What they print is kept in files, and shown by a thread of its own: a reader that is slow keeps those waiting who print, and nobody else.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,6 +7,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use loadtest::api::Hooks;
 use loadtest::process::{self, PLUGIN, Reporting};
@@ -14,8 +16,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::local::artillery::Found;
@@ -32,6 +37,12 @@ const LEASH: &str = "--import=data:text/javascript,import{isMainThread}from'node
 const GRACE_PERIOD_SECONDS: i64 = 60;
 /// So many bytes of the end of a failed worker's output are shown.
 const TAIL: u64 = 2000;
+
+/// So many lines of each worker, and of all together, wait for whoever reads more slowly than they print; then the worker waits, as any program
+/// does whose output is not read.
+const LINES: usize = 256;
+/// What a worker started may still hold its output open; and whoever reads what it printed is waited for so long, before the rest is kept alone.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What all workers have in common.
 pub struct Common<'a> {
@@ -62,6 +73,8 @@ pub struct Workers {
     running: JoinSet<(u32, std::io::Result<ExitStatus>)>,
     signals: BTreeMap<u32, UnboundedSender<Signal>>,
     folder: PathBuf,
+    /// Resolves when all that is to be shown is.
+    shown: Option<oneshot::Receiver<()>>,
 }
 
 impl Workers {
@@ -76,14 +89,15 @@ impl Workers {
             let file = plugin.join(name);
             fs::write(&file, text).map_err(|error| Failure::file("write", &file, &error))?;
         }
-        let mut workers =
-            Self { running: JoinSet::new(), signals: BTreeMap::new(), folder: common.folder.to_owned() };
+        let (show, shown) = if common.shows_logs { Some(show()?) } else { None }.unzip();
+        let folder = common.folder.to_owned();
+        let mut workers = Self { running: JoinSet::new(), signals: BTreeMap::new(), folder, shown };
         for (index, token) in (0..).zip(tokens) {
             let child = spawn(common, index, token)?;
             let (signal, signals) = unbounded_channel();
             workers.signals.insert(index, signal);
             let log = log_of(common.folder, index);
-            let shown = common.shows_logs.then_some(index);
+            let shown = show.clone().map(|show| (index, show));
             workers.running.spawn(async move { (index, attend(child, signals, &log, shown).await) });
         }
         Ok(workers)
@@ -97,6 +111,14 @@ impl Workers {
             status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
         });
         Some((index, code))
+    }
+
+    /// Waits until all that those printed that have ended is shown.
+    pub async fn all_shown(&mut self) {
+        if let Some(shown) = self.shown.take() {
+            // it is dropped in the end
+            let _ = shown.await;
+        }
     }
 
     /// Sends a signal to all that run.
@@ -124,6 +146,21 @@ impl Workers {
         };
         read().unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
     }
+}
+
+/// Begins to show lines. Returns where they are put, and what tells that they are all shown once nobody puts any more there.
+fn show() -> Result<(Sender<String>, oneshot::Receiver<()>), Failure> {
+    let (show, mut lines) = channel::<String>(LINES);
+    let (done, shown) = oneshot::channel::<()>();
+    let showing = move || {
+        while let Some(line) = lines.blocking_recv() {
+            say(line);
+        }
+        drop(done);
+    };
+    let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(showing);
+    thread.map_err(|error| Failure::internal(format!("cannot start a thread for --logs: {error}")))?;
+    Ok((show, shown))
 }
 
 /// Where what a worker prints is kept.
@@ -176,34 +213,45 @@ async fn attend(
     mut child: Child,
     mut signals: UnboundedReceiver<Signal>,
     log: &Path,
-    shown: Option<u32>,
+    shown: Option<(u32, Sender<String>)>,
 ) -> std::io::Result<ExitStatus> {
     let log = tokio::fs::File::create(log).await?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (lines, mut printed) = unbounded_channel();
+    let (lines, mut printed) = channel(LINES);
     for output in [stdout.map(boxed), stderr.map(boxed)].into_iter().flatten() {
         let lines = lines.clone();
         tokio::spawn(async move {
             let mut reader = BufReader::new(output);
             let mut line = Vec::new();
             while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
-                if lines.send(std::mem::take(&mut line)).is_err() {
+                if lines.send(std::mem::take(&mut line)).await.is_err() {
                     break;
                 }
             }
         });
     }
     drop(lines);
-    let keeping = tokio::spawn(async move {
-        let mut log = log;
-        while let Some(line) = printed.recv().await {
-            if let Some(index) = shown {
-                let text = String::from_utf8_lossy(&line);
-                say(format_args!("worker-{index} | {}", text.trim_end_matches('\n')));
-            }
+    let late = CancellationToken::new();
+    let is_late = late.clone();
+    let mut keeping = tokio::spawn(async move {
+        let (mut log, mut shown) = (log, shown);
+        loop {
+            let line = tokio::select! {
+                line = printed.recv() => line,
+                () = is_late.cancelled(), if shown.is_some() => {
+                    shown = None;
+                    continue;
+                }
+            };
+            let Some(line) = line else { return log.flush().await };
             log.write_all(&line).await?;
+            if let Some((index, show)) = &shown {
+                let text = String::from_utf8_lossy(&line);
+                let text = format!("worker-{index} | {}", text.trim_end_matches('\n'));
+                // who takes no more does not want it
+                let _ = is_late.run_until_cancelled(show.send(text)).await;
+            }
         }
-        log.flush().await
     });
     let status = loop {
         tokio::select! {
@@ -217,11 +265,47 @@ async fn attend(
             }
         }
     };
-    // what it started may still hold its output open
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), keeping).await;
+    if timeout(LAST_LINES, &mut keeping).await.is_err() {
+        late.cancel();
+        let _ = timeout(LAST_LINES, keeping).await;
+    }
     status
 }
 
 fn boxed(output: impl AsyncRead + Send + Unpin + 'static) -> Box<dyn AsyncRead + Send + Unpin> {
     Box::new(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printing(script: &str) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().expect("a shell")
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_pauses_keeps_a_worker_waiting_and_costs_no_line_of_its_log() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = log_of(folder.path(), 0);
+        let lines = || fs::read_to_string(&log).expect("a log").lines().count();
+        // nobody takes what is put there
+        let (show, _shown) = channel(1);
+        let (_signal, signals) = unbounded_channel();
+        let status = attend(printing("seq 100"), signals, &log, Some((0, show.clone()))).await;
+        assert!(status.expect("it ended").success());
+        assert_eq!(lines(), 100, "the rest is kept alone");
+
+        let (signal, signals) = unbounded_channel();
+        let attended = attend(printing("seq 1000000"), signals, &log, Some((0, show)));
+        let killed = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            signal.send(Signal::SIGKILL).expect("it is waited for");
+        };
+        let (status, ()) = tokio::join!(attended, killed);
+        assert_eq!(status.expect("it ended").signal(), Some(9), "it waited, and nothing else did");
+        assert!(lines() < 1_000_000);
+    }
 }

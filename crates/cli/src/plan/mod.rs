@@ -208,4 +208,18 @@ mod tests {
         // what is wrong elsewhere hides none of it
         assert_eq!(said("p95 < {{ most }}", "payload: {path: no.csv}, "), [false]);
     }
+
+    #[test]
+    fn names_of_a_script_do_nothing_to_a_terminal() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s.yaml");
+        let text = "config: {target: http://t, phases: [{name: \"a\\e[2J\\nb\", duration: 1, arrivalRate: '{{ \\u009b }}'}, {name: \"\\e]0;c\\a\", duration: 1, arrivalRate: 1}]}\nscenarios: [{flow: []}]\n";
+        std::fs::write(&path, text).expect("a file");
+        let project = Project::read(&path, &Options::default()).expect("a project");
+        let asked =
+            Asked { project: &project, name: "t\u{1b}c", workers: 1, distribution: Distribution::Replicate };
+        let said = plan(&asked, None).to_string();
+        assert!(said.contains("0 a\\u{1b}[2J\\nb") && said.contains("Load test t\\u{1b}c of"), "{said}");
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said}");
+    }
 }

@@ -9,6 +9,7 @@ use super::chart::{chart, number};
 use super::load::{Load, Share};
 use super::objects::Object;
 use super::phases::{Asks, Phase};
+use crate::terminal::harmless;
 
 /// So many shares are shown.
 const MAX_SHARES: usize = 20;
@@ -17,14 +18,16 @@ const MAX_PARTS: usize = 10;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, script, workers, distribution, environment, .. } = self;
+        let Self { workers, distribution, .. } = self;
+        // a script, and the names of its files, may be somebody else's
+        let (name, script) = (harmless(&self.name), harmless(&self.script));
         let workers = if *workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
         write!(f, "Load test {name} of {script}: {workers}, {distribution}")?;
-        if let Some(environment) = environment {
-            write!(f, ", environment {environment}")?;
+        if let Some(environment) = &self.environment {
+            write!(f, ", environment {}", harmless(environment))?;
         }
         if let Some(version) = &self.resolved_by_artillery {
-            write!(f, ", as Artillery {version} resolved it")?;
+            write!(f, ", as Artillery {} resolved it", harmless(version))?;
         }
         writeln!(f)?;
         if !self.phases.is_empty() {
@@ -47,7 +50,7 @@ impl fmt::Display for Plan {
         if !self.known_at_run_time.is_empty() {
             writeln!(f, "\nKnown at run time (plan --resolve asks Artillery)")?;
             for what in &self.known_at_run_time {
-                writeln!(f, "  {what}")?;
+                writeln!(f, "  {}", harmless(what))?;
             }
         }
         writeln!(f, "\nObjects in a cluster")?;
@@ -66,7 +69,7 @@ impl fmt::Display for Plan {
 
 fn line(object: &Object) -> Vec<String> {
     let size = object.bytes.map_or(String::new(), size);
-    vec![format!("{} {}", object.kind, object.name), size, object.content.clone()]
+    vec![format!("{} {}", object.kind, harmless(&object.name)), size, harmless(&object.content)]
 }
 
 fn size(bytes: u64) -> String {
@@ -104,14 +107,15 @@ fn rate((from, to): (f64, f64)) -> String {
 }
 
 fn row(index: usize, phase: &Phase) -> Vec<String> {
-    let name = phase.name.as_ref().map_or(format!("{index}"), |name| format!("{index} {name}"));
+    let name = phase.name.as_ref().map_or(format!("{index}"), |name| format!("{index} {}", harmless(name)));
     let mut cells = vec![name];
     match &phase.asks {
         Asks::Load { milliseconds, vusers: Some(0), .. } => {
             cells.extend([time(*milliseconds), "pause".to_owned()])
         }
         Asks::Load { milliseconds, vusers, rate: of } => {
-            let cap = phase.phase.get("maxVusers").map(|cap| format!(", at most {cap} at a time"));
+            let cap = phase.phase.get("maxVusers");
+            let cap = cap.map(|cap| format!(", at most {} at a time", harmless(&cap.to_string())));
             cells.extend([time(*milliseconds), rate(*of), arrive(*vusers) + &cap.unwrap_or_default()]);
         }
         Asks::PassedOver => {

@@ -253,6 +253,29 @@ fn nothing_outlives_it_also_when_it_is_killed_or_interrupted_twice() {
 }
 
 #[test]
+fn a_hang_up_that_was_ignored_at_the_start_is_ignored() {
+    let bed = Bed::new(LONG);
+    let command = bed.command(&[]);
+    // as nohup does
+    let mut ignoring = Command::new("sh");
+    ignoring
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(bed.folder.path())
+        .env("TMPDIR", bed.folder.path().join("tmp"))
+        .env_remove("NODE_OPTIONS")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = ignoring.spawn().expect("it runs");
+    bed.until_seen(4);
+    signal(child.id(), "HUP");
+    bed.until_seen(bed.seen() + 20);
+    signal(child.id(), "INT");
+    assert_eq!(wait(child).code, Some(130));
+}
+
+#[test]
 fn what_is_wrong_is_exit_code_2_and_a_sentence() {
     let bed = Bed::new(LONG);
     for (arguments, said) in [

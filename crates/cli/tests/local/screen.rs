@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use crate::bed::{Bed, artillery};
+use crate::bed::{Bed, artillery, descendants, signal, until};
 
 const COLUMNS: usize = 60;
 
@@ -166,4 +166,39 @@ fn ctrl_c_takes_the_view_away_and_no_color_is_heard() {
     assert!(rows.iter().any(|row| row.starts_with("Stopping")), "{rows:?}");
     assert!(!rows.iter().any(|row| row.starts_with("virtual users")), "{rows:?}");
     assert_eq!(screen.column, 0);
+}
+
+#[test]
+fn a_terminal_that_is_closed_costs_nobody_the_report() {
+    let bed = Bed::new(
+        "config: { target: TARGET, phases: [{ duration: 120, arrivalRate: 5 }] }\nscenarios: [{ flow: [{ get: { url: / } }] }]",
+    );
+    let program = env!("CARGO_BIN_EXE_kubectl-artillery");
+    let run = format!(
+        "exec '{program}' run script.yaml --local --artillery '{}' --report report.json",
+        artillery().display()
+    );
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--flush", "--command", &run, "/dev/null"])
+        .current_dir(bed.folder.path())
+        .env("TMPDIR", bed.folder.path().join("tmp"))
+        .env("SHELL", "/bin/sh")
+        .env_remove("NODE_OPTIONS")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("script, of util-linux");
+    bed.until_seen(10);
+    let report = bed.folder.path().join("report.json");
+    assert!(!report.exists(), "none is left empty, whatever happens");
+    let its = descendants(terminal.id());
+    // as the window is closed: the system hangs up, and so may a shell
+    signal(terminal.id(), "KILL");
+    signal(its[0], "HUP");
+    terminal.wait().expect("it ends");
+    until("the report", || report.exists());
+    let report = bed.report("report.json");
+    assert_eq!(report["loadtest"]["verdict"]["reason"], "Stopped");
+    assert_eq!(report["loadtest"]["workers"]["lost"], 0);
+    until("it ends", || bed.left().is_empty());
 }

@@ -235,9 +235,12 @@ fn last_words(log: &str) -> String {
     }
 }
 
-/// What turns the direction of a text, or is not seen in it.
+/// What turns the direction of a text, ends a line, or is not seen: as `is_hidden` of metrics has it.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 /// What Kubernetes did to the pod comes first: the exit code is only what followed from it.

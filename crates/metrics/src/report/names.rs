@@ -6,13 +6,26 @@ pub fn visible(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Whether a character is none that is read: controls, ends of lines, and what changes the direction of a text.
-pub(super) fn is_hidden(c: char) -> bool {
+/// Whether a character is none that is read: controls, ends of lines, what is not seen, and what changes the direction of a text.
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
         )
-        || ('\u{202a}'..='\u{202e}').contains(&c)
-        || ('\u{2066}'..='\u{2069}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_or_turns_a_text_round_is_told_from_what_is_read() {
+        for c in
+            ['\u{7}', '\n', '\u{9b}', '\u{61c}', '\u{200d}', '\u{202e}', '\u{2060}', '\u{2069}', '\u{feff}']
+        {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        assert_eq!(visible("Größe 漢字 – 🙂"), "Größe 漢字 – 🙂");
+    }
 }

@@ -46,6 +46,46 @@ async fn what_will_never_start_is_given_up_and_what_may_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_stands_is_given_up_after_an_outage_too_and_none_counts() {
+    let connection = Connection::to("http://127.0.0.1:9");
+    let follow = Follow {
+        connection: &connection,
+        name: "checkout",
+        on_interrupt: OnInterrupt::Leave,
+        gives_up: true,
+        timeout: None,
+        is_quiet: true,
+        uid: None,
+        among: None,
+    };
+    let missing = || {
+        let mut load_test = LoadTest::new("checkout", loadtest::LoadTestSpec::default());
+        load_test.metadata.uid = Some("1".to_owned());
+        load_test.status = Some(progressing(MISSING_FILE, "the script names users.csv"));
+        Ok(Some(load_test))
+    };
+    let now = Instant::now();
+    let mut following = Following {
+        progress: Progress::begin(now),
+        latest: None,
+        stands: (now, None),
+        is_unreachable: false,
+        is_told: false,
+    };
+    let long_ago = || Instant::now().checked_sub(MENDING).expect("a machine that runs for longer");
+    let mut sees = |change| assert!(follow.changed(change, &mut following).is_ok_and(|over| over.is_none()));
+    sees(missing());
+    sees(Err(watcher::Error::NoResourceVersion));
+    following.stands.0 = long_ago();
+    // nothing is heard of a watch that goes on
+    assert!(follow.look(&mut following).is_ok_and(|asks| asks));
+    assert!(follow.changed(missing(), &mut following).is_ok_and(|over| over.is_none()));
+    assert!(follow.look(&mut following).is_ok_and(|asks| !asks), "its user had no time to mend it");
+    following.stands.0 = long_ago();
+    assert!(follow.look(&mut following).is_err_and(|lost| lost.is_useless));
+}
+
+#[tokio::test]
 async fn another_of_the_same_name_is_not_taken_for_it() {
     let connection = Connection::to("http://127.0.0.1:9");
     assert!(another(&connection, "checkout", "a", "a").is_none());

@@ -28,6 +28,8 @@ struct Server {
     leaves_after: BTreeMap<String, u32>,
     /// Whoever makes this one is to come back in an hour.
     is_busy_at: Option<String>,
+    /// So many that are to be deleted are not, for the API server does not answer.
+    fails_to_delete: u32,
     /// These cannot be made.
     refuses: Vec<String>,
 }
@@ -64,6 +66,10 @@ impl Server {
                 object["metadata"]["uid"] = json!(format!("uid-of-{at}"));
                 self.objects.insert(at.clone(), object.clone());
                 (StatusCode::CREATED, Json(object))
+            }
+            ("DELETE", Some(_)) if self.fails_to_delete > 0 => {
+                self.fails_to_delete -= 1;
+                status(StatusCode::GATEWAY_TIMEOUT, "Timeout", &name)
             }
             (_, None) => status(StatusCode::NOT_FOUND, "NotFound", path),
             ("DELETE", Some(object)) => {
@@ -175,10 +181,12 @@ async fn an_answer_that_is_lost_leaves_nothing_behind_and_makes_nothing_twice() 
     }
     // where one is refused all others go
     let load_test = format!("{LOAD_TESTS}/checkout");
-    let server = Server { refuses: vec![load_test.clone()], ..Server::default() };
-    let (made, there) = self::made(server, SOME).await;
-    assert_eq!(made.expect_err("refused").exit.code(), 4);
-    assert_eq!(paths(&there), Vec::<String>::new());
+    for fails_to_delete in [0, 2] {
+        let server = Server { refuses: vec![load_test.clone()], fails_to_delete, ..Server::default() };
+        let (made, there) = self::made(server, SOME).await;
+        assert_eq!(made.expect_err("refused").exit.code(), 4);
+        assert_eq!(paths(&there), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]
