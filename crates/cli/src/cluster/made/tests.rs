@@ -180,9 +180,9 @@ async fn an_answer_that_is_lost_leaves_nothing_behind_and_makes_nothing_twice() 
         assert_eq!(paths(&there), all(), "{path}");
     }
     // where one is refused all others go
-    let load_test = format!("{LOAD_TESTS}/checkout");
-    for fails_to_delete in [0, 2] {
-        let server = Server { refuses: vec![load_test.clone()], fails_to_delete, ..Server::default() };
+    let (load_test, secret) = (format!("{LOAD_TESTS}/checkout"), format!("{SECRETS}/checkout-dotenv"));
+    for (refused, fails_to_delete) in [(load_test, 0), (secret.clone(), 0), (secret, 3)] {
+        let server = Server { refuses: vec![refused], fails_to_delete, ..Server::default() };
         let (made, there) = self::made(server, SOME).await;
         assert_eq!(made.expect_err("refused").exit.code(), 4);
         assert_eq!(paths(&there), Vec::<String>::new());
