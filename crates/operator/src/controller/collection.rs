@@ -92,6 +92,11 @@ impl Collection {
             on.collector.ended(&test, workers.failures.keys().chain(workers.exit_codes.keys()).copied());
         }
         let collected = on.collector.facts(&test).map(|facts| collected(&facts)).unwrap_or_default();
+        // worker 0 need not wait for them with an `after` that runs once, though their pods run
+        let lost = observed.silent_too_long(&collected);
+        if !lost.is_empty() {
+            on.collector.ended(&test, lost);
+        }
         Collected { trouble: on.collector.trouble(&test), ..collected }
     }
 
