@@ -60,7 +60,11 @@ pub const SHOWN: &[Shown] = &[
     row("suspend", VOLUME, "there is no Job until it is false"),
     row("testScript.config.configMap", EXAMPLES, "the script is run, and the keys beside it are found"),
     row("testScript.config.key", EXAMPLES, "`script.yaml` is run, which is not the default"),
-    row("testScript.external.payload.configMaps", FAILING, "each worker that runs logs the row of the CSV file"),
+    row(
+        "testScript.external.payload.configMaps",
+        FAILING,
+        "each worker that runs logs the row of the CSV file",
+    ),
     row("testScript.external.payload.secrets", EXAMPLES, "`examples/secrets` reads its accounts"),
     row(
         "testScript.external.processor.main.configMap",
