@@ -10,6 +10,7 @@ const { ENDED, JOINED, START, TURNED_AWAY, now, release, set } = require('./shar
 const REQUEST = 10_000; // milliseconds for one
 const SILENCE = 10_000; // after which the collector is asked whether to stop, where there is no batch
 const POLL = 250; // while the last batches are being stored
+const POLL_OTHERS = 1_000; // until the other workers have ended, which may take as long as the test
 const POLL_PER_WORKER = 0.35; // milliseconds: all of them may end together
 const NOTHING = Buffer.alloc(0); // as a batch: a question only
 const UNTAKEN = 5_000; // after a batch that was ignored though it was asked for
@@ -145,7 +146,7 @@ async function deliver() {
       else await heed(answer, next.sequence);
     } else if (areOthersWanted && !haveOthersEnded && ending.wanted === 0) {
       await heed(await ask('batches', NOTHING), 0);
-      if (!haveOthersEnded) await sleep(poll, () => true);
+      if (!haveOthersEnded) await sleep(Math.max(poll, POLL_OTHERS), () => true);
     } else if (ending.answered < ending.wanted) {
       const { wanted, counters, exitCode } = ending;
       const answer = await ask('finish', JSON.stringify({ batches: queue.count, exitCode, counters }));
@@ -177,6 +178,8 @@ async function heed(answer, sequence) {
     if (answer.othersEnded && !haveOthersEnded) {
       haveOthersEnded = true;
       port.postMessage({ tell: 'others ended' });
+    } else if (areOthersWanted && !haveOthersEnded) {
+      port.postMessage({ tell: 'others run' });
     }
     // a collector that lost batches has lost the finish too
     if (queue.received < before) ending.answered = 0;

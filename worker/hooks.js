@@ -45,14 +45,21 @@ function intercept(run, main = process.argv[1]) {
   };
 }
 
+/** What Artillery sets again in each virtual user's context, over what `before` left: a row or the table of each payload, and `config.variables`. */
+function setAgain({ payload, variables }) {
+  const ofPayload = ({ loadAll, name, fields }) => (loadAll ? name : fields);
+  return [[payload ?? []].flat().map(ofPayload), Object.keys(variables ?? {})].flat(2);
+}
+
 /**
  * The variables of the hook's context that other workers need, as JSON.
  * @param variables as `before` left them
- * @param target of the script: whoever has another one keeps it
+ * @param config of the script: whoever has another `target` keeps it
  * @throws Error where they are too large
  */
-function captured(variables, target) {
-  const isOwn = ([name, value]) => OWN.includes(name) || value === process.env || (name === 'target' && value === target);
+function captured(variables, config = {}) {
+  const left = new Set([...OWN, ...setAgain(config)]);
+  const isOwn = ([name, value]) => left.has(name) || value === process.env || (name === 'target' && value === config.target);
   const entries = Object.entries(variables ?? {}).filter((entry) => !isOwn(entry));
   const json = JSON.stringify(Object.fromEntries(entries));
   const size = Buffer.byteLength(json);

@@ -174,18 +174,21 @@ class Launcher {
     if (!isMine) return {};
     if (hook === 'after' && script.after) await this.untilOthersEnded();
     const variables = await run();
-    if (hook === 'before') this.captured = hooks.captured(variables, this.script.config?.target);
+    if (hook === 'before') this.captured = hooks.captured(variables, this.script.config);
     return variables;
   }
 
-  /** Waits for the other workers, but no longer than for the last batches: half of what is left of the grace period after a signal. */
+  /**
+   * Waits for the other workers for as long as the collector answers that they have not ended, and as long as for the last batches after
+   * that; of the grace period after a signal, half.
+   */
   async untilOthersEnded() {
     if (!this.isReleased()) return;
     // Artillery stops the load of a test that is cut short only after this hook
     if (!this.isDone) this.channel.postMessage({ tell: 'stop' });
     this.tell('others');
-    const last = now() + this.settings.flush;
-    const isTime = () => now() > Math.min(last, this.signalled + this.settings.grace / 2);
+    this.heard = now();
+    const isTime = () => now() > Math.min(this.heard + this.settings.flush, this.signalled + this.settings.grace / 2);
     while (!this.haveOthersEnded && !this.isOver && !isTime()) await new Promise((resolve) => setTimeout(resolve, ASK));
   }
 
@@ -231,6 +234,7 @@ class Launcher {
   hear({ tell, why, periods, variables }) {
     if (tell === 'released') this.run();
     else if (tell === 'variables') this.variables = variables;
+    else if (tell === 'others run') this.heard = now();
     else if (tell === 'others ended') this.haveOthersEnded = true;
     else if (tell === 'flushed') this.awaited = periods;
     else if (tell === 'delivered') this.isDelivered = true;

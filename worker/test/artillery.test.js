@@ -347,11 +347,12 @@ Object.assign(CASES, {
   },
 
   async 'makes no load where it is to share one and is not told its share'(t, version) {
-    const env = { LOADTEST_DISTRIBUTION: 'Split', LOADTEST_JOIN_SECONDS: '1' };
+    const env = { LOADTEST_DISTRIBUTION: 'Split' };
+    const alone = { env: { ...env, LOADTEST_JOIN_SECONDS: '1' }, collector: 'http://127.0.0.1:1' };
     const { collector, target, run } = await stage(t, version);
     const test = { ...script(target.url), before: { flow: [{ get: { url: '/before' } }] } };
     collector.answerInstead = () => [200, { index: 0, workers: 1 }];
-    const [unanswered, without] = await Promise.all([run(test, { env, collector: 'http://127.0.0.1:1' }).ended, run(test, { env }).ended]);
+    const [unanswered, without] = await Promise.all([run(test, alone).ended, run(test, { env }).ended]);
     assert.deepEqual([unanswered.code, without.code, target.requests], [77, 77, 0]);
     assert.match(unanswered.stderr, /^loadtest: turned away: its share of the load is not known: no answer from .*\n$/);
     assert.match(without.stderr, /^loadtest: turned away: its share of the load is not known: the collector gave it no share.*\n$/);
@@ -378,8 +379,10 @@ async function once(t, version, change = () => {}, env = {}) {
     test.before = { flow: [{ get: { url: '/before', capture: [{ regexp: 'o.', as: 'token' }] } }] };
     test.after = { flow: [{ get: { url: '/after/{{ token }}/{{ $env.OWN }}' } }] };
     test.scenarios[0].flow = [{ think: thinking }, { get: { url: '/{{ token }}/{{ $env.OWN }}' } }];
+    // more than is handed to the others, and of each context's own
+    test.config.payload = [{ path: 'table.csv', fields: ['id'], loadAll: true, name: 'table' }];
     change(test);
-    children.push(staged.run(test, { env: { LOADTEST_HOOKS: 'Once', OWN: `own${thinking}`, ...env } }));
+    children.push(staged.run(test, { files: { 'table.csv': `${'x'.repeat(1000)}\n`.repeat(70) }, env: { LOADTEST_HOOKS: 'Once', OWN: `own${thinking}`, ...env } }));
     await until('it has joined', () => staged.collector.claims.size === children.length || children.at(-1).exitCode !== null);
   }
   return { ...staged, ended: await Promise.all(children.map(({ ended }) => ended)) };
@@ -391,7 +394,7 @@ Object.assign(CASES, {
     for (const { code, stderr } of ended) assert.deepEqual([code, stderr], [0, '']);
     assert.deepEqual(target.paths, { '/before': 1, '/ok/own0': 4, '/ok/own3': 4, '/ok/own1': 4, '/after/ok/own0': 1 });
     assert.deepEqual(collector.variables, { token: 'ok' });
-    assert.equal(target.moments.at(-1), target.firsts['/after/ok/own0'], 'after all requests of the others');
+    assert.equal(target.urls.at(-1), '/after/ok/own0', 'after all requests of the others');
     const claims = [...collector.claims.values()];
     assert.deepEqual(claims.map(({ batches }) => total(batches).counters['http.requests']), [4, 4, 4]);
   },
@@ -418,12 +421,12 @@ Object.assign(CASES, {
   },
 
   async 'runs no hook and makes no load where hooks run once and it is not known where, or cannot be'(t, version) {
-    const env = { LOADTEST_HOOKS: 'Once', LOADTEST_JOIN_SECONDS: '1' };
+    const env = { LOADTEST_HOOKS: 'Once' };
     const { target, run } = await stage(t, version);
     const test = { ...script(target.url), before: { flow: [{ get: { url: '/before' } }] } };
     const files = { 'elsewhere.cjs': 'require("node:worker_threads").isMainThread && setImmediate(() => { process.argv[1] = "/elsewhere/bin/run"; });' };
     const [unanswered, unknown] = await Promise.all([
-      run(test, { env, collector: 'http://127.0.0.1:1' }).ended,
+      run(test, { env: { ...env, LOADTEST_JOIN_SECONDS: '1' }, collector: 'http://127.0.0.1:1' }).ended,
       run(test, { env: { ...env, NODE_OPTIONS: '--require ./elsewhere.cjs' }, files }).ended,
     ]);
     assert.deepEqual([unanswered.code, unknown.code, target.requests], [77, 77, 0]);
@@ -445,8 +448,10 @@ Object.assign(CASES, {
     second.kill('SIGTERM');
     await second.ended;
     assert.equal(target.paths['/after'], 1);
-    const claims = [...collector.claims.values()];
-    assert.equal(claims.reduce((sum, { batches }) => sum + total(batches).counters['http.requests'], 0), target.paths['/']);
+    const counted = [...collector.claims.values()].reduce((sum, { batches }) => sum + total(batches).counters['http.requests'], 0);
+    // nothing that arrived is missing; those that began in the last moment of either may be counted and not have arrived
+    const unseen = counted - target.paths['/'];
+    assert.ok(unseen >= 0 && unseen <= 20, `${counted} counted, ${target.paths['/']} seen`);
   },
 });
 

@@ -39,9 +39,17 @@ test('an Artillery that runs hooks in another way is named, and left alone', (t)
 test('what a hook left reaches others without what each has of its own: the environment stays', () => {
   const own = { $env: process.env, $processEnvironment: process.env, $testId: 't', $uuid: 'u', $dirname: '/d', $scenarioFile: 's', $environment: 'e' };
   const left = { ...own, copy: process.env, target: 'http://a', token: 'a', list: [1, { b: null }], nothing: undefined };
-  assert.deepEqual(JSON.parse(captured(left, 'http://a')), { token: 'a', list: [1, { b: null }] });
-  assert.deepEqual(JSON.parse(captured({ target: 'http://b' }, 'http://a')), { target: 'http://b' }, 'the hook changed it');
-  assert.equal(captured(undefined, 'http://a'), '{}');
+  assert.deepEqual(JSON.parse(captured(left, { target: 'http://a' })), { token: 'a', list: [1, { b: null }] });
+  assert.deepEqual(JSON.parse(captured({ target: 'http://b' }, { target: 'http://a' })), { target: 'http://b' }, 'the hook changed it');
+  assert.equal(captured(undefined, { target: 'http://a' }), '{}');
+});
+
+test('what Artillery sets again in each context stays, though before changed it: rows, tables and variables', () => {
+  const payload = [{ fields: ['user', 'password'] }, { loadAll: true, name: 'all', fields: ['id'] }, { fields: [] }, {}, { loadAll: true }];
+  const left = { user: 'u', password: 'p', all: [{ id: 'x'.repeat(70_000) }], id: 'i', rate: 'changed', token: 'a' };
+  assert.deepEqual(JSON.parse(captured(left, { payload, variables: { rate: [1, 2] } })), { id: 'i', token: 'a' });
+  assert.deepEqual(JSON.parse(captured({ user: 'u', token: 'a' }, { payload: payload[0] })), { token: 'a' }, 'one payload');
+  assert.deepEqual(JSON.parse(captured({ token: 'a' }, { payload: null, variables: null })), { token: 'a' });
 });
 
 test('too much is refused by name and size', () => {

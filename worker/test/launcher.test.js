@@ -192,6 +192,34 @@ test('an Artillery that begins without having taken the share is ended', async (
   assert.equal(stderr, 'loadtest: turned away: this Artillery cannot be made to run a share of the load: there is no list of phases in its order to prepare\n');
 });
 
+test('the after hook waits for the others while the collector answers, and so long after it falls silent', async (t) => {
+  for (const [falls, status, least] of [['ends', 200, 3_000], ['silent', 503, 4_500]]) {
+    const there = await collector(t);
+    let isOver = false;
+    there.answerInstead = (url, claim) => {
+      if (url !== '/v1/batches') return undefined;
+      return isOver && status !== 200 ? [status, {}] : [200, { ...there.acknowledge(claim)[1], othersEnded: isOver }];
+    };
+    const child = run(t, there.url, `
+      launcher.tell('start');
+      const waits = setInterval(() => {
+        if (!launcher.isReleased()) return;
+        clearInterval(waits);
+        console.log('waits');
+        const began = Date.now();
+        launcher.untilOthersEnded().then(() => { console.log('waited', Date.now() - began); process.exit(0); });
+      }, 10);
+    `, { LOADTEST_FLUSH_SECONDS: '2.5' });
+    await child.says('waits');
+    await new Promise((resolve) => setTimeout(resolve, 3_000)); // longer than it waits for a silent one
+    isOver = true;
+    const { code, stdout } = await child.ended;
+    const waited = Number(/waited (\d+)/.exec(stdout)[1]);
+    assert.equal(code, 0);
+    assert.ok(waited >= least - 100 && waited < 20_000, `${falls}: ${waited} ms`);
+  }
+});
+
 test('a wrong setting is one line, and the run goes on', async (t) => {
   const { code, stdout, stderr } = await run(t, 'http://example.com', 'clearInterval(forever);').ended;
   assert.deepEqual([code, stdout], [0, 'not joined\n']);

@@ -3,13 +3,15 @@
 
 const http = require('node:http');
 
-/** Starts it on 127.0.0.1. `requests`, `firsts`, `moments` (Unix milliseconds) and `paths` (how often) tell what came, `close` stops it. */
+/** Starts it on 127.0.0.1. `requests`, `firsts`, `moments` (Unix milliseconds), `urls` and `paths` (how often) tell what came, `close` stops it. */
 async function startTarget() {
-  const target = { requests: 0, firsts: {}, paths: {}, moments: [] };
+  const target = { requests: 0, firsts: {}, paths: {}, moments: [], urls: [] };
   const server = http.createServer((request, response) => {
     target.requests += 1;
-    target.firsts[request.url] ??= Date.now();
-    target.moments.push(Date.now());
+    const moment = Date.now();
+    target.firsts[request.url] ??= moment;
+    target.moments.push(moment);
+    target.urls.push(request.url);
     target.paths[request.url] = (target.paths[request.url] ?? 0) + 1;
     request.resume();
     const answer = () => response.end('ok');

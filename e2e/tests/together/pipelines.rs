@@ -2,10 +2,11 @@
 //! with no more rights than it needs; and metrics that go to the real Pushgateway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
+use e2e::{Bed, WHOLE_TEST, cluster, load_test};
 use serde_json::{Value, json};
 use testbed::cluster::repository;
 use testbed::eventually::eventually;
@@ -22,15 +23,19 @@ fn image(name: &str, program: &Path) {
     cluster().load_image(name, root.path(), &config.to_string()).expect("an image");
 }
 
-/// What an account may do beyond what everybody may, a line each.
-fn rights_of(bed: &Bed, account: &str) -> BTreeSet<String> {
+/// Waits until the API server knows what an account may do beyond what everybody may, and that it is this, sorted.
+async fn until_rights(bed: &Bed, account: &str, expected: &[&str]) {
     let list = |account: &str| {
         let who = format!("--as=system:serviceaccount:{}:{account}", bed.namespace);
         let table = bed.kubectl(&["auth", "can-i", "--list", "--no-headers", &who]);
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         table.lines().map(words).collect::<BTreeSet<_>>()
     };
-    &list(account) - &list("default")
+    let look = async || &list(account) - &list("default");
+    eventually(&format!("rights of {account}"), Duration::from_secs(20), look, |rights| {
+        rights.iter().eq(expected.iter())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -42,8 +47,7 @@ async fn a_cron_job_creates_a_load_test_and_may_do_nothing_else() {
         image("registry.k8s.io/kubectl:v1.35.0", Path::new(kubectl.trim()));
     }
     bed.kubectl(&["apply", "-k", "examples/nightly"]);
-    let rights = rights_of(&bed, "nightly-load-test");
-    assert_eq!(rights.iter().collect::<Vec<_>>(), ["loadtests.loadtest.artillery.io [] [] [create]"]);
+    until_rights(&bed, "nightly-load-test", &["loadtests.loadtest.artillery.io [] [] [create]"]).await;
 
     bed.kubectl(&["create", "job", "--from=cronjob/nightly-load-test", "now"]);
     let look = async || bed.kubectl(&["get", "loadtests", "-o", "jsonpath={.items[*].metadata.name}"]);
@@ -61,19 +65,6 @@ fn with(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
-/// A kubeconfig of that account, in that namespace.
-fn kubeconfig(bed: &Bed, account: &str, file: PathBuf) -> PathBuf {
-    let token = bed.kubectl(&["create", "token", account]);
-    std::fs::copy(cluster().kubeconfig(), &file).expect("a kubeconfig");
-    let config = |arguments: &[&str]| {
-        let path = file.to_str().expect("a path");
-        bed.kubectl(&[&["--kubeconfig", path, "config"], arguments].concat());
-    };
-    config(&["set-credentials", account, "--token", token.trim()]);
-    config(&["set-context", "--current", "--user", account, "--namespace", &bed.namespace]);
-    file
-}
-
 /// Runs what stands behind `run:` in the workflow, as a runner does, until one of them fails; returns how that ended.
 fn workflow(folder: &Path, secret: &str) -> Result<(), Output> {
     let text =
@@ -81,7 +72,7 @@ fn workflow(folder: &Path, secret: &str) -> Result<(), Output> {
     let workflow: Value = serde_saphyr::from_str(&text).expect("YAML");
     let steps = workflow["jobs"]["load-test"]["steps"].as_array().expect("steps");
     let lines: Vec<_> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
-    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!(lines.len(), 7, "{text}");
     for line in lines {
         let line = line.replace("${{ secrets.KUBECONFIG_BASE64 }}", secret);
         assert!(!line.contains("${{"), "{line}");
@@ -101,19 +92,20 @@ fn workflow(folder: &Path, secret: &str) -> Result<(), Output> {
 async fn the_steps_of_the_workflow_end_as_the_load_test_does() {
     let bed = Bed::with_target("example-github").await;
     bed.kubectl(&["apply", "-f", "examples/github-actions/rbac.yaml"]);
-    let rights = rights_of(&bed, "github-actions");
-    let expected =
-        ["configmaps [] [] [get]", "loadtests.loadtest.artillery.io [] [] [get list watch create delete]"];
-    assert_eq!(rights.iter().collect::<Vec<_>>(), expected);
+    let expected = [
+        "configmaps [] [] [get create]",
+        "configmaps [] [checkout] [patch]",
+        "loadtests.loadtest.artillery.io [] [] [get list watch create delete]",
+    ];
+    until_rights(&bed, "github-actions", &expected).await;
 
     let checkout = tempfile::tempdir().expect("a folder");
     let folder = checkout.path();
     std::fs::create_dir(folder.join("load-test")).expect("a folder");
     let test = load_test("checkout", 1, &json!({ "config": { "configMap": "checkout" } }));
     std::fs::write(folder.join("load-test/loadtest.yaml"), test.to_string()).expect("a file");
-    let secret = kubeconfig(&bed, "github-actions", folder.join("of-the-account"));
-    let secret = process::output(&with(Command::new("base64"), &["-w0", secret.to_str().expect("a path")]))
-        .expect("base64");
+    let kubeconfig = with(cluster().command("examples/github-actions/kubeconfig.sh"), &[&bed.namespace]);
+    let secret = process::output(&kubeconfig).expect("a kubeconfig");
     for (check, passes) in [("http.codes.200 == 12", true), ("http.codes.200 < 12", false)] {
         let script = json!({
             "config": {
@@ -122,7 +114,7 @@ async fn the_steps_of_the_workflow_end_as_the_load_test_does() {
             },
             "scenarios": [{ "flow": [{ "get": { "url": "/" } }] }],
         });
-        bed.apply(&list(&[config_map("checkout", "test-script.yaml", &script.to_string())]));
+        std::fs::write(folder.join("load-test/test-script.yaml"), script.to_string()).expect("a file");
         let ended = workflow(folder, &secret);
         let is_as_expected = match &ended {
             Ok(()) => passes,

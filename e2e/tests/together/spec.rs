@@ -25,6 +25,9 @@ fn seen(bed: &Bed, path: &str) -> u64 {
     cluster().target_counts(&bed.namespace).expect("the target's counts").count("GET", path)
 }
 
+/// The default image by a name that is not the default: every cluster has it.
+const IMAGE: &str = "docker.io/artilleryio/artillery:latest";
+
 #[tokio::test]
 async fn the_options_of_artillery_reach_the_workers() {
     let bed = Bed::with_target("options").await;
@@ -61,7 +64,7 @@ async fn the_options_of_artillery_reach_the_workers() {
                     "dotenv": "settings.env",
                 },
                 "worker": {
-                    "image": "artilleryio/artillery:latest",
+                    "image": IMAGE,
                     "imagePullPolicy": "IfNotPresent",
                     "env": [{ "name": "FROM_SPEC", "value": "spec" }],
                     "envFrom": [{ "configMapRef": { "name": "variables" } }],
@@ -75,8 +78,8 @@ async fn the_options_of_artillery_reach_the_workers() {
     assert_eq!(seen(&bed, "/tester/overridden/file/map/spec"), 24);
     assert_eq!(seen(&bed, "/another"), 0);
     for worker in bed.workers("options") {
-        let secrets = "jsonpath={.spec.imagePullSecrets[*].name}";
-        assert_eq!(bed.kubectl(&["get", "pod", &worker, "-o", secrets]), "registry");
+        let path = "jsonpath={.spec.imagePullSecrets[*].name} {.spec.containers[0].image}";
+        assert_eq!(bed.kubectl(&["get", "pod", &worker, "-o", path]), format!("registry {IMAGE}"));
     }
 }
 

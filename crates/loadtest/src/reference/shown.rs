@@ -22,7 +22,6 @@ const SIDE_CAR: &str = "a_side_car_does_not_keep_a_test_alive_and_a_job_goes_whe
 const SILENT: &str = "a_worker_of_whom_nothing_is_heard_after_its_planned_end_is_lost_so_many_seconds_later";
 const HOOKS: &str = "hooks_that_run_once_reach_all_workers_first_and_last";
 const REPORT: &str = "the_report_of_four_workers_is_what_the_target_counted";
-const UNDEPLOY: &str = "an_image_that_cannot_be_pulled_is_told_and_undeploy_leaves_nothing";
 
 const fn row(field: &'static str, test: &'static str, by: &'static str) -> Shown {
     Shown { field, test, by }
@@ -61,7 +60,11 @@ pub const SHOWN: &[Shown] = &[
     row("suspend", VOLUME, "there is no Job until it is false"),
     row("testScript.config.configMap", EXAMPLES, "the script is run, and the keys beside it are found"),
     row("testScript.config.key", EXAMPLES, "`script.yaml` is run, which is not the default"),
-    row("testScript.external.payload.configMaps", FAILING, "each worker logs the row of the CSV file"),
+    row(
+        "testScript.external.payload.configMaps",
+        FAILING,
+        "each worker that runs logs the row of the CSV file",
+    ),
     row("testScript.external.payload.secrets", EXAMPLES, "`examples/secrets` reads its accounts"),
     row(
         "testScript.external.processor.main.configMap",
@@ -99,7 +102,7 @@ pub const SHOWN: &[Shown] = &[
         "Node's heap is as large as `NODE_OPTIONS` says, and the operator's own options stay",
     ),
     row("worker.envFrom", PODS, "the target is asked for the product that a ConfigMap names"),
-    row("worker.image", UNDEPLOY, "an image that is nowhere is not pulled, and named"),
+    row("worker.image", OPTIONS, "the live container has it, by a name that is not the default"),
     row("worker.imagePullPolicy", PODS, "the live container has it"),
     row("worker.podTemplate.metadata.annotations", PODS, "live pods have them"),
     row("worker.podTemplate.metadata.labels", PODS, "live pods have them"),
