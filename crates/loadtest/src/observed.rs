@@ -110,23 +110,13 @@ impl Observed {
 
     /// Adds what its workers have sent so far.
     pub fn with_collected(mut self, collected: Collected) -> Self {
-        let seconds = self.lost_after_seconds();
-        for index in self.silent_too_long(&collected) {
+        let seconds = self.load_test.spec.lost_after_seconds.unwrap_or(LOST_AFTER_SECONDS);
+        for (index, _) in collected.silent.iter().filter(|(_, silent)| **silent >= seconds.into()) {
             let cause = format!("lost: nothing was heard of it for {seconds} s after its planned end");
-            self.workers.presume_lost(index, cause);
+            self.workers.presume_lost(*index, cause);
         }
         self.collected = collected;
         self
-    }
-
-    /// Workers of whom nothing was heard for so long after their planned end that they are lost.
-    pub fn silent_too_long(&self, collected: &Collected) -> Vec<u32> {
-        let seconds = i64::from(self.lost_after_seconds());
-        collected.silent.iter().filter(|(_, silent)| **silent >= seconds).map(|(index, _)| *index).collect()
-    }
-
-    fn lost_after_seconds(&self) -> i32 {
-        self.load_test.spec.lost_after_seconds.unwrap_or(LOST_AFTER_SECONDS)
     }
 
     /// Adds why its Job was refused a pod, which matters only while workers are without one.

@@ -97,11 +97,6 @@ impl Collection {
         let Some(on) = &self.0 else { return Collected::default() };
         let test = test_ref(load_test);
         let collected = on.collector.facts(&test).map(|facts| collected(&facts)).unwrap_or_default();
-        // worker 0 need not wait for them with an `after` that runs once, though their pods run
-        let lost = observed.silent_too_long(&collected);
-        if !lost.is_empty() {
-            on.collector.ended(&test, lost);
-        }
         Collected { trouble: on.collector.trouble(&test), ..collected }
     }
 
