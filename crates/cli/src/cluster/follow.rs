@@ -146,7 +146,7 @@ impl Follow<'_> {
             tokio::select! {
                 () = signals.next() => {
                     if is_interrupted || self.on_interrupt == OnInterrupt::Leave {
-                        return Err(self.left(following.is_told).into());
+                        return Err(self.left(is_interrupted, following.is_told).into());
                     }
                     is_interrupted = true;
                     following.progress.say(STOPPING);
@@ -272,9 +272,14 @@ impl Follow<'_> {
     }
 
     /// It is followed no more, and goes on.
-    fn left(&self, is_told: bool) -> Failure {
+    fn left(&self, is_asked: bool, is_told: bool) -> Failure {
         let Self { name, connection, .. } = self;
-        let until = if is_told { " until its workers have ended, as they are told" } else { "" };
+        let until = match (is_asked, is_told) {
+            (_, true) => " until its workers have ended, as they are told",
+            // what was on its way may have arrived
+            (true, false) => ", or ends, where the cluster took the stop without an answer",
+            (false, false) => "",
+        };
         Failure::interrupted(format!(
             "left: the load test {name} goes on in namespace {}{until}; {} shows it, {} ends it",
             connection.namespace,
