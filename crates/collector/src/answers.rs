@@ -33,6 +33,18 @@ impl Answer {
         Self { status, body, variables: None, retry_after: None, is_pause: false }
     }
 
+    fn text(&self) -> String {
+        let mut body = self.body.to_string();
+        if let Some(variables) = &self.variables {
+            // another field of what is an object, and has fields
+            body.truncate(body.len() - 1);
+            body.push_str(",\"variables\":");
+            body.push_str(variables);
+            body.push('}');
+        }
+        body
+    }
+
     /// An error that the request itself is the reason of, or that only time mends.
     pub(crate) fn error(status: StatusCode, why: impl std::fmt::Display) -> Self {
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(AGAIN);
@@ -120,15 +132,7 @@ impl From<BodyError> for Answer {
 
 impl From<Answer> for Response {
     fn from(answer: Answer) -> Self {
-        let mut body = answer.body.to_string();
-        if let Some(variables) = answer.variables {
-            // another field of what is an object, and has fields
-            body.truncate(body.len() - 1);
-            body.push_str(",\"variables\":");
-            body.push_str(&variables);
-            body.push('}');
-        }
-        let mut response = Self::new(Body::from(body));
+        let mut response = Self::new(Body::from(answer.text()));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -137,5 +141,16 @@ impl From<Answer> for Response {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_told_as_they_were_told() {
+        let answer = Answer::from((StartAnswer::Go { milliseconds: 5.5 }, Some(r#"{"a": [1.0]}"#.into())));
+        assert_eq!(answer.text(), r#"{"go":{"inMilliseconds":5.5},"variables":{"a": [1.0]}}"#);
     }
 }
