@@ -13,6 +13,7 @@ use loadtest::script::{self, Base, Merged, NamedFile};
 use regex::Regex;
 
 use crate::exit::Failure;
+use crate::plan::Problem;
 
 /// No file that is searched for what it requires is larger, in bytes.
 const MAX_SEARCHED: u64 = 4 << 20;
@@ -240,13 +241,14 @@ pub fn below_folder(folder: &Path, path: &Path) -> Result<String, Failure> {
 
 impl Found {
     /// What is to be said of what programs require and is not given.
-    pub fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<Problem> {
         let missing = self.missing.iter().map(|(required, by)| {
-            format!("{by} requires \"{required}\", and there is no such file: Artillery cannot load it, unless it does without")
+            Problem::nowhere(format!("{by} requires \"{required}\", and there is no such file: Artillery cannot load it, unless it does without"))
         });
         let names = self.packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let packages = (!names.is_empty()).then(|| {
-            format!("Required, and not given: {names}. The image of the workers must have what Artillery's own does not (docs/cli.md)")
+            Problem::nowhere(format!("Required, and not given: {names}. The image of the workers must have what Artillery's own does not (docs/cli.md)"))
+                .of_cluster()
         });
         missing.chain(packages).collect()
     }

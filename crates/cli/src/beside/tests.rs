@@ -61,8 +61,11 @@ fn what_the_processor_requires_is_found_and_what_that_requires() {
     assert_eq!(files, ["b.cjs", "data/a.csv", "hooks.ts", "lib/a.js", "lib/index.mjs", "lib/x.json"]);
     assert_eq!(packages, ["@faker-js/faker", "lodash"]);
     let notes = of(&folder, None, json!({})).expect("files").notes();
-    assert!(notes[0].contains("hooks.ts requires \"./not-there\", and there is no such file"), "{notes:?}");
-    assert!(notes[1].starts_with("Required, and not given: @faker-js/faker, lodash."), "{notes:?}");
+    assert!(
+        notes[0].message.contains("hooks.ts requires \"./not-there\", and there is no such file"),
+        "{notes:?}"
+    );
+    assert!(notes[1].message.starts_with("Required, and not given: @faker-js/faker, lodash."), "{notes:?}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::beside::{self, Beside};
 use crate::exit::Failure;
+use crate::plan::Problem;
 use crate::project::Project;
 
 /// A ConfigMap holds 1 MiB (Kubernetes' own limit); some of it is for the names of the keys.
@@ -83,7 +84,7 @@ impl Bundle {
 ///
 /// # Errors
 /// A file that cannot be read or given, or a name that no load test can bear.
-pub fn of_project(project: &Project, wanted: Wanted<'_>) -> Result<(Bundle, Vec<String>), Failure> {
+pub fn of_project(project: &Project, wanted: Wanted<'_>) -> Result<(Bundle, Vec<Problem>), Failure> {
     let path = &project.script;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut found = beside::find(path, &project.merged(), project.config_file())?;

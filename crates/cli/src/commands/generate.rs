@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Generate, Options};
 use crate::plan::Asked;
 use crate::project::Project;
-use crate::terminal::{harmless_lines, print, say};
+use crate::terminal::print;
 
 /// What the files are called.
 const LOAD_TEST: &str = "loadtest-cr.yaml";
@@ -33,6 +33,7 @@ pub fn run(flags: &Generate, cluster: &Cluster) -> Result<Exit, Failure> {
         name,
         workers: *count,
         distribution: metrics::delivery::Distribution::Replicate,
+        hooks: Hooks::PerWorker,
     };
     plan::refuse_unsound(&asked, false, *validate)?;
     let wanted = Wanted {
@@ -51,7 +52,8 @@ pub fn run(flags: &Generate, cluster: &Cluster) -> Result<Exit, Failure> {
     for (path, content) in &files {
         write(&out.join(path), content)?;
     }
-    notes.iter().for_each(|note| say(harmless_lines(note)));
+    // who validates was told
+    notes.iter().filter(|_| !*validate).for_each(plan::say_warning);
     print(format_args!("{}: {}", files_in_words(&bundle), apply(out, cluster)))?;
     Ok(Exit::Passed)
 }

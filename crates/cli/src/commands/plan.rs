@@ -44,6 +44,10 @@ pub struct Flags {
     #[arg(long, value_enum, ignore_case = true, default_value_t = flags::Distribution::Replicate)]
     pub distribution: flags::Distribution,
 
+    /// Whether each worker runs the script's before and after (the default), or one of them for all.
+    #[arg(long, value_enum, ignore_case = true)]
+    pub hooks: Option<flags::Hooks>,
+
     /// Name of the load test; by default made of the script's file name.
     #[arg(long)]
     pub name: Option<String>,
@@ -77,6 +81,7 @@ pub async fn run(flags: &Flags) -> Result<Exit, Failure> {
         name: &name,
         workers: flags.count,
         distribution: flags.distribution.into(),
+        hooks: flags.hooks.map(Into::into).unwrap_or_default(),
     };
     let is_read = project.unreadable.is_empty();
     let mut problems = Vec::new();
@@ -116,8 +121,8 @@ pub fn refuse_unsound(asked: &Asked<'_>, is_local: bool, validates: bool) -> Res
     } else {
         (unreadable.clone(), Vec::new())
     };
-    warnings.iter().for_each(say_warning);
     let matters = |problem: &&Problem| !(is_local && problem.is_of_cluster);
+    warnings.iter().filter(matters).for_each(say_warning);
     let problems: Vec<_> = problems.iter().filter(matters).collect();
     problems.iter().for_each(|problem| say_problem(problem));
     let shown = asked.project.script.display();
@@ -136,7 +141,7 @@ fn say_problem(problem: &Problem) {
 }
 
 /// It does not keep anything from running.
-fn say_warning(problem: &Problem) {
+pub fn say_warning(problem: &Problem) {
     say(harmless_lines(&format!("warning: {problem}")));
 }
 

@@ -143,7 +143,13 @@ async fn remove(
 
 /// What is asked for, as a plan has it.
 fn asked<'a>(project: &'a Project, name: &'a str, flags: &Run) -> Asked<'a> {
-    Asked { project, name, workers: flags.count(), distribution: flags.distribution().into() }
+    Asked {
+        project,
+        name,
+        workers: flags.count(),
+        distribution: flags.distribution().into(),
+        hooks: flags.hooks(),
+    }
 }
 
 /// The objects of a script with which nothing is wrong.
@@ -164,6 +170,7 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
         start_timeout: flags.start_timeout(),
     };
     let (bundle, notes) = bundle::of_project(&project, wanted)?;
-    notes.iter().for_each(|note| say(harmless_lines(note)));
+    // who validates was told
+    notes.iter().filter(|_| !flags.validate).for_each(plan::say_warning);
     Ok(bundle)
 }

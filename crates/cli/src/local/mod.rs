@@ -6,6 +6,8 @@ pub mod resolve;
 mod workers;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,6 +36,13 @@ use workers::{Common, Workers};
 
 /// Workers that were asked to end and do not are killed so long after; they may need 60 s.
 const PATIENCE: Duration = Duration::from_secs(75);
+/// A folder that only its user can look into: it has tokens.
+fn private_folder() -> Result<TempDir, Failure> {
+    let mut builder = tempfile::Builder::new();
+    let made = builder.prefix("kubectl-artillery-").permissions(Permissions::from_mode(0o700)).tempdir();
+    made.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))
+}
+
 /// How often there is a look at how it goes.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -78,9 +87,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
     // what is made from here on is ended in order
     let mut signals = Signals::listen()?;
     let found = Found::find(flags.executable.as_deref(), &mut signals).await?;
-    let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
-    let folder =
-        folder.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))?;
+    let folder = private_folder()?;
     let name = flags.name.as_deref().unwrap_or(project.stem());
     let shared = delivery::Distribution::from(flags.distribution());
     let uid = random_hex()?;
@@ -270,5 +277,12 @@ mod tests {
     fn before_anything_is_known_it_is_said_what_is_waited_for() {
         let said = "waiting for the start: 0 of 2 workers joined".to_owned();
         assert_eq!(seen(None, 2, 2), Seen::Waiting(said));
+    }
+
+    #[test]
+    fn only_its_user_can_look_into_the_folder_with_the_tokens() {
+        let folder = private_folder().expect("a folder");
+        let mode = folder.path().metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 }

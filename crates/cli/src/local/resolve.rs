@@ -52,9 +52,7 @@ pub async fn resolve(
     artillery: &Artillery,
     signals: &mut Signals,
 ) -> Result<Answer, Failure> {
-    let folder = tempfile::Builder::new().prefix("kubectl-artillery-").tempdir();
-    let folder =
-        folder.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))?;
+    let folder = super::private_folder()?;
     let token = random_hex()?;
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();

@@ -24,6 +24,8 @@ const REQUESTS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 pub struct Given<'a> {
     /// `--target`.
     pub target: Option<&'a str>,
+    /// `--scenario-name`.
+    pub scenario_name: Option<&'a str>,
     /// The texts, as far as they name files.
     pub merged: Merged<'a>,
     /// Where those are looked for.
@@ -73,7 +75,7 @@ pub fn check(sources: &Sources<'_>, given: Given<'_>) -> Found {
     found.shapes_of_files(sources);
     found.files(sources, given);
     found.ensure(sources);
-    found.scenarios(sources);
+    found.scenarios(sources, given.scenario_name);
     found
 }
 
@@ -199,7 +201,7 @@ impl Found {
         }
     }
 
-    fn scenarios(&mut self, sources: &Sources<'_>) {
+    fn scenarios(&mut self, sources: &Sources<'_>, chosen: Option<&str>) {
         if sources.overrides_top("scenarios") {
             return;
         }
@@ -213,6 +215,16 @@ impl Found {
         };
         for scenario in scenarios {
             self.flow(setting.file, scenario);
+        }
+        let names: Vec<_> = scenarios.iter().filter_map(|it| it.get("name")?.text()).collect();
+        if let Some(chosen) = chosen.filter(|chosen| is_missing(chosen, &names)) {
+            let has = if names.is_empty() {
+                "none has a name".to_owned()
+            } else {
+                format!("it has {}", names.join(", "))
+            };
+            let message = format!("--scenario-name {chosen}: the script has no such scenario: {has}");
+            self.problems.push(Problem::of(&setting, message));
         }
         for key in ["before", "after"] {
             if let Some(Setting { file, node, .. }) = sources.top(key) {
@@ -265,6 +277,12 @@ impl Found {
             }
         }
     }
+}
+
+/// Whether no scenario bears that name, in whole or as Artillery takes it: as a regular expression, of which plain words alone are looked at.
+fn is_missing(chosen: &str, names: &[&str]) -> bool {
+    let is_plain = |text: &str| !text.contains(|c: char| "\\^$.|?*+()[]{}".contains(c));
+    is_plain(chosen) && !names.iter().any(|name| name.contains(chosen) || name.contains("{{"))
 }
 
 fn payloads(node: &Node) -> &[Node] {

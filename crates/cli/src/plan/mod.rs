@@ -12,6 +12,7 @@ pub mod phases;
 mod problem;
 mod text;
 
+use loadtest::api::Hooks;
 use metrics::checks::Ensure;
 use metrics::delivery::{Distribution, check_rows};
 use serde::Serialize;
@@ -36,6 +37,8 @@ pub struct Asked<'a> {
     pub workers: u32,
     /// Whether they share the load.
     pub distribution: Distribution,
+    /// Where the script's hooks run.
+    pub hooks: Hooks,
 }
 
 /// What Artillery itself made of the script.
@@ -98,8 +101,12 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
     let mut problems = project.unreadable.clone();
     let is_read = problems.is_empty();
     let folders = project.folders();
-    let given =
-        Given { target: project.artillery.target.as_deref(), merged: project.merged(), folders: &folders };
+    let given = Given {
+        target: project.artillery.target.as_deref(),
+        scenario_name: project.artillery.scenario_name.as_deref(),
+        merged: project.merged(),
+        folders: &folders,
+    };
     let mut found = Found::default();
     let mut phases = phases::Phases::default();
     // half a script would seem to lack the other half
@@ -120,8 +127,10 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
         found.at_run_time.clear();
         phases.at_run_time.retain(|_| phases.all.iter().any(|phase| phase.asks == Asks::KnownAtRunTime));
     }
-    let (objects, more) = objects::objects(asked, &found.files, problems.is_empty());
+    let objects::Objects { objects, problems: more, notes } =
+        objects::objects(asked, &found.files, problems.is_empty());
     problems.extend(more.into_iter().map(Problem::of_cluster));
+    found.warnings.extend(notes);
     problems.sort_by_key(|problem| (problem.file.is_none(), problem.at));
     let mut known_at_run_time = phases.at_run_time;
     known_at_run_time.append(&mut found.at_run_time);
@@ -194,8 +203,13 @@ mod tests {
             );
             std::fs::write(&path, text).expect("a file");
             let project = Project::read(&path, &Options::default()).expect("a project");
-            let asked =
-                Asked { project: &project, name: "t", workers: 1, distribution: Distribution::Replicate };
+            let asked = Asked {
+                project: &project,
+                name: "t",
+                workers: 1,
+                distribution: Distribution::Replicate,
+                hooks: Hooks::PerWorker,
+            };
             let ensure = json!({ "conditions": [{ "expression": "p95 <" }] });
             let phases = json!([{ "duration": 1, "arrivalRate": 1 }]);
             let resolved = Resolved { artillery: "2.0.34".to_owned(), phases, ensure, rows: Vec::new() };
@@ -216,8 +230,13 @@ mod tests {
         let text = "config: {target: http://t, phases: [{name: \"a\\e[2J\\nb\", duration: 1, arrivalRate: '{{ \\u009b }}'}, {name: \"\\e]0;c\\a\", duration: 1, arrivalRate: 1}]}\nscenarios: [{flow: []}]\n";
         std::fs::write(&path, text).expect("a file");
         let project = Project::read(&path, &Options::default()).expect("a project");
-        let asked =
-            Asked { project: &project, name: "t\u{1b}c", workers: 1, distribution: Distribution::Replicate };
+        let asked = Asked {
+            project: &project,
+            name: "t\u{1b}c",
+            workers: 1,
+            distribution: Distribution::Replicate,
+            hooks: Hooks::PerWorker,
+        };
         let said = plan(&asked, None).to_string();
         assert!(said.contains("0 a\\u{1b}[2J\\nb") && said.contains("Load test t\\u{1b}c of"), "{said}");
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said}");

@@ -34,17 +34,29 @@ pub struct Object {
     pub content: String,
 }
 
-/// The objects, in the order in which they are made, and what is wrong with them. What the operator says of them is asked only where
+/// The objects of a load test.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// In the order in which they are made.
+    pub objects: Vec<Object>,
+    /// What is wrong with them.
+    pub problems: Vec<Problem>,
+    /// What programs require and is not given.
+    pub notes: Vec<Problem>,
+}
+
+/// The objects of a load test, and what is wrong with them. What the operator says of them is asked only where
 /// `is_sound`: nothing is wrong so far. `files` are those that the script names.
-pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> (Vec<Object>, Vec<Problem>) {
+pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> Objects {
     let problems: Vec<_> = files.iter().filter(|file| file.below.is_none()).map(is_elsewhere).collect();
     // what is wrong with the text was said, with its place
     if !problems.is_empty() || !is_sound {
-        return (Vec::new(), problems);
+        return Objects { problems, ..Objects::default() };
     }
-    let mut objects = Vec::new();
+    let (mut objects, mut notes) = (Vec::new(), Vec::new());
     let made = bundle_of(wanted).map_err(|failure| failure.to_string());
-    let checked = made.and_then(|bundle| {
+    let checked = made.and_then(|(bundle, of_bundle)| {
+        notes = of_bundle;
         objects.extend(bundle.config_maps.iter().map(|map| given(map, &bundle)));
         objects.extend(bundle.secret.as_ref().map(secret));
         objects.push(Object {
@@ -59,7 +71,7 @@ pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> (Vec<Objec
         });
         operators(wanted, &bundle, &mut objects)
     });
-    (objects, checked.err().map(Problem::nowhere).into_iter().collect())
+    Objects { objects, problems: checked.err().map(Problem::nowhere).into_iter().collect(), notes }
 }
 
 fn is_elsewhere(file: &File) -> Problem {
@@ -71,7 +83,7 @@ fn is_elsewhere(file: &File) -> Problem {
 }
 
 /// What `run` would make.
-fn bundle_of(wanted: &Asked<'_>) -> Result<Bundle, Failure> {
+fn bundle_of(wanted: &Asked<'_>) -> Result<(Bundle, Vec<Problem>), Failure> {
     let made = bundle::Wanted {
         name: wanted.name,
         // at most 10,000
@@ -80,10 +92,10 @@ fn bundle_of(wanted: &Asked<'_>) -> Result<Bundle, Failure> {
             Distribution::Replicate => api::Distribution::Replicate,
             Distribution::Split => api::Distribution::Split,
         },
-        hooks: api::Hooks::PerWorker,
+        hooks: wanted.hooks,
         start_timeout: bundle::START_TIMEOUT,
     };
-    bundle::of_project(wanted.project, made).map(|(bundle, _)| bundle)
+    bundle::of_project(wanted.project, made)
 }
 
 /// A ConfigMap with files of the script's.
@@ -200,7 +212,16 @@ mod tests {
             ..Options::default()
         };
         let project = Project::read(&at("s.yaml"), &flags).expect("a project");
-        let plan = plan(&Asked { project: &project, name, workers, distribution: Distribution::Split }, None);
+        let plan = plan(
+            &Asked {
+                project: &project,
+                name,
+                workers,
+                distribution: Distribution::Split,
+                hooks: api::Hooks::PerWorker,
+            },
+            None,
+        );
         (plan.objects, plan.problems.iter().map(Problem::to_string).collect())
     }
 

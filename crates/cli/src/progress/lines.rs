@@ -112,7 +112,7 @@ fn times(running: &Running, elapsed: Duration) -> String {
     let Schedule { length, count, .. } = running.schedule;
     match length.checked_sub(elapsed) {
         Some(left) if count > 0 => {
-            format!("{} of {}, {} left", clock(elapsed), clock(length), clock(rounded_up(left)))
+            format!("{} of {}, {} left", clock(elapsed), clock(rounded_up(length)), clock(rounded_up(left)))
         }
         _ => clock(elapsed),
     }

@@ -17,7 +17,7 @@ fn found(text: &str, environment: Option<&str>) -> Found {
     let named = loadtest::script::of_config(config).unwrap_or_default();
     let merged = Merged { script: &named, config: None, environment, overrides: None };
     let folders = Folders::of(&folder.path().join("s.yaml"), None);
-    let given = Given { target: None, merged, folders: &folders };
+    let given = Given { target: None, scenario_name: None, merged, folders: &folders };
     let mut found = check(&sources, given);
     let shown = folder.path().display().to_string();
     for problem in &mut found.problems {
@@ -125,6 +125,19 @@ fn what_is_sound_has_no_problem_and_its_files_are_found() {
     assert_eq!((found.problems, found.checks), (vec![], Some(3)));
     let paths: Vec<_> = found.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["./users.csv", "./hooks"]);
+}
+
+#[test]
+fn a_scenario_that_is_chosen_is_there_as_far_as_its_name_is_plain() {
+    for (chosen, names, is_missing_there) in [
+        ("buy", &["look", "buy it"][..], false),
+        ("zzz", &["look"], true),
+        ("zzz", &[], true),
+        ("zz.", &["look"], false),
+        ("zzz", &["{{ name }}"], false),
+    ] {
+        assert_eq!(is_missing(chosen, names), is_missing_there, "{chosen} of {names:?}");
+    }
 }
 
 #[test]
