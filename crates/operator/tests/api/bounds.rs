@@ -118,11 +118,11 @@ async fn wrong_types_are_refused_with_the_right_one() {
         cases.push((path, json!(20_000), "expected string"));
     }
     cases.push(("suspend", json!(1), "expected boolean"));
-    cases.push(("testScript.files", json!({ "configMap": "a" }), "expected array"));
+    cases.push(("testScript.files", json!({ "configMap": "a" }), "expected list"));
     for (file, right) in [
         (json!({ "configMap": 1 }), "expected string"),
         (json!({ "secret": 1 }), "expected string"),
-        (json!({ "configMap": "a", "items": "k" }), "expected array"),
+        (json!({ "configMap": "a", "items": "k" }), "expected list"),
         (json!({ "configMap": "a", "items": [{ "key": 1, "path": "p" }] }), "expected string"),
         (json!({ "configMap": "a", "items": [{ "key": "k", "path": 1 }] }), "expected string"),
         (json!({ "configMap": "a", "items": [{ "key": "k" }] }), "Required value"),
