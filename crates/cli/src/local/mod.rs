@@ -36,13 +36,6 @@ use workers::{Common, Workers};
 
 /// Workers that were asked to end and do not are killed so long after; they may need 60 s.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// A folder that only its user can look into: it has tokens.
-fn private_folder() -> Result<TempDir, Failure> {
-    let mut builder = tempfile::Builder::new();
-    let made = builder.prefix("kubectl-artillery-").permissions(Permissions::from_mode(0o700)).tempdir();
-    made.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))
-}
-
 /// How often there is a look at how it goes.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -137,6 +130,13 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         keep(folder);
     }
     Ok(ran)
+}
+
+/// A folder that only its user can look into: it has tokens.
+fn private_folder() -> Result<TempDir, Failure> {
+    let mut builder = tempfile::Builder::new();
+    let made = builder.prefix("kubectl-artillery-").permissions(Permissions::from_mode(0o700)).tempdir();
+    made.map_err(|error| Failure::internal(format!("cannot make a folder for its files: {error}")))
 }
 
 /// Leaves the logs to whoever wants to read more.

@@ -178,8 +178,9 @@ fn a_terminal_that_is_closed_costs_nobody_the_report() {
         "exec '{program}' run script.yaml --local --artillery '{}' --report report.json",
         artillery().display()
     );
-    let mut terminal = Command::new("script")
-        .args(["--quiet", "--flush", "--command", &run, "/dev/null"])
+    // whoever runs the tests may ignore it, as `nohup` does, and a program heeds that
+    let mut terminal = Command::new("env")
+        .args(["--default-signal=HUP", "script", "--quiet", "--flush", "--command", &run, "/dev/null"])
         .current_dir(bed.folder.path())
         .env("TMPDIR", bed.folder.path().join("tmp"))
         .env("SHELL", "/bin/sh")
