@@ -162,7 +162,7 @@ pub fn validate(
     config_maps(load_test)?;
     if load_test.spec.count > settings.max_count {
         return Err(Problem::invalid_spec(format!(
-            ".spec.count is {}: this operator runs at most {} workers for a load test (MAX_COUNT in its ConfigMap manager-config)",
+            ".spec.count is {}: this operator runs at most {} workers for a load test (MAX_COUNT in its ConfigMap artillery-operator-manager-config)",
             load_test.spec.count, settings.max_count
         )));
     }

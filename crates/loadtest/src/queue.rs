@@ -182,7 +182,7 @@ fn namespace(test: &LoadTest) -> &str {
 fn wait(running: usize, before: usize, most: usize, place: &str) -> Problem {
     let before = about(before);
     let message = format!(
-        "waits for its turn: {running} of at most {most} load tests run {place}, {before} wait before it; the administrator's limit is in ConfigMap manager-config of the operator"
+        "waits for its turn: {running} of at most {most} load tests run {place}, {before} wait before it; the administrator's limit is in ConfigMap artillery-operator-manager-config"
     );
     Problem { reason: QUEUED, message }
 }
