@@ -60,6 +60,10 @@ pub async fn reported(
     match fetched {
         Ok(document) => {
             printed = reports::deliver(&document, wanted.targets, wanted.output.into())?;
+            if wanted.output == Output::Json {
+                // a log of a pipeline has this alone
+                say(&words);
+            }
             if exit == Exit::Inconclusive {
                 say(format_args!("What the workers printed: {}", connection.hint(&format!("logs {name}"))));
             }

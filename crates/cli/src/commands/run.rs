@@ -8,7 +8,7 @@ use crate::cluster::bundle::{self, Bundle, Wanted, name_of};
 use crate::cluster::follow::{Follow, OnInterrupt};
 use crate::cluster::made::Made;
 use crate::exit::{Exit, Failure};
-use crate::flags::{Cluster, Run, in_cluster};
+use crate::flags::{Cluster, Output, Run, in_cluster};
 use crate::plan::Asked;
 use crate::project::Project;
 use crate::reports::Targets;
@@ -42,7 +42,13 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
     let ran = local::run(flags, &project).await?;
     let report = ran.report();
     let document = reports::document(&report)?;
-    reports::deliver(&document, targets, flags.output.into())??;
+    let printed = reports::deliver(&document, targets, flags.output.into())?;
+    if flags.output == Output::Json {
+        // a log of a pipeline has this alone
+        let metrics::verdict::Verdict { outcome, message, .. } = &report.verdict;
+        say(harmless_lines(&format!("{outcome:?}: {message}")));
+    }
+    printed?;
     Ok(if ran.is_interrupted { Exit::Interrupted } else { Exit::of(&report.verdict) })
 }
 

@@ -121,6 +121,7 @@ fn three_workers_share_a_script_and_each_row_is_used_once() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let report: serde_json::Value =
         serde_json::from_str(&ended.stdout).expect("JSON alone on standard output");
+    assert!(ended.stderr.contains("Passed: all workers succeeded"), "{}", ended.stderr);
     assert_eq!(report["aggregate"]["counters"]["http.requests"], 12);
     let counts = bed.counts();
     let mut paths: Vec<_> = counts["requests"]
