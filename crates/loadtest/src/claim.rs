@@ -39,7 +39,7 @@ pub fn claim(load_test: Option<&LoadTest>, pod: &Pod) -> Claim {
     let Some(job_uid) = load_test.status.as_ref().and_then(|status| status.job_uid.as_deref()) else {
         return Claim::NotYet;
     };
-    if !pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == job_uid) {
+    if !is_of_job(pod, job_uid) {
         return Claim::NotAWorker(format!("the pod {pod_name} is not of the Job of LoadTest {name}"));
     }
     let index = pod.metadata.labels.as_ref().and_then(|labels| labels.get(COMPLETION_INDEX));
@@ -51,6 +51,11 @@ pub fn claim(load_test: Option<&LoadTest>, pod: &Pod) -> Claim {
         )),
         None => Claim::NotAWorker(format!("the pod {pod_name} has no label {COMPLETION_INDEX}")),
     }
+}
+
+/// Whether a pod is of the Job with that UID, and not of an earlier one of its name.
+pub fn is_of_job(pod: &Pod, job_uid: &str) -> bool {
+    pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == job_uid)
 }
 
 #[cfg(test)]

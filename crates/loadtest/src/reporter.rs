@@ -13,7 +13,7 @@ use kube::Resource;
 use crate::api::{Distribution, Hooks, Start};
 use crate::events::short_hash;
 use crate::process::{PLUGIN, Reporting};
-use crate::template::Template;
+use crate::template::{REPORTER_FOLDER as FOLDER, Template};
 use crate::{LoadTest, labels};
 
 mod files;
@@ -29,8 +29,6 @@ pub const START_TIMEOUT_SECONDS: i32 = 600;
 /// With which code a worker's process ends that was turned away (`EX_NOPERM` of sysexits.h); Artillery has no such code.
 pub const TURNED_AWAY: i32 = 77;
 
-/// Where the reporter lies in a worker.
-const FOLDER: &str = "/artillery-operator";
 /// Name of the volume that has it.
 const VOLUME: &str = "artillery-operator";
 const TOKEN: &str = "token";

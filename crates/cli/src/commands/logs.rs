@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::Api;
 use kube::api::ListParams;
 use loadtest::LoadTest;
+use loadtest::claim::is_of_job;
 use loadtest::labels::{TEST_NAME, WORKER_SELECTOR};
 use loadtest::workers::COMPLETION_INDEX;
 use tokio::sync::mpsc::{Sender, channel};
@@ -162,7 +163,7 @@ impl All {
         let selector = format!("{WORKER_SELECTOR},{TEST_NAME}={}", flags.name);
         let seen = pods.list(&ListParams::default().labels(&selector)).await;
         let mut pods = seen.map_err(|error| ("list the workers' pods", error))?.items;
-        pods.retain(|pod| job_uid.as_deref().is_some_and(|job| is_of(pod, job)));
+        pods.retain(|pod| job_uid.as_deref().is_some_and(|job| is_of_job(pod, job)));
         self.job_uid = job_uid;
         Ok(Look { is_over: there.is_none_or(|load_test| load_test.is_settled()), pods })
     }
@@ -219,10 +220,6 @@ fn note(read: Result<(), Failure>, failed: &mut Option<Failure>) -> Result<(), F
 
 fn job_uid(load_test: &LoadTest) -> Option<String> {
     load_test.status.as_ref()?.job_uid.clone()
-}
-
-fn is_of(pod: &Pod, job_uid: &str) -> bool {
-    pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == job_uid)
 }
 
 fn index(pod: &Pod) -> Option<u32> {
