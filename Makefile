@@ -58,10 +58,7 @@ docs-media: ## Make docs/media (a recording and pictures of reports) from real r
 ##@ Test
 
 test: ## Run all tests: quick, then worker, then api, then e2e
-	@hack/test quick
-	@hack/test worker
-	@hack/test api
-	@hack/test e2e
+	@hack/test all
 
 test-quick: ## Check format and lints, run the unit tests
 	@hack/test quick
