@@ -76,8 +76,8 @@ pub struct Session {
     over: BTreeSet<u32>,
     /// What the one `before` captured, where hooks run once; not stored.
     variables: Option<Variables>,
-    /// Whether somebody was turned away for lack of them; not stored.
-    hookless: bool,
+    /// Why somebody was turned away for lack of them, if so; not stored.
+    why_hookless: Option<&'static str>,
     /// Why workers were given no share, as the first was told; not stored.
     unshared: Option<share::Unshared>,
     /// Requests by period; only of what came to this process.
@@ -111,7 +111,7 @@ impl Session {
             planned: None,
             over: BTreeSet::new(),
             variables: None,
-            hookless: false,
+            why_hookless: None,
             unshared: None,
             recent: BTreeMap::new(),
             opened: now,

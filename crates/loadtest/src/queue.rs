@@ -117,11 +117,11 @@ impl Queue {
             None => (0, 0),
         };
         if is_full(here + first, self.most_per_namespace) {
-            return Err(wait(here, first, self.most_per_namespace, "in this namespace"));
+            return Err(wait(here + first, self.most_per_namespace, "in this namespace"));
         }
         let (everywhere, first) = (self.running.len() - own, before(&self.able));
         if is_full(everywhere + first, self.most) {
-            return Err(wait(everywhere, first, self.most, "in this cluster"));
+            return Err(wait(everywhere + first, self.most, "in this cluster"));
         }
         Ok(())
     }
@@ -179,10 +179,11 @@ fn namespace(test: &LoadTest) -> &str {
     test.metadata.namespace.as_deref().unwrap_or_default()
 }
 
-fn wait(running: usize, before: usize, most: usize, place: &str) -> Problem {
+/// Those that run and those that wait are told as one: who goes from one to the other changes nothing for those behind it.
+fn wait(before: usize, most: usize, place: &str) -> Problem {
     let before = about(before);
     let message = format!(
-        "waits for its turn: {running} of at most {most} load tests run {place}, {before} wait before it; the administrator's limit is in ConfigMap artillery-operator-manager-config"
+        "waits for its turn: {before} run or wait before it {place}, and {most} may run at a time: the administrator's limit is in ConfigMap artillery-operator-manager-config"
     );
     Problem { reason: QUEUED, message }
 }
@@ -250,13 +251,13 @@ mod tests {
         let message = waits(&test("c", "t", 9), &others, &[], (2, 0)).expect("a wait");
         assert!(
             message.starts_with(
-                "waits for its turn: 2 of at most 2 load tests run in this cluster, 1 wait before it"
+                "waits for its turn: 3 run or wait before it in this cluster, and 2 may run at a time"
             ),
             "{message}"
         );
         assert_eq!(waits(&test("c", "t", 9), &others, &[], (4, 1)), None);
         let message = waits(&test("a", "t", 9), &others, &[], (4, 1)).expect("a wait");
-        assert!(message.contains("1 of at most 1 load tests run in this namespace, 0 wait"), "{message}");
+        assert!(message.contains("1 run or wait before it in this namespace, and 1 may run"), "{message}");
     }
 
     #[test]

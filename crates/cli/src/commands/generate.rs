@@ -8,15 +8,17 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
-use loadtest::api::{Distribution, Hooks};
+use loadtest::api::Hooks;
+use metrics::delivery::Distribution;
 use serde_json::json;
 
 use super::plan;
-use crate::cluster::bundle::{self, Bundle, Wanted};
+use crate::cluster::bundle::{self, Bundle};
 use crate::cluster::{chosen_by, word};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Generate, Options};
 use crate::plan::Asked;
+use crate::plan::objects::bundle_of;
 use crate::project::Project;
 use crate::terminal::print;
 
@@ -32,19 +34,11 @@ pub fn run(flags: &Generate, cluster: &Cluster) -> Result<Exit, Failure> {
         project: &project,
         name,
         workers: *count,
-        distribution: metrics::delivery::Distribution::Replicate,
+        distribution: Distribution::Replicate,
         hooks: Hooks::PerWorker,
     };
     plan::refuse_unsound(&asked, false, *validate)?;
-    let wanted = Wanted {
-        name,
-        // at most 10,000
-        count: i32::try_from(*count).unwrap_or(i32::MAX),
-        distribution: Distribution::Replicate,
-        hooks: Hooks::PerWorker,
-        start_timeout: bundle::START_TIMEOUT,
-    };
-    let (bundle, notes) = bundle::of_project(&project, wanted)?;
+    let (bundle, notes) = bundle_of(&asked, bundle::START_TIMEOUT)?;
     let mut files = vec![(LOAD_TEST.to_owned(), load_test(&bundle).into_bytes())];
     files.push((KUSTOMIZATION.to_owned(), kustomization(&bundle).into_bytes()));
     files.extend(bundle.config_maps.iter().flat_map(|map| given(&bundle, map)));
@@ -279,10 +273,10 @@ mod tests {
 
         let options = Options { environment: flags.environment.clone(), ..Options::default() };
         let project = Project::read(&at("s.yml"), &options).expect("a project");
-        let wanted = Wanted {
+        let wanted = bundle::Wanted {
             name: "1e3",
             count: 3,
-            distribution: Distribution::Replicate,
+            distribution: loadtest::api::Distribution::Replicate,
             hooks: Hooks::PerWorker,
             start_timeout: bundle::START_TIMEOUT,
         };

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::{ended, manifests, plan};
 use crate::cluster::Connection;
-use crate::cluster::bundle::{self, Bundle, Wanted, name_of};
+use crate::cluster::bundle::{Bundle, name_of};
 use crate::cluster::follow::{Follow, OnInterrupt};
 use crate::cluster::made::Made;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Output, Run, in_cluster};
 use crate::plan::Asked;
+use crate::plan::objects;
 use crate::project::Project;
 use crate::reports::Targets;
 use crate::signals::Signals;
@@ -166,16 +167,9 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
         // it can be run again
         None => format!("{}-{}", name_of(path), &local::random_hex()?[..5]),
     };
-    plan::refuse_unsound(&asked(&project, &name, flags), false, flags.validate)?;
-    let wanted = Wanted {
-        name: &name,
-        // at most 10,000
-        count: i32::try_from(flags.count()).unwrap_or(i32::MAX),
-        distribution: flags.distribution().into(),
-        hooks: flags.hooks(),
-        start_timeout: flags.start_timeout(),
-    };
-    let (bundle, notes) = bundle::of_project(&project, wanted)?;
+    let asked = asked(&project, &name, flags);
+    plan::refuse_unsound(&asked, false, flags.validate)?;
+    let (bundle, notes) = objects::bundle_of(&asked, flags.start_timeout())?;
     // who validates was told
     notes.iter().filter(|_| !flags.validate).for_each(plan::say_warning);
     Ok(bundle)

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use checks::{Found, Given};
+use config::Known;
 use load::Load;
 use objects::Object;
 use phases::{Asks, Phase};
@@ -134,6 +135,13 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
     problems.sort_by_key(|problem| (problem.file.is_none(), problem.at));
     let mut known_at_run_time = phases.at_run_time;
     known_at_run_time.append(&mut found.at_run_time);
+    let has_rows = resolved.is_none() && !matches!(sources.find("payload"), Known::Nothing);
+    if has_rows && asked.distribution == Distribution::Split {
+        known_at_run_time.push(format!(
+            "how many rows the payloads have, of which {} workers each need one",
+            asked.workers
+        ));
+    }
     Plan {
         name: asked.name.to_owned(),
         script: project.script.display().to_string(),
@@ -221,6 +229,28 @@ mod tests {
         assert_eq!(said("p95 < {{ most }}", ""), [false], "only Artillery could tell");
         // what is wrong elsewhere hides none of it
         assert_eq!(said("p95 < {{ most }}", "payload: {path: no.csv}, "), [false]);
+    }
+
+    #[test]
+    fn who_shares_out_rows_is_told_that_they_are_not_counted_yet() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s.yaml");
+        std::fs::write(folder.path().join("users.csv"), "a,b\n1,2\n").expect("a file");
+        let said = |payload: &str, distribution| {
+            let text = format!(
+                "config: {{target: http://t, {payload}phases: [{{duration: 1, arrivalRate: 4}}]}}\nscenarios: [{{flow: []}}]\n"
+            );
+            std::fs::write(&path, text).expect("a file");
+            let project = Project::read(&path, &Options::default()).expect("a project");
+            let asked =
+                Asked { project: &project, name: "t", workers: 4, distribution, hooks: Hooks::PerWorker };
+            plan(&asked, None).known_at_run_time
+        };
+        let payload = "payload: {path: users.csv, fields: [a, b]}, ";
+        let rows = ["how many rows the payloads have, of which 4 workers each need one"];
+        assert_eq!(said(payload, Distribution::Split), rows);
+        assert!(said(payload, Distribution::Replicate).is_empty());
+        assert!(said("", Distribution::Split).is_empty());
     }
 
     #[test]

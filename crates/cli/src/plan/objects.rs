@@ -54,7 +54,7 @@ pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> Objects {
         return Objects { problems, ..Objects::default() };
     }
     let (mut objects, mut notes) = (Vec::new(), Vec::new());
-    let made = bundle_of(wanted).map_err(|failure| failure.to_string());
+    let made = bundle_of(wanted, bundle::START_TIMEOUT).map_err(|failure| failure.to_string());
     let checked = made.and_then(|(bundle, of_bundle)| {
         notes = of_bundle;
         objects.extend(bundle.config_maps.iter().map(|map| given(map, &bundle)));
@@ -82,20 +82,24 @@ fn is_elsewhere(file: &File) -> Problem {
     }
 }
 
-/// What `run` would make.
-fn bundle_of(wanted: &Asked<'_>) -> Result<(Bundle, Vec<Problem>), Failure> {
-    let made = bundle::Wanted {
-        name: wanted.name,
+/// What `run` and `generate` make: the workers start at the latest `start_timeout` seconds after they were asked for. And what programs
+/// require and is not given.
+///
+/// # Errors
+/// Something that it names cannot be given to workers, or is too large.
+pub fn bundle_of(asked: &Asked<'_>, start_timeout: i32) -> Result<(Bundle, Vec<Problem>), Failure> {
+    let wanted = bundle::Wanted {
+        name: asked.name,
         // at most 10,000
-        count: i32::try_from(wanted.workers).unwrap_or(i32::MAX),
-        distribution: match wanted.distribution {
+        count: i32::try_from(asked.workers).unwrap_or(i32::MAX),
+        distribution: match asked.distribution {
             Distribution::Replicate => api::Distribution::Replicate,
             Distribution::Split => api::Distribution::Split,
         },
-        hooks: wanted.hooks,
-        start_timeout: bundle::START_TIMEOUT,
+        hooks: asked.hooks,
+        start_timeout,
     };
-    bundle::of_project(wanted.project, made)
+    bundle::of_project(asked.project, wanted)
 }
 
 /// A ConfigMap with files of the script's.

@@ -134,7 +134,7 @@ impl Session {
                 .unshared
                 .as_ref()
                 .map(|unshared| unshared.why.clone())
-                .or_else(|| self.why_hookless()),
+                .or_else(|| self.why_hookless.map(str::to_owned)),
             concluded: self.concluded,
             workers: self
                 .members

@@ -14,7 +14,9 @@ pub const HOOKS_WORKER: u32 = 0;
 pub type Variables = Arc<str>;
 
 /// Why nobody starts whose hooks were to run in another worker.
-const HOOKLESS: &str = "worker 0 runs the script's `before` for all workers, and did not say what it captured: it failed, or came too late";
+const ENDED: &str =
+    "worker 0 runs the script's `before` for all workers, and it ended before it could say what was captured";
+const LATE: &str = "worker 0 runs the script's `before` for all workers, and it had not said what was captured when the time for the start was over";
 
 /// What a worker says of the hooks, where they run once, as it asks for the start.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,23 +51,21 @@ impl Session {
             }
             Before::Wanted => self.heard(index, process, now)?,
         }
-        if self.variables.is_none() && self.is_hookless() {
-            self.hookless = true;
-            return refused(Reason::HooksFailed, HOOKLESS.to_owned());
+        if self.variables.is_none()
+            && let Some(why) = self.hookless()
+        {
+            self.why_hookless = Some(why);
+            return refused(Reason::HooksFailed, why.to_owned());
         }
         Ok((self.start_answer(now), self.variables.clone()))
     }
 
-    /// Whether worker 0 has ended, or the start was decided, without a word of variables.
-    fn is_hookless(&self) -> bool {
-        self.start != Start::Waiting
-            || self.gone.contains(&HOOKS_WORKER)
-            || self.ready.contains(&HOOKS_WORKER)
-    }
-
-    /// Why no worker had the hooks' variables, where that is so.
-    pub(super) fn why_hookless(&self) -> Option<String> {
-        self.hookless.then(|| HOOKLESS.to_owned())
+    /// Whether worker 0 has ended, or the start was decided, without a word of variables: then which.
+    fn hookless(&self) -> Option<&'static str> {
+        if self.gone.contains(&HOOKS_WORKER) || self.ready.contains(&HOOKS_WORKER) {
+            return Some(ENDED);
+        }
+        (self.start != Start::Waiting).then_some(LATE)
     }
 
     /// Whether all who take part but this one have ended, by their own word or their pods'; only asked of whoever runs the hooks.
@@ -149,15 +149,18 @@ mod tests {
 
     #[test]
     fn where_the_one_before_failed_died_or_came_too_late_the_others_are_turned_away_and_the_facts_say_why() {
-        let failures: [fn(&mut Session); 3] =
-            [failed, |session| session.ended([0], at(2)), |session| session.tick(at(600_000))];
-        for fails in failures {
+        let failures: [(fn(&mut Session), _); 3] = [
+            (failed, ENDED),
+            (|session| session.ended([0], at(2)), ENDED),
+            (|session| session.tick(at(600_000)), LATE),
+        ];
+        for (fails, why) in failures {
             let mut session = joined(2);
             polled(&mut session, 1, Before::Wanted, 1);
             fails(&mut session);
             let answer = session.poll_once(1, &process(1), Before::Wanted, at(600_001));
             assert_eq!(reason(answer), Reason::HooksFailed);
-            assert_eq!(session.facts(at(600_002)).unshared.as_deref(), Some(HOOKLESS));
+            assert_eq!(session.facts(at(600_002)).unshared.as_deref(), Some(why));
         }
         let mut without = session(2, OnTimeout::Run);
         without.join(1, &process(1), Hello::default(), at(0)).expect("it takes part");

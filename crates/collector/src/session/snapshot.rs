@@ -178,7 +178,7 @@ impl Session {
             planned: hello.as_ref().and_then(|hello| Self::planned_of(&hello.phases)),
             over: BTreeSet::new(),
             variables: None,
-            hookless: false,
+            why_hookless: None,
             unshared: None,
             hello,
             recent: BTreeMap::new(),

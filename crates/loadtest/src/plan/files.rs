@@ -199,7 +199,7 @@ impl<'a> There<'a> {
         let others = self.paths.keys().take(10).cloned().collect::<Vec<_>>().join(", ");
         let more = if self.paths.len() > 10 { ", …" } else { "" };
         wrong(format!(
-            "{whose} is \"{shown}\", and no such file is given: there are {others}{more}; give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
+            "{whose} is \"{shown}\", and no such file is given, only {others}{more}: give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
         ))
     }
 }

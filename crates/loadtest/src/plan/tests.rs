@@ -209,7 +209,7 @@ fn every_file_that_the_script_names_must_be_given() {
     assert_eq!(reason, "MissingFile");
     assert_eq!(
         message,
-        "the test script's config.payload.path is \"./users.csv\", and no such file is given: there are processor.js, test-script.yaml; give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
+        "the test script's config.payload.path is \"./users.csv\", and no such file is given, only processor.js, test-script.yaml: give it by .spec.testScript.external, or by .spec.testScript.files where it lies in a folder"
     );
     let (_, message) = given(&["users.csv"]).expect_err("a problem");
     assert!(message.starts_with("the test script's config.processor is \"processor.js\""), "{message}");

@@ -81,8 +81,8 @@ fn workers_that_get_no_pod_are_told_with_admissions_words() {
     };
     assert_eq!(message(10, None), "2 workers: 1 waiting, 1 running, 0 succeeded, 0 failed");
     assert!(message(11, None).contains("1 waiting (1 without a pod)"), "{}", message(11, None));
-    let told = message(3, Some("forbidden: exceeded quota: q"));
-    assert!(told.contains("1 waiting (1 without a pod: forbidden: exceeded quota: q)"), "{told}");
+    let told = message(3, Some("its pod is forbidden: exceeded quota: q"));
+    assert!(told.contains("1 waiting (1 without a pod: its pod is forbidden: exceeded quota: q)"), "{told}");
 }
 
 #[test]

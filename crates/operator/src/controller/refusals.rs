@@ -68,12 +68,13 @@ pub fn load_test_of(told: &Told) -> Option<ObjectRef<LoadTest>> {
     Some(ObjectRef::new(job.name.as_deref()?).within(job.namespace.as_deref()?))
 }
 
-/// What admission says, without the name of the pod, which is another one each time.
+/// What admission says of a pod, without its name, which is another one each time.
 fn words(note: &str) -> String {
     // what repeats much is folded into one event, under another heading
     let words =
         note.trim_start_matches("(combined from similar events): ").trim_start_matches("Error creating: ");
-    brief(words.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" ")).map_or(words, |(_, why)| why))
+    let why = words.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" "));
+    why.map_or_else(|| brief(words), |(_, why)| brief(&format!("its pod {why}")))
 }
 
 #[cfg(test)]
@@ -101,9 +102,9 @@ mod tests {
         );
         refusals.apply(&Event::Apply(quota.clone()));
         refusals.apply(&Event::Apply(security));
-        assert_eq!(refusals.of("job-1").as_deref(), Some("is forbidden: exceeded quota: q"));
+        assert_eq!(refusals.of("job-1").as_deref(), Some("its pod is forbidden: exceeded quota: q"));
         refusals.apply(&Event::Delete(quota));
-        assert_eq!(refusals.of("job-1").as_deref(), Some("is forbidden: violates PodSecurity"));
+        assert_eq!(refusals.of("job-1").as_deref(), Some("its pod is forbidden: violates PodSecurity"));
         refusals.apply(&Event::Init);
         refusals.apply(&Event::InitDone);
         assert_eq!(refusals.of("job-1"), None);

@@ -33,7 +33,8 @@ async fn a_quota_that_refuses_pods_is_told_in_its_own_words() {
     let status = json!({ "status": { "hard": { "pods": "1" }, "used": { "pods": "0" } } });
     quotas.patch_status("one-pod", &PatchParams::default(), &Patch::Merge(status)).await.expect("its status");
     bed.load_test("t", 2).await;
-    let status = until_told(&bed, "t", "1 without a pod: is forbidden: exceeded quota: one-pod").await;
+    let status =
+        until_told(&bed, "t", "1 without a pod: its pod is forbidden: exceeded quota: one-pod").await;
     assert_eq!(reason_of(&status, "Progressing"), "WorkersWaiting");
 }
 
