@@ -75,7 +75,7 @@ test-e2e: ## Test the installed operator with real Artillery: in hack/cluster, o
 faults: ## Break things on purpose, often (ROUNDS=10, KILLS=100, SEED=), against a real API server; prints a table
 	@hack/faults
 
-bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,batches; half an hour)
+bench: ## Measure what the operator costs, beside a bare-minimum client (ONLY=latency,batches; 15 minutes)
 	@cargo build --release --locked -p operator -p benches -p testbed -p cli --bins
 	@TESTBED_BIN=$$(hack/cluster/build) target/release/benches $(if $(ONLY),--only $(ONLY))
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 mod cluster;
 mod report;
+mod shape;
 
 pub use cluster::{Cluster, List, Listed, Logs, Stop, Wait, Watch};
 pub use report::{Compare, Printed, Report};
+pub use shape::{Distribution, Hooks, Options};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -237,33 +239,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-/// Options of `artillery run` that shape a test; each is what Artillery's documentation says of it.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Options of artillery run")]
-pub struct Options {
-    /// Environment of the script (config.environments) to use.
-    #[arg(short, long)]
-    pub environment: Option<String>,
-    /// Target of the test instead of the script's.
-    #[arg(short, long, value_name = "URL")]
-    pub target: Option<String>,
-    /// Variables for the script's templates, an object in JSON.
-    #[arg(short, long, value_name = "JSON")]
-    pub variables: Option<String>,
-    /// Parts of the script to replace, an object in JSON.
-    #[arg(long, value_name = "JSON")]
-    pub overrides: Option<String>,
-    /// Run only the scenarios whose name this is, or that match it as a regular expression.
-    #[arg(long, value_name = "NAME")]
-    pub scenario_name: Option<String>,
-    /// A file with configuration that is merged into the script.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// A file with environment variables.
-    #[arg(long, value_name = "FILE")]
-    pub dotenv: Option<PathBuf>,
-}
-
 /// `generate`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -310,53 +285,6 @@ pub struct Version {
     /// The Artillery to look at.
     #[arg(long = "artillery", value_name = "PATH")]
     pub executable: Option<PathBuf>,
-}
-
-/// How the load is shared out.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-#[value(rename_all = "PascalCase")]
-pub enum Distribution {
-    /// Each worker runs the whole script.
-    Replicate,
-    /// The workers together run it once.
-    Split,
-}
-
-impl From<Distribution> for metrics::delivery::Distribution {
-    fn from(distribution: Distribution) -> Self {
-        match distribution {
-            Distribution::Replicate => Self::Replicate,
-            Distribution::Split => Self::Split,
-        }
-    }
-}
-
-impl From<Distribution> for loadtest::api::Distribution {
-    fn from(distribution: Distribution) -> Self {
-        match distribution {
-            Distribution::Replicate => Self::Replicate,
-            Distribution::Split => Self::Split,
-        }
-    }
-}
-
-/// Where the script's `before` and `after` run.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-#[value(rename_all = "PascalCase")]
-pub enum Hooks {
-    /// In each worker.
-    PerWorker,
-    /// In one of them, for all.
-    Once,
-}
-
-impl From<Hooks> for loadtest::api::Hooks {
-    fn from(hooks: Hooks) -> Self {
-        match hooks {
-            Hooks::PerWorker => Self::PerWorker,
-            Hooks::Once => Self::Once,
-        }
-    }
 }
 
 /// What is printed at the end.

@@ -179,11 +179,12 @@ fn namespace(test: &LoadTest) -> &str {
     test.metadata.namespace.as_deref().unwrap_or_default()
 }
 
-/// Those that run and those that wait are told as one: who goes from one to the other changes nothing for those behind it.
+/// What is told is how many have to end, of those that run and those that wait alike: one that goes from the one to the other changes
+/// nothing for those behind it.
 fn wait(before: usize, most: usize, place: &str) -> Problem {
-    let before = about(before);
+    let first = about((before + 1).saturating_sub(most));
     let message = format!(
-        "waits for its turn: {before} run or wait before it {place}, and {most} may run at a time: the administrator's limit is in ConfigMap artillery-operator-manager-config"
+        "waits for its turn: {first} of those before it must end first, for at most {most} may run at a time {place}; the administrator's limit is in ConfigMap artillery-operator-manager-config"
     );
     Problem { reason: QUEUED, message }
 }
@@ -251,13 +252,18 @@ mod tests {
         let message = waits(&test("c", "t", 9), &others, &[], (2, 0)).expect("a wait");
         assert!(
             message.starts_with(
-                "waits for its turn: 3 run or wait before it in this cluster, and 2 may run at a time"
+                "waits for its turn: 2 of those before it must end first, for at most 2 may run at a time in this cluster"
             ),
             "{message}"
         );
         assert_eq!(waits(&test("c", "t", 9), &others, &[], (4, 1)), None);
         let message = waits(&test("a", "t", 9), &others, &[], (4, 1)).expect("a wait");
-        assert!(message.contains("1 run or wait before it in this namespace, and 1 may run"), "{message}");
+        assert!(
+            message.contains(
+                "1 of those before it must end first, for at most 1 may run at a time in this namespace"
+            ),
+            "{message}"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A Kubernetes without nodes: etcd, API server and the controllers of Jobs, garbage and namespaces, on free loopback
 //! ports, each a real program. It ends with the test.
 
+mod call;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -22,6 +23,8 @@ use crate::eventually::eventually;
 use crate::history::{self, History};
 use crate::pki::{self, Pki};
 use crate::process;
+
+pub use call::Call;
 
 /// The token of the administrator.
 const ADMIN: &str = "admin-token";
@@ -330,57 +333,6 @@ impl Drop for ApiServer {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// One call that the operator made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Who called.
-    pub user: String,
-    /// Empty for all namespaces.
-    pub namespace: String,
-    /// Such as `get`, `create` or `patch`.
-    pub verb: String,
-    /// The resource's API group; empty for the core's.
-    pub group: String,
-    /// Such as `loadtests`.
-    pub resource: String,
-    /// Such as `status`; empty for the object itself.
-    pub subresource: String,
-    /// The object's name, where the call names one.
-    pub name: String,
-    /// Path and query, decoded as little as it came.
-    pub uri: String,
-    /// HTTP status of the answer.
-    pub code: u64,
-    /// Which program asked, such as `artillery-operator/VERSION (POD)`.
-    pub user_agent: String,
-    /// When the API server received it.
-    pub received: Timestamp,
-}
-
-impl Call {
-    fn of(event: &serde_json::Value) -> Self {
-        let field = |path: &str| event.pointer(path).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
-        Self {
-            user: field("/user/username"),
-            namespace: field("/objectRef/namespace"),
-            verb: field("/verb"),
-            group: field("/objectRef/apiGroup"),
-            resource: field("/objectRef/resource"),
-            subresource: field("/objectRef/subresource"),
-            name: field("/objectRef/name"),
-            uri: field("/requestURI"),
-            code: event.pointer("/responseStatus/code").and_then(serde_json::Value::as_u64).unwrap_or(0),
-            user_agent: field("/userAgent"),
-            received: field("/requestReceivedTimestamp").parse().unwrap_or(Timestamp::UNIX_EPOCH),
-        }
-    }
-
-    /// Whether it asks for a change.
-    pub fn is_write(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "list" | "watch")
     }
 }
 

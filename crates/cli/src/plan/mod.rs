@@ -135,8 +135,8 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
     problems.sort_by_key(|problem| (problem.file.is_none(), problem.at));
     let mut known_at_run_time = phases.at_run_time;
     known_at_run_time.append(&mut found.at_run_time);
-    let has_rows = resolved.is_none() && !matches!(sources.find("payload"), Known::Nothing);
-    if has_rows && asked.distribution == Distribution::Split {
+    let shares_rows = asked.distribution == Distribution::Split && asked.workers > 1;
+    if resolved.is_none() && shares_rows && has_rows(&sources.find("payload")) {
         known_at_run_time.push(format!(
             "how many rows the payloads have, of which {} workers each need one",
             asked.workers
@@ -161,6 +161,18 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
         problems,
         warnings: found.warnings,
     }
+}
+
+/// Whether one of the payloads may be more than a table that each worker has as a whole (`loadAll`).
+fn has_rows(payload: &Known<'_>) -> bool {
+    let value = match payload {
+        Known::Nothing => return false,
+        Known::Merged(_) => return true,
+        Known::Here(setting) => setting.node.json(),
+        Known::Overridden(value) => (*value).clone(),
+    };
+    let has_some = |payload: &Value| payload.is_object() && payload["loadAll"] != true;
+    value.as_array().map_or_else(|| has_some(&value), |payloads| payloads.iter().any(has_some))
 }
 
 /// What is wrong with what Artillery made of a script, but for checks where what is wrong with them was said; and how many checks it has.
@@ -250,7 +262,9 @@ mod tests {
         let rows = ["how many rows the payloads have, of which 4 workers each need one"];
         assert_eq!(said(payload, Distribution::Split), rows);
         assert!(said(payload, Distribution::Replicate).is_empty());
-        assert!(said("", Distribution::Split).is_empty());
+        for none in ["", "payload: [], ", "payload: [{path: users.csv, loadAll: true, name: users}], "] {
+            assert!(said(none, Distribution::Split).is_empty(), "{none}");
+        }
     }
 
     #[test]

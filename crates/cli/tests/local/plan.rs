@@ -53,7 +53,10 @@ fn artillery_resolves_templates_and_environments_and_nothing_runs() {
     assert_eq!((&without["load"], &without["phases"]), (&json!(null), &json!([])));
     assert_eq!(
         without["knownAtRunTime"],
-        json!(["the phases, which Artillery merges of those at script.yaml:6 and script.yaml:10"])
+        json!([
+            "the phases, which Artillery merges of those at script.yaml:6 and script.yaml:10",
+            "how many rows the payloads have, of which 3 workers each need one",
+        ])
     );
 
     let with = plan(&bed, &[&arguments[..], &["--resolve"]].concat());

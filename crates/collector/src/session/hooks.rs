@@ -16,6 +16,7 @@ pub type Variables = Arc<str>;
 /// Why nobody starts whose hooks were to run in another worker.
 const ENDED: &str =
     "worker 0 runs the script's `before` for all workers, and it ended before it could say what was captured";
+const UNKNOWN: &str = "worker 0 runs the script's `before` for all workers, and the collector, which was restarted after the start, does not know what was captured";
 const LATE: &str = "worker 0 runs the script's `before` for all workers, and it had not said what was captured when the time for the start was over";
 
 /// What a worker says of the hooks, where they run once, as it asks for the start.
@@ -60,12 +61,19 @@ impl Session {
         Ok((self.start_answer(now), self.variables.clone()))
     }
 
-    /// Whether worker 0 has ended, or the start was decided, without a word of variables: then which.
+    /// Whether nobody will say what was captured, for worker 0 has ended, or the start was decided without a word of it: then which.
     fn hookless(&self) -> Option<&'static str> {
-        if self.gone.contains(&HOOKS_WORKER) || self.ready.contains(&HOOKS_WORKER) {
+        let finish = self.members.get(&HOOKS_WORKER).and_then(|worker| worker.finish.as_ref());
+        if finish.is_some() || self.over.contains(&HOOKS_WORKER) {
             return Some(ENDED);
         }
-        (self.start != Start::Waiting).then_some(LATE)
+        match self.start {
+            Start::Waiting => self.ready.contains(&HOOKS_WORKER).then_some(LATE),
+            Start::Decided { at }
+            | Start::Released { at }
+            | Start::Expired { at }
+            | Start::TimedOut { at } => Some(if at < self.opened { UNKNOWN } else { LATE }),
+        }
     }
 
     /// Whether all who take part but this one have ended, by their own word or their pods'; only asked of whoever runs the hooks.
@@ -145,6 +153,21 @@ mod tests {
         assert_eq!(polled(&mut restored, 1, Before::Wanted, 4).1, None);
         polled(&mut restored, 0, Before::Ran(captured()), 5);
         assert_eq!(polled(&mut restored, 1, Before::Wanted, 6).1, Some(captured()));
+    }
+
+    #[test]
+    fn who_comes_after_the_start_to_a_collector_that_was_restarted_is_told_that_it_does_not_know() {
+        let mut session = joined(3);
+        polled(&mut session, 0, Before::Ran(captured()), 1);
+        polled(&mut session, 1, Before::Wanted, 2);
+        polled(&mut session, 1, Before::Known, 3);
+        session.tick(at(600_000)); // 2 is not waited for any longer
+        let snapshot = saved(&mut session, at(600_001));
+        assert_eq!(polled(&mut session, 2, Before::Wanted, 600_002).1, Some(captured()));
+        let mut restored = Session::restore(&snapshot, at(700_000)).expect("a session");
+        let answer = restored.poll_once(2, &process(2), Before::Wanted, at(700_001));
+        assert_eq!(reason(answer), Reason::HooksFailed);
+        assert_eq!(restored.facts(at(700_002)).unshared.as_deref(), Some(UNKNOWN));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use loadtest::api::MAX_COUNT;
 use loadtest::settings::{Settings, WorkerDefaults};
 
-/// What the administrator allows: in the ConfigMap `manager-config` of the operator, or on the command line.
+/// What the administrator allows: in the operator's ConfigMap, `artillery-operator-manager-config`, or on the command line.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Guard rails")]
 pub struct SettingsFlags {

@@ -44,8 +44,7 @@ async fn of_tests_that_may_not_run_together_each_waits_for_its_turn_also_when_th
         if i == 0 {
             let status = bed.status(NAMES[1]).await;
             let message = message_of(&status, "Progressing");
-            let waits =
-                "waits for its turn: 1 run or wait before it in this cluster, and 1 may run at a time";
+            let waits = "waits for its turn: 1 of those before it must end first, for at most 1 may run at a time in this cluster";
             assert!(message.starts_with(waits), "{message}");
             manager.kill();
             manager = Manager::start("queue-2", &limits);
