@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use laptop::{Laptop, on_a_laptop};
 pub use report::{CutOff, Report, Verdict};
-pub use run::{Account, Run, Worker};
+pub use run::{Account, Run, Worker, sending, sending_with};
 
 /// Longer than a load test of the tests takes on two busy cores.
 pub const WHOLE_TEST: Duration = Duration::from_secs(240);

@@ -157,3 +157,29 @@ impl<'a> Run<'a> {
         format!("artillery.io/test-name={}", self.name)
     }
 }
+
+/// Four workers that send for so many seconds, all of which send already. Returns their pods.
+///
+/// # Panics
+/// They do not send in time.
+pub async fn sending(bed: &Bed, name: &str, seconds: u64) -> Vec<String> {
+    sending_with(bed, name, seconds, &json!({})).await
+}
+
+/// As [`sending`], with these in the spec.
+///
+/// # Panics
+/// They do not send in time.
+pub async fn sending_with(bed: &Bed, name: &str, seconds: u64, more: &Value) -> Vec<String> {
+    let script = json!({
+        "config": { "target": "http://loadtest-target", "phases": [{ "duration": seconds, "arrivalRate": 4 }] },
+        "scenarios": [{ "flow": [{ "get": { "url": "/" } }, { "get": { "url": "/status/404" } }] }],
+    });
+    let mut test = load_test(name, 4, &json!({ "config": { "configMap": name } }));
+    test["spec"].as_object_mut().expect("a spec").extend(more.as_object().expect("fields").clone());
+    bed.apply(&list(&[config_map(name, "test-script.yaml", &script.to_string()), test]));
+    let workers = bed.until_running(name, 4).await;
+    let seen = async || cluster().target_counts(&bed.namespace).expect("the target's counts").total;
+    eventually("load", WHOLE_TEST, seen, |seen| *seen > 40).await;
+    workers
+}

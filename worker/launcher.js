@@ -114,7 +114,7 @@ class Launcher {
       reporter: version,
       artillery: globalThis.artillery?.version ?? 'unknown',
       node: process.versions.node,
-      phases: config.phases ?? [],
+      phases: phases(config),
       ensure: checks(config),
       ...(rows.every((count) => count === null || Number.isInteger(count)) && { rows }),
     };
@@ -344,6 +344,11 @@ class Launcher {
   }
 }
 
+/** The phases as Artillery's thread has them: there one without a `mode` gets `config.mode`. */
+function phases({ phases, mode }) {
+  return (phases ?? []).map((phase) => (phase?.mode || !mode ? phase : { ...phase, mode }));
+}
+
 /** What Artillery's plugin `ensure` would check here: it prefers `config.ensure`, and does nothing unless it is loaded. */
 function checks({ ensure, plugins }) {
   return plugins?.ensure === undefined ? null : ensure || plugins.ensure;
@@ -360,4 +365,4 @@ function safely(handler) {
   };
 }
 
-module.exports = { begin, checks };
+module.exports = { begin, checks, phases };

@@ -24,7 +24,8 @@ function begin() {
 
 /**
  * A test that is cut short (SIGTERM) loses the open period: Artillery's `stop` only stops timers. Here that period is emitted when
- * the thread exits, after which nothing is measured; not where the test ended by itself, for then it would count twice.
+ * the thread exits, after which nothing is measured; not where the test ended by itself, for then it would count twice. The
+ * launcher waits for the last periods in either case: Artillery hands them over some seconds later.
  * @param SSMS Artillery's store of metrics: 2.0.1 to 2.0.34 have `aggregate(all)`, `stop()`, `getBucketIds()`, `_lastPeriod`
  * @returns a function that says whether Artillery has stopped
  */
@@ -33,7 +34,7 @@ function flushAtExit(SSMS, channel) {
   const isKnown = [aggregate, stop, getBucketIds].every((method) => typeof method === 'function');
   const complete = new WeakSet();
   let isStopped = !isKnown;
-  let open;
+  let stopped;
   if (isKnown) {
     SSMS.prototype.aggregate = function (all, ...more) {
       if (all) complete.add(this);
@@ -41,18 +42,18 @@ function flushAtExit(SSMS, channel) {
     };
     SSMS.prototype.stop = function (...args) {
       isStopped = true;
-      if (!complete.has(this)) open = this;
+      stopped = this;
       return stop.apply(this, args);
     };
   }
   process.on('exit', () => {
     let periods = [];
     try {
-      if (open) {
-        open.aggregate(true);
-        // the last one that was emitted before may still be on its way to the plugins
-        const last = Number(open._lastPeriod ?? 0);
-        periods = open.getBucketIds().map(Number).filter((period) => period >= last);
+      if (stopped) {
+        if (!complete.has(stopped)) stopped.aggregate(true);
+        // what was emitted before, also at the end of a test that ended by itself, may still be on its way to the plugins
+        const last = Number(stopped._lastPeriod ?? 0);
+        periods = stopped.getBucketIds().map(Number).filter((period) => period >= last);
       }
     } finally {
       channel.postMessage({ tell: 'flushed', periods });

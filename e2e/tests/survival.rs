@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Bed, WHOLE_TEST, cluster, config_map, list, load_test};
+use e2e::{Bed, WHOLE_TEST, cluster, sending, sending_with};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::eventually::eventually;
 use testbed::random::Random;
 use tokio::sync::Mutex;
@@ -32,26 +32,6 @@ async fn quiet() {
         since.elapsed()
     };
     eventually("ready nodes", WHOLE_TEST, look, |ready| *ready >= QUIET).await;
-}
-
-/// Four workers that send for so many seconds, all of which send already.
-async fn sending(bed: &Bed, name: &str, seconds: u64) -> Vec<String> {
-    sending_with(bed, name, seconds, &json!({})).await
-}
-
-/// The same with these in the spec.
-async fn sending_with(bed: &Bed, name: &str, seconds: u64, more: &Value) -> Vec<String> {
-    let script = json!({
-        "config": { "target": "http://loadtest-target", "phases": [{ "duration": seconds, "arrivalRate": 4 }] },
-        "scenarios": [{ "flow": [{ "get": { "url": "/" } }, { "get": { "url": "/status/404" } }] }],
-    });
-    let mut test = load_test(name, 4, &json!({ "config": { "configMap": name } }));
-    test["spec"].as_object_mut().expect("a spec").extend(more.as_object().expect("fields").clone());
-    bed.apply(&list(&[config_map(name, "test-script.yaml", &script.to_string()), test]));
-    let workers = bed.until_running(name, 4).await;
-    let seen = async || cluster().target_counts(&bed.namespace).expect("the target's counts").total;
-    eventually("load", WHOLE_TEST, seen, |seen| *seen > 40).await;
-    workers
 }
 
 #[tokio::test]
@@ -125,22 +105,4 @@ async fn a_worker_of_whom_nothing_is_heard_after_its_planned_end_is_lost_so_many
     assert_ne!(bed.of_test("silent", "{.status.workers.lost}"), "0", "{verdict:?}");
     let seen = cluster().target_counts(&bed.namespace).expect("the target's counts").total;
     assert!(bed.report("silent").counter("http.requests") < seen, "what was not received is not claimed");
-}
-
-#[tokio::test]
-async fn a_worker_that_is_deleted_gracefully_reports_what_it_has_sent() {
-    let _alone = ALONE.lock().await;
-    quiet().await;
-    let bed = Bed::with_target("graceful").await;
-    let workers = sending(&bed, "graceful", 40).await;
-    bed.kubectl(&["delete", "pod", &workers[1], "--wait=false"]);
-    assert_eq!(bed.until_over("graceful").await, "WorkersFailed");
-    bed.assert_exact("graceful", &[]);
-    let verdict = bed.verdict("graceful");
-    assert_eq!(
-        (verdict.verdict.as_str(), verdict.reason.as_str()),
-        ("Failed", "WorkersFailed"),
-        "{verdict:?}"
-    );
-    assert_eq!(bed.of_test("graceful", "{.status.workers.lost}"), "0");
 }

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
 const path = require('node:path');
 const test = require('node:test');
-const { checks } = require('../launcher.js');
+const { checks, phases } = require('../launcher.js');
 const { until } = require('./artillery.js');
 const { Collector, TOKEN } = require('./collector.js');
 
@@ -36,6 +36,13 @@ async function collector(t) {
   t.after(() => collector.kill());
   return collector;
 }
+
+test('a phase without a mode has that of the script, as in Artillery', () => {
+  const [fast, slow] = [{ duration: 60, arrivalRate: 10 }, { duration: 60, arrivalRate: 1, mode: 'uniform' }];
+  assert.deepEqual(phases({ mode: 'poisson', phases: [fast, slow] }), [{ ...fast, mode: 'poisson' }, slow]);
+  assert.deepEqual(phases({ phases: [fast, slow] }), [fast, slow]);
+  assert.deepEqual(phases({ mode: 'poisson' }), []);
+});
 
 for (const [signal, code] of [['SIGTERM', 143], ['SIGINT', 130]]) {
   test(`${signal} ends the process where Artillery does not handle it yet, and that is told`, async (t) => {

@@ -28,13 +28,24 @@ const LOADED_AT_A_TIME: usize = 16;
 /// How long nothing is tried after a failed load.
 const REST: Duration = Duration::from_secs(1);
 /// How long a conclusion may take.
-const CONCLUDING: Duration = Duration::from_secs(30);
+const CONCLUDING: Duration = Duration::from_secs(20);
 
 /// What is told to whoever asks a process that does not lead.
 pub(crate) const NOT_LEADING: &str = "this collector does not lead";
 
 /// The collector; clones are the same one.
 pub struct Collector<I, S>(pub(crate) Arc<Inner<I, S>>);
+
+/// What a load test is opened for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// A worker speaks, of a load test of so many: it is opened, also where nothing is stored.
+    Running(u32, StartPolicy),
+    /// It is over: there is what is stored, and nothing more.
+    Over,
+    /// Somebody wants to know what is stored of one that runs.
+    IfStored,
+}
 
 impl<I, S> Clone for Collector<I, S> {
     fn clone(&self) -> Self {
@@ -189,6 +200,17 @@ impl<I: Identify, S: Store> Collector<I, S> {
         }
     }
 
+    /// Opens what is stored of a load test that is not in memory, without a worker's word: [`Self::changed`] tells when it is there. Nothing
+    /// is opened of one of which nothing is stored.
+    pub fn open_stored(&self, test: &TestRef) {
+        self.find(test, Wanted::IfStored);
+    }
+
+    /// Those that are in memory.
+    pub fn references(&self) -> Vec<TestRef> {
+        self.tests().iter().map(|test| test.reference.clone()).collect()
+    }
+
     /// Why a load test cannot be stored, or not be served, at the moment, in words; `None` where nothing is known to be wrong.
     pub fn trouble(&self, test: &TestRef) -> Option<String> {
         let test = lock(&self.0.tests).get(&test.uid).cloned()?;
@@ -237,7 +259,7 @@ impl<I: Identify, S: Store> Collector<I, S> {
     pub async fn conclude(&self, test: &TestRef) -> Result<Option<Conclusion>, ConcludeError> {
         let deadline = Instant::now() + CONCLUDING;
         let mut failures = None;
-        let test = self.find(test, None).ok_or(ConcludeError::NotLeading)?;
+        let test = self.find(test, Wanted::Over).ok_or(ConcludeError::NotLeading)?;
         loop {
             if !self.is_leading() {
                 return Err(ConcludeError::NotLeading);
@@ -294,7 +316,7 @@ impl<I: Identify, S: Store> Collector<I, S> {
         identity: &Identity,
         act: impl FnOnce(&mut Session, Moment) -> Result<T, Denied>,
     ) -> Result<T, Turned> {
-        let first = Some((identity.workers, identity.start));
+        let first = Wanted::Running(identity.workers, identity.start);
         let test = self.find(&identity.test, first).ok_or(Turned::NotNow(NOT_LEADING))?;
         if !test.is_ready() && timeout(OPENING, test.ready()).await.is_err() {
             return Err(Turned::NotNow("the load test is being loaded"));
@@ -325,9 +347,8 @@ impl<I: Identify, S: Store> Collector<I, S> {
         Ok(done?)
     }
 
-    /// The load test, which is being opened where it is not known. Without `first` it is only looked for in the store. `None`: this
-    /// process does not lead.
-    fn find(&self, reference: &TestRef, first: Option<(u32, StartPolicy)>) -> Option<Arc<Test>> {
+    /// The load test, which is being opened where it is not known. `None`: this process does not lead.
+    fn find(&self, reference: &TestRef, wanted: Wanted) -> Option<Arc<Test>> {
         let known = lock(&self.0.tests).get(&reference.uid).cloned();
         // not under the lock of all: one load test may be locked for milliseconds
         if let Some(test) = &known
@@ -349,13 +370,21 @@ impl<I: Identify, S: Store> Collector<I, S> {
         drop(tests);
         let (collector, opening) = (self.clone(), Arc::clone(&test));
         tokio::spawn(async move {
-            let state = collector.load(&opening.reference, first).await;
+            let state = collector.load(&opening.reference, wanted).await;
+            let is_open = matches!(state, State::Open(_));
+            let is_nothing = matches!(state, State::Ended(Ended::NotOurs));
             opening.opened(state);
+            if is_nothing {
+                collector.drop_test(&opening);
+            }
+            if is_open && matches!(wanted, Wanted::IfStored) {
+                collector.tell(&opening.reference);
+            }
         });
         Some(test)
     }
 
-    async fn load(&self, reference: &TestRef, first: Option<(u32, StartPolicy)>) -> State {
+    async fn load(&self, reference: &TestRef, wanted: Wanted) -> State {
         let loading = async {
             let _turn = self.0.loads.acquire().await;
             self.0.store.load(reference).await
@@ -383,9 +412,11 @@ impl<I: Identify, S: Store> Collector<I, S> {
                     return State::Ended(Ended::Unreadable(why));
                 }
             },
-            Ok(Ok(None)) => match first {
-                Some((workers, policy)) => (Session::new(workers, policy, now), None),
-                None => return State::Ended(Ended::Nothing),
+            Ok(Ok(None)) => match wanted {
+                Wanted::Running(workers, policy) => (Session::new(workers, policy, now), None),
+                Wanted::Over => return State::Ended(Ended::Nothing),
+                // a worker may come yet, and opens it then
+                Wanted::IfStored => return State::Ended(Ended::NotOurs),
             },
         };
         if lock(&self.0.stopping).contains(&reference.uid) {

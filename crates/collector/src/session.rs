@@ -175,7 +175,8 @@ impl Session {
         self.tick(now);
         self.access(index, process, now)?;
         self.member(index)?.heard = now;
-        if self.stopping && !matches!(self.start, Start::Released { .. }) {
+        // what is decided may be stored at any moment, and then all start, and stop: not only some of them
+        if self.stopping && !matches!(self.start, Start::Decided { .. } | Start::Released { .. }) {
             return refused(Reason::Gone, "the load test was stopped before it started".to_owned());
         }
         Ok(())

@@ -126,7 +126,12 @@ pub fn decide(observed: &Observed, plan: Option<Result<Plan, Problem>>) -> Decis
         (None, JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_)) if load_test.spec.stop.is_some() => {
             Decision::Finish(Outcome::Stopped)
         }
-        (None, JobFact::Absent) if is_the_first_operators(load_test) => Decision::Finish(Outcome::JobDeleted),
+        // whatever has its Job's name by now: once that is gone it must not seem to have never run
+        (None, JobFact::Absent | JobFact::Earlier | JobFact::Foreign(_))
+            if is_the_first_operators(load_test) =>
+        {
+            Decision::Finish(Outcome::JobDeleted)
+        }
         (None, JobFact::Absent) if observed.lingering > 0 => Decision::Wait(lingering(load_test)),
         (None, JobFact::Absent) => match plan {
             None => Decision::MakePlan,

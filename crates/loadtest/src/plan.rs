@@ -2,6 +2,7 @@
 //! mend: the only way to a Job leads through here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Map, Value};
@@ -30,8 +31,8 @@ pub struct ConfigMapFact {
     pub field: String,
     /// Its name.
     pub name: String,
-    /// What is in it; `None` if there is no such ConfigMap.
-    pub keys: Option<BTreeMap<String, Content>>,
+    /// What is in it; `None` if there is no such ConfigMap. Shared where it is named several times.
+    pub keys: Option<Arc<BTreeMap<String, Content>>>,
 }
 
 /// As much of a file's content as a plan needs to know.

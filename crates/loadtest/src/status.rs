@@ -88,7 +88,8 @@ pub fn due(
     } else {
         0
     };
-    match last_write.map(|at| at + pause.seconds()) {
+    // the clock may have been set back since
+    match last_write.filter(|at| *at <= now).map(|at| at + pause.seconds()) {
         Some(earliest) if now < earliest => Write::NotBefore(earliest),
         _ => Write::Now,
     }

@@ -171,13 +171,14 @@ impl Aggregate {
         }
         for (name, sketch) in source.histograms() {
             let mut take = || {
-                let key = key(&total.histograms, names, name)?;
                 let there = total.histograms.get(name);
                 let grown = there.map_or(Ok(sketch.len()), |there| there.merged_len(sketch))?;
                 let others = *bins - there.map_or(0, Sketch::len);
                 if others + grown > MAX_TOTAL_BINS {
                     return Err(ValueError::TooManyBins);
                 }
+                // only now: a name that came in with what is refused would stay
+                let key = key(&total.histograms, names, name)?;
                 *bins = others + grown;
                 Ok(total.histograms.entry(key).or_default().merge(sketch)?)
             };

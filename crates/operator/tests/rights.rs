@@ -37,7 +37,7 @@ const ACCOUNT: &str = "artillery-operator-controller-manager";
 /// One manager at a time: two would share the work, and neither need use all its rights.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// A right, as `verb resource.group`, as kubectl names resources.
+/// A right, as `verb resource.group`, as kubectl names resources, and a name behind it where it is given for that name alone.
 type Rights = BTreeSet<String>;
 
 /// All rights that an account was given, in whatever roles and namespaces; `["*"]` or a URL is one, too, which nobody uses.
@@ -70,19 +70,34 @@ async fn given(namespace: &str, account: &str) -> Rights {
         rights.extend(rule.non_resource_urls.into_iter().flatten());
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
-                rights.extend(rule.verbs.iter().map(|verb| format!("{verb} {resource}.{group}")));
+                let whole = rule.verbs.iter().map(|verb| format!("{verb} {resource}.{group}"));
+                let names = rule.resource_names.as_deref().unwrap_or_default();
+                match names {
+                    [] => rights.extend(whole),
+                    // the manager of the tests has an address of one family
+                    names => rights.extend(whole.flat_map(|right| {
+                        let names = names.iter().filter(|name| !name.ends_with("-ipv6"));
+                        names.map(move |name| format!("{right} {name}")).collect::<Vec<_>>()
+                    })),
+                }
             }
         }
     }
     rights
 }
 
-fn used<'a>(calls: impl IntoIterator<Item = &'a Call>) -> Rights {
+/// The rights that calls needed; of those that were given for one name, that.
+fn used<'a>(calls: impl IntoIterator<Item = &'a Call>, given: &Rights) -> Rights {
     let resource = |call: &Call| match call.subresource.as_str() {
         "" => call.resource.clone(),
         subresource => format!("{}/{subresource}", call.resource),
     };
-    calls.into_iter().map(|call| format!("{} {}.{}", call.verb, resource(call), call.group)).collect()
+    let right = |call: &Call| {
+        let whole = format!("{} {}.{}", call.verb, resource(call), call.group);
+        let named = format!("{whole} {}", call.name);
+        if given.contains(&named) { named } else { whole }
+    };
+    calls.into_iter().map(right).collect()
 }
 
 /// Everything that a manager, installed in the namespace `system`, ever does for LoadTests, in one namespace.
@@ -166,7 +181,8 @@ async fn every_right_that_the_installation_gives_is_used_and_none_is_missing() {
     let given = given("artillery-operator-system", ACCOUNT).await;
     // the log may be a moment behind
     let of_operator = async || calls_of(OPERATOR_USER);
-    let calls = eventually("every right is used", SOON, of_operator, |calls| used(calls) == given).await;
+    let calls =
+        eventually("every right is used", SOON, of_operator, |calls| used(calls, &given) == given).await;
     let forbidden: Vec<_> = calls.iter().filter(|call| call.code == 403).collect();
     assert_eq!(forbidden, [] as [&Call; 0], "a right is missing");
 }
@@ -206,9 +222,13 @@ async fn installed_for_one_namespace_it_runs_there_with_rights_there_only() {
     let mut given = given(&namespace, ACCOUNT).await;
     // Kubernetes' own role has this one, too
     assert!(given.remove("create subjectaccessreviews.authorization.k8s.io"));
-    let calls =
-        eventually("every right is used", SOON, async || calls_of(&account), |calls| used(calls) == given)
-            .await;
+    let calls = eventually(
+        "every right is used",
+        SOON,
+        async || calls_of(&account),
+        |calls| used(calls, &given) == given,
+    )
+    .await;
     let outside: Vec<_> =
         calls.iter().filter(|call| call.namespace != namespace || call.code == 403).collect();
     // who somebody is cannot be asked of a namespace

@@ -1,6 +1,6 @@
 //! Workers and Jobs that somebody deletes while a load test runs: it ends with the truth, and nothing is started again.
 
-use e2e::{Account, Bed, Run};
+use e2e::{Account, Bed, Run, sending};
 
 #[tokio::test]
 async fn workers_that_are_deleted_gracefully_and_by_force_count_as_failed_and_are_not_replaced() {
@@ -33,4 +33,20 @@ async fn a_load_test_that_is_replaced_while_it_runs_runs_again_once() {
     let again = run.replaced(5);
     assert_eq!(bed.until_over("phoenix").await, "Succeeded");
     assert_eq!(again.account(&again.workers()), Account { started_twice: 0, lost: 0 });
+}
+
+#[tokio::test]
+async fn a_worker_that_is_deleted_gracefully_reports_what_it_has_sent() {
+    let bed = Bed::with_target("graceful").await;
+    let workers = sending(&bed, "graceful", 40).await;
+    bed.kubectl(&["delete", "pod", &workers[1], "--wait=false"]);
+    assert_eq!(bed.until_over("graceful").await, "WorkersFailed");
+    bed.assert_exact("graceful", &[]);
+    let verdict = bed.verdict("graceful");
+    assert_eq!(
+        (verdict.verdict.as_str(), verdict.reason.as_str()),
+        ("Failed", "WorkersFailed"),
+        "{verdict:?}"
+    );
+    assert_eq!(bed.of_test("graceful", "{.status.workers.lost}"), "0");
 }

@@ -1,5 +1,7 @@
 //! The objects that a load test of a script becomes in a cluster, with their sizes, and what Kubernetes or the operator would refuse.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use loadtest::api;
 use loadtest::plan::{ConfigMapFact, Content, validate};
@@ -148,7 +150,7 @@ fn operators(wanted: &Asked<'_>, bundle: &Bundle, objects: &mut Vec<Object>) -> 
                     (key.clone(), content)
                 });
                 let binary = map.binary_data.iter().flatten().map(|(key, _)| (key.clone(), Content::Present));
-                text.chain(binary).collect()
+                Arc::new(text.chain(binary).collect())
             });
             ConfigMapFact { field, name, keys }
         })

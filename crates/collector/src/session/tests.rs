@@ -335,6 +335,24 @@ fn a_load_test_that_is_to_end_tells_its_workers() {
 }
 
 #[test]
+fn a_stop_while_the_start_is_being_stored_turns_nobody_away_or_all() {
+    let mut session = session(2, OnTimeout::Run);
+    ready(&mut session, 0..2, at(0));
+    session.begin_save();
+    session.stop();
+    assert!(matches!(polled(&mut session, 0, at(1)), StartAnswer::Wait { .. }));
+    session.saved(at(2));
+    for index in 0..2 {
+        assert!(matches!(polled(&mut session, index, at(3)), StartAnswer::Go { .. }));
+        assert!(session.progress(index, &process(index), at(4)).expect("an answer").stop);
+    }
+    let mut early = super::tests::session(2, OnTimeout::Run);
+    joined(&mut early, 0..2, at(0));
+    early.stop();
+    assert_eq!(reason(early.poll(0, &process(0), at(1))), Reason::Gone);
+}
+
+#[test]
 fn one_that_is_concluded_takes_in_nothing_more_and_is_closed_once_it_is_stored() {
     let mut session = started(1);
     session.take(0, &process(0), &batch(1, 5), at(2)).expect("taken");

@@ -99,6 +99,27 @@ async fn a_collector_that_is_killed_loses_nothing_that_workers_do_not_send_again
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_takes_over_knows_what_is_stored_of_workers_that_never_speak_again() {
+    let bed = Bed::new().await;
+    let store = bed.store.clone();
+    let mut a = bed.worker("one", 0).await;
+    a.join().await;
+    a.until_go().await;
+    drop(bed);
+    let bed = Bed::with(store, collector::Limits::default()).await;
+    let (one, nothing) = (reference("one"), reference("many-3"));
+    assert_eq!(bed.collector.facts(&one), None);
+    for test in [&nothing, &one] {
+        bed.collector.open_stored(test);
+    }
+    assert_eq!(bed.collector.changed().await, one);
+    assert_eq!(bed.collector.facts(&one).expect("facts").joined, 1);
+    // of which nothing is stored, that one is not there, and its workers may come
+    eventually("it is let go", || bed.collector.references() == [one.clone()]).await;
+    assert_eq!(bed.worker("many-3", 0).await.join().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_killed_before_the_release_has_its_workers_join_again() {
     let bed = Bed::new().await;
     let store = bed.store.clone();

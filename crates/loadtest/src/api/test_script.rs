@@ -55,7 +55,8 @@ pub struct TestScript {
 #[serde(rename_all = "camelCase")]
 pub struct ScriptConfig {
     /// Name of the ConfigMap with the test script; its other keys become files beside it.
-    #[schemars(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
+    #[serde(default)]
+    #[schemars(!default, length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
     pub config_map: String,
 
     /// The key of the ConfigMap that is the test script; default test-script.yaml.
@@ -111,7 +112,8 @@ pub struct Processor {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapName {
     /// Name of a ConfigMap in the LoadTest's namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
+    #[serde(default)]
+    #[schemars(!default, length(min = 1, max = 253), regex(pattern = CONFIG_MAP_NAME))]
     pub config_map: String,
 }
 

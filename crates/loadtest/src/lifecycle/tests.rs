@@ -243,7 +243,15 @@ fn the_first_operators_running_test_is_followed() {
 #[test]
 fn the_first_operators_test_without_a_job_is_over_and_not_run_again() {
     let old = test().with_condition("Progressing", "Unknown");
-    assert_eq!(decision(old, None, &[]), Decision::Finish(Outcome::JobDeleted));
+    assert_eq!(decision(old.clone(), None, &[]), Decision::Finish(Outcome::JobDeleted));
+    // whatever bears its Job's name by now: once that is deleted it must not run
+    let others = [
+        job_of(&test()).owned_by("CronJob", "nightly", "uid-of-nightly"),
+        job_of(&test()).owned_by("LoadTest", "t", "uid-of-the-earlier-t"),
+    ];
+    for other in others {
+        assert_eq!(decision(old.clone(), Some(other), &[]), Decision::Finish(Outcome::JobDeleted));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::fixtures::{LoadTestFixture as _, load_test};
 
 fn config_map(field: &str, name: &str, keys: &[(&str, Content)]) -> ConfigMapFact {
     let keys = keys.iter().map(|(key, content)| ((*key).to_owned(), content.clone())).collect();
-    ConfigMapFact { field: field.to_owned(), name: name.to_owned(), keys: Some(keys) }
+    ConfigMapFact { field: field.to_owned(), name: name.to_owned(), keys: Some(Arc::new(keys)) }
 }
 
 fn script(keys: &[(&str, Content)]) -> ConfigMapFact {

@@ -258,6 +258,7 @@ fn a_passing_second_waits_for_its_turn_and_a_milestone_does_not() {
     assert_eq!(due(old, new, Some(at(31)), at(36)), Write::NotBefore(at(41)));
     assert_eq!(due(old, new, Some(at(31)), at(41)), Write::Now);
     assert_eq!(due(old, new, None, at(36)), Write::Now, "a fresh process does not know of a write");
+    assert_eq!(due(old, new, Some(at(99)), at(36)), Write::Now, "the clock was set back");
     let over = after(running.clone(), Some(started()), &[], &Decision::Finish(Outcome::Succeeded), 36);
     assert_eq!(due(old, status(&over), Some(at(31)), at(36)), Write::Now);
 }

@@ -35,11 +35,14 @@ pub(super) fn held_up_by(observed: &Observed, seconds_since_start: i64) -> Vec<S
 
 /// What those that run wait for, or that not all of them were waited for; and what keeps the report from being stored.
 pub(super) fn collecting(
-    Observed { collected, workers, job, .. }: &Observed,
+    Observed { collected, workers, job, load_test, .. }: &Observed,
     since_start: i64,
 ) -> Vec<String> {
     let (is_late, reports) = (since_start >= JOINED_SECONDS, job.ours().is_some_and(crate::job::reports));
     let Collected { joined, start, .. } = collected;
+    // a manager that has just begun to lead knows nothing yet of what another one has told
+    let told = load_test.status.as_ref().and_then(|status| status.workers.as_ref());
+    let is_late = is_late && told.is_none_or(|told| told.joined == 0);
     let said = match start {
         CommonStart::Waiting if *joined > 0 && workers.running() > 0 => Some(format!(
             "{joined} of {} have joined; all start together once they are ready",

@@ -115,6 +115,13 @@ fn distributions_without_end_are_refused_and_counted_and_the_steps_do_not_get_th
     let taken = aggregate.total().histograms.len();
     assert_eq!(taken, MAX_TOTAL_BINS / wide.len());
     assert_eq!(aggregate.refused_values(), 200 - taken as u64);
+    // more names than can be read again, were they kept
+    for part in 0..10_u64 {
+        let name = |i: u64| (format!("more-{}", part * 2000 + i), wide.clone());
+        let histograms = (0..2000).map(name).collect();
+        aggregate.add(&Batch { sequence: 2 + part, histograms, ..Batch::default() });
+    }
+    assert_eq!(aggregate.refused_values(), 20_200 - taken as u64);
     assert_eq!(aggregate.time_line().next().map(|(_, step)| step.histograms.len()), Some(taken));
     assert_eq!(Aggregate::from_parts(&aggregate.to_parts()).as_ref(), Ok(&aggregate));
 }

@@ -65,6 +65,19 @@ enum Place {
     Key(String),
     /// In a ConfigMap of its own.
     ConfigMap(String),
+    /// In several, one after the other.
+    ConfigMaps(Vec<String>),
+}
+
+impl Place {
+    /// The ConfigMaps that it is in, but for the first of the load test.
+    fn config_maps(&self) -> &[String] {
+        match self {
+            Self::Key(_) => &[],
+            Self::ConfigMap(name) => std::slice::from_ref(name),
+            Self::ConfigMaps(names) => names,
+        }
+    }
 }
 
 /// A rendered report.
@@ -205,11 +218,8 @@ impl ConfigMaps {
         let report = [(REPORT_JSON.to_owned(), json.clone()), (REPORT_TEXT.to_owned(), text.clone())];
         config_map.data = Some(report.into());
         self.put_first(test, config_map, &parts, version.as_ref()).await?;
-        let closed = parts.closed.into_iter().filter_map(|place| match place {
-            Place::Key(_) => None,
-            Place::ConfigMap(name) => Some(name),
-        });
-        Ok([name].into_iter().chain(parts.head).chain(closed).collect())
+        let closed = parts.closed.iter().flat_map(Place::config_maps).cloned();
+        Ok([name].into_iter().chain(parts.head.iter().cloned()).chain(closed).collect())
     }
 
     /// Puts the head where there is room for it.
@@ -225,10 +235,17 @@ impl ConfigMaps {
             config_map.binary_data = Some([(SNAPSHOT.to_owned(), ByteString(head))].into());
             return Ok(());
         }
-        for chunk in head.chunks(MOST) {
-            parts.head.push(self.put_part(test, chunk).await?);
-        }
+        parts.head = self.put_parts(test, &head).await?;
         Ok(())
+    }
+
+    /// Writes bytes to as many ConfigMaps as they need. Returns their names, in order.
+    async fn put_parts(&self, test: &TestRef, bytes: &[u8]) -> Result<Vec<String>, SaveError> {
+        let mut names = Vec::new();
+        for chunk in bytes.chunks(MOST) {
+            names.push(self.put_part(test, chunk).await?);
+        }
+        Ok(names)
     }
 
     /// Writes the ConfigMap that says which others belong to it.
@@ -255,7 +272,8 @@ fn parts_of(config_map: &ConfigMap) -> Result<Parts, Unavailable> {
     let name = config_map.metadata.name.as_deref().unwrap_or_default();
     let parts: Parts = serde_json::from_str(list)
         .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))?;
-    match parts.head.len() + parts.closed.len() {
+    let closed = parts.closed.iter().map(|place| place.config_maps().len().max(1));
+    match parts.head.len() + closed.sum::<usize>() {
         0..=MAX_PARTS => Ok(parts),
         many => Err(Unavailable(format!(
             "key {PARTS} of ConfigMap {name} names {many} parts, more than {MAX_PARTS}"
@@ -290,14 +308,17 @@ impl Store for ConfigMaps {
         }
         let mut closed = Vec::new();
         for place in &parts.closed {
-            let bytes = match place {
-                Place::ConfigMap(name) => bounded(&mut read, self.get_part(test, name).await?)?,
+            let mut bytes = match place {
+                Place::ConfigMap(_) | Place::ConfigMaps(_) => Vec::new(),
                 Place::Key(key) => {
                     let bytes = beside.remove(key).map(|bytes| bytes.0);
                     bytes
                         .ok_or_else(|| Unavailable(format!("key {key} of the report's ConfigMap is gone")))?
                 }
             };
+            for name in place.config_maps() {
+                bytes.extend(bounded(&mut read, self.get_part(test, name).await?)?);
+            }
             closed.push(Arc::from(bytes));
         }
         Ok(Some((Snapshot { head, closed }, version)))
@@ -318,7 +339,7 @@ impl Store for ConfigMaps {
                 beside.insert(key.clone(), ByteString(closed.to_vec()));
                 Place::Key(key)
             } else {
-                Place::ConfigMap(self.put_part(test, closed).await?)
+                Place::ConfigMaps(self.put_parts(test, closed).await?)
             });
         }
         let mut config_map = config_map(test, &report_name(&test.name));
@@ -348,7 +369,8 @@ fn config_map(test: &TestRef, name: &str) -> ConfigMap {
         name: test.name.clone(),
         uid: test.uid.clone(),
         controller: Some(true),
-        block_owner_deletion: Some(true),
+        // some clusters let only those say so who may change the LoadTest's finalizers
+        block_owner_deletion: None,
     };
     ConfigMap {
         metadata: ObjectMeta {

@@ -1,12 +1,12 @@
 //! What is known of load tests by what their workers send: asked of the collector, in the words of `loadtest`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use collector::session::{Facts, StartFacts};
 
-use collector::{Collector, Limits, Moment, Transport, serve};
+use collector::{Collector, Limits, Moment, TestRef, Transport, serve};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::ObjectRef;
@@ -86,7 +86,8 @@ impl Collection {
     /// Tells which workers have ended, whatever they said themselves.
     pub fn ended(&self, observed: &Observed) {
         let workers = &observed.workers;
-        if let Some(on) = self.0.as_ref().filter(|_| workers.failed > 0) {
+        let has_some = workers.failed > 0 || !workers.exit_codes.is_empty();
+        if let Some(on) = self.0.as_ref().filter(|_| has_some) {
             let ended = workers.failures.keys().chain(workers.exit_codes.keys()).copied();
             on.collector.ended(&test_ref(&observed.load_test), ended);
         }
@@ -96,7 +97,12 @@ impl Collection {
     pub fn collected(&self, load_test: &LoadTest) -> Collected {
         let Some(on) = &self.0 else { return Collected::default() };
         let test = test_ref(load_test);
-        let collected = on.collector.facts(&test).map(|facts| collected(&facts)).unwrap_or_default();
+        let facts = on.collector.facts(&test);
+        if facts.is_none() && has_joined(load_test) {
+            // its workers may never speak again, and then they are lost
+            on.collector.open_stored(&test);
+        }
+        let collected = facts.map(|facts| collected(&facts)).unwrap_or_default();
         Collected { trouble: on.collector.trouble(&test), ..collected }
     }
 
@@ -139,14 +145,28 @@ impl Collection {
     /// Forgets a load test that is over or gone.
     pub fn forget(&self, load_test: &LoadTest) {
         if let Some(on) = &self.0 {
-            on.collector.forget(&test_ref(load_test));
-            on.store.forget(load_test.uid());
-            on.failing.lock().unwrap_or_else(PoisonError::into_inner).remove(load_test.uid());
+            on.forget(&test_ref(load_test));
         }
+    }
+
+    /// Forgets all but these: some may have gone while nobody looked.
+    pub fn keep_only(&self, uids: &HashSet<String>) {
+        let Some(on) = &self.0 else { return };
+        on.collector
+            .references()
+            .iter()
+            .filter(|test| !uids.contains(&test.uid))
+            .for_each(|test| on.forget(test));
     }
 }
 
 impl On {
+    fn forget(&self, test: &TestRef) {
+        self.collector.forget(test);
+        self.store.forget(&test.uid);
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner).remove(&test.uid);
+    }
+
     async fn conclude(
         &self,
         observed: &Observed,
@@ -162,6 +182,12 @@ impl On {
         tracing::info!(verdict = ?conclusion.verdict, reason = conclusion.reason, "stored the report");
         Ok(collected::Conclusion { report: ReportStatus { config_maps }, ..conclusion })
     }
+}
+
+/// Whether it runs, and had workers that spoke to a collector.
+fn has_joined(load_test: &LoadTest) -> bool {
+    let workers = load_test.status.as_ref().and_then(|status| status.workers.as_ref());
+    workers.is_some_and(|workers| workers.joined > 0) && !load_test.is_settled()
 }
 
 fn collected(facts: &Facts) -> Collected {

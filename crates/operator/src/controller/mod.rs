@@ -53,8 +53,9 @@ const CONCURRENCY: u16 = 32;
 const PAGE: u32 = 100;
 /// A LoadTest may have a megabyte and a half.
 const PAGE_OF_LOAD_TESTS: u32 = 20;
-/// A reconcile is a few calls; one that takes longer is given up and tried again.
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A reconcile is a few calls; one that takes longer is given up and tried again. A webhook has up to 30 s to answer, and what the API
+/// server says of one that does not is to be told.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(50);
 
 fn of_namespaces<K>(client: &kube::Client, namespaces: &Namespaces) -> Api<K>
 where
@@ -111,8 +112,8 @@ enum Error {
     #[error("cannot conclude what its workers sent: {0}")]
     Collect(String),
     /// It took too long.
-    #[error("the API server did not answer within {} s", RECONCILE_TIMEOUT.as_secs())]
-    TimedOut,
+    #[error("the API server did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
     /// The steps of one reconcile did not come to an end.
     #[error("the facts changed faster than they could be acted on")]
     Unsettled,
@@ -172,6 +173,7 @@ pub async fn run(
                     Ok(watcher::Event::InitDone) => {
                         let uids = there.state().iter().map(|load_test| load_test.uid().to_owned()).collect();
                         forget.keep_only(&uids);
+                        collected.keep_only(&uids);
                         left.wake_next();
                     }
                     _ => {}
@@ -302,7 +304,9 @@ async fn measured(load_test: Arc<LoadTest>, context: Arc<Context>) -> Result<Act
     let began = Instant::now();
     let span = tracing::info_span!(parent: None, "reconcile", loadtest = object(&load_test));
     let work = reconcile::reconcile(&load_test, &context).instrument(span);
-    let result = tokio::time::timeout(RECONCILE_TIMEOUT, work).await.unwrap_or(Err(Error::TimedOut));
+    let result = tokio::time::timeout(RECONCILE_TIMEOUT, work)
+        .await
+        .unwrap_or(Err(Error::TimedOut(RECONCILE_TIMEOUT)));
     let ended = if result.is_ok() { Ended::success } else { Ended::error };
     context.metrics.reconciled(ended, began.elapsed());
     if result.is_ok() {

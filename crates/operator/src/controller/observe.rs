@@ -1,6 +1,7 @@
 //! Observe: what the caches and the API server know about a LoadTest.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -95,6 +96,9 @@ async fn get_pods(context: &Context, load_test: &LoadTest) -> Result<Vec<Pod>, E
     }
 }
 
+/// More keys of ConfigMaps are not kept: a megabyte has room for many thousands, and a LoadTest may name some two hundred of them.
+const MAX_FILES: usize = 20_000;
+
 /// The ConfigMaps that a LoadTest names, each read by its name (there is no right to list them), up to the first that is
 /// missing; or what its user has to mend before they can be read.
 pub async fn config_maps(
@@ -107,7 +111,7 @@ pub async fn config_maps(
         Ok(named) => named,
         Err(problem) => return Ok(Err(problem)),
     };
-    let mut facts: Vec<ConfigMapFact> = Vec::new();
+    let (mut facts, mut files): (Vec<ConfigMapFact>, _) = (Vec::new(), 0);
     for (field, name) in named {
         // each is read once, however often it is named
         if let Some(known) = facts.iter().find(|fact| fact.name == name) {
@@ -115,15 +119,21 @@ pub async fn config_maps(
             facts.push(ConfigMapFact { field, name, keys });
             continue;
         }
+        if files > MAX_FILES {
+            return Ok(Err(Problem::invalid_spec(format!(
+                "{field}: the ConfigMaps that come before \"{name}\" have {files} keys together, and at most {MAX_FILES} can become files: put them in a volume, see .spec.testScript.path"
+            ))));
+        }
         let script = facts.is_empty().then(|| load_test.spec.test_script.key());
         let keys = match api.get_opt(&name).await {
-            Ok(config_map) => config_map.map(|config_map| keys(config_map, script)),
+            Ok(config_map) => config_map.map(|config_map| Arc::new(keys(config_map, script))),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 return Ok(Err(Problem::unreadable(&field, &name, &status.message)));
             }
             Err(error) => return Err(Error::api("read a ConfigMap that it names")(error)),
         };
         let is_missing = keys.is_none();
+        files += keys.as_ref().map_or(0, |keys| keys.len());
         facts.push(ConfigMapFact { field, name, keys });
         if is_missing {
             return Ok(Ok(facts));

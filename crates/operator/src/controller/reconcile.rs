@@ -9,8 +9,9 @@ use loadtest::plan::{INVALID_SPEC, Plan, Problem, validate};
 use loadtest::queue;
 use loadtest::script::IDLE_CHECKS;
 use loadtest::status::{self, WRITE_INTERVAL_SECONDS};
-use loadtest::{LoadTest, Timestamp, events, stopping};
+use loadtest::{LoadTest, LoadTestStatus, Timestamp, events, stopping};
 use metrics::checks::Ensure;
+use tokio::time::timeout;
 
 use super::publish::{Recorded, announce, announce_all, record};
 use super::turns::Held;
@@ -20,13 +21,38 @@ use super::{Context, Error, apply, observe};
 const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 /// A webhook has 10 s to answer, where it does not say otherwise; the reconcile has more to do.
 const DRY_RUN: Duration = Duration::from_secs(15);
+/// Events are told beside what is done, which does not wait for long.
+const ANNOUNCING: Duration = Duration::from_secs(5);
 /// No timer runs for longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// From nothing to running takes six steps.
 const MAX_STEPS: usize = 12;
 
 /// Does all that can be done for a LoadTest now, and says when to look again.
+///
+/// # Errors
+/// The API server said no, or nothing: then again later. An event that cannot be written is one, but keeps nothing from being done.
 pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, Error> {
+    let mut unsaid = None;
+    let action = steps(cached, context, &mut unsaid).await?;
+    unsaid.map_or(Ok(action), Err)
+}
+
+/// Tells what is to be told by events, unless that failed a moment ago; why it fails is `unsaid`.
+async fn tell(
+    context: &Context,
+    observed: &Observed,
+    status: &LoadTestStatus,
+    now: Timestamp,
+    unsaid: &mut Option<Error>,
+) {
+    if unsaid.is_none() {
+        let told = timeout(ANNOUNCING, announce(context, observed, status, now)).await;
+        *unsaid = told.unwrap_or(Err(Error::TimedOut(ANNOUNCING))).err();
+    }
+}
+
+async fn steps(cached: &LoadTest, context: &Context, unsaid: &mut Option<Error>) -> Result<Action, Error> {
     let namespace = cached.metadata.namespace.as_deref().unwrap_or_default();
     let pods = context.pods.count(namespace, cached.name());
     if let Some(wait) = context.memory.wait_to_count(cached.uid(), pods, Instant::now()) {
@@ -41,7 +67,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
         if let Decision::Leave = decision {
             // a manager that was killed after the last status left its event unsaid
             let status = observed.load_test.status.clone().unwrap_or_default();
-            announce(context, &observed, &status, now).await?;
+            tell(context, &observed, &status, now, unsaid).await;
             context.collection.forget(&observed.load_test);
             // a finalizer may keep it for long
             if observed.load_test.metadata.deletion_timestamp.is_some() {
@@ -60,7 +86,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
                 Recorded::Conflict => return Ok(Action::requeue(AFTER_CONFLICT)),
                 Recorded::Gone => return Ok(Action::await_change()),
             }
-            announce(context, &observed, &new, now).await?;
+            tell(context, &observed, &new, now, unsaid).await;
         }
 
         let load_test = observed.load_test.clone();
@@ -162,7 +188,7 @@ pub async fn reconcile(cached: &LoadTest, context: &Context) -> Result<Action, E
 /// What the API server has against the Job, as far as it tells before it is made. It is advice: whatever keeps it from being given
 /// does not keep the test from the rest.
 async fn objection(context: &Context, load_test: &LoadTest, plan: &Plan) -> Option<Problem> {
-    match tokio::time::timeout(DRY_RUN, apply::check_job(context, load_test, plan)).await {
+    match timeout(DRY_RUN, apply::check_job(context, load_test, plan)).await {
         Ok(Ok(said)) => return said.err(),
         Ok(Err(error)) => tracing::warn!("{error}; it is judged when it is made"),
         Err(_) => {

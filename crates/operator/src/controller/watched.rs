@@ -1,8 +1,8 @@
 //! A LoadTest as it is taken from the API server's answers. What manages its fields is not parsed: it is nested as deep as
-//! its values are, `serde_json` reads 128 levels of a whole answer, and one that is deeper would hide all LoadTests of a list.
+//! its values are, `serde_json` reads 128 levels of a whole answer, and one that is deeper would hide all LoadTests of a list. So
+//! would one that lacks what our schema requires, which the first operator's let pass: it is read, and told to be invalid.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
@@ -22,12 +22,18 @@ pub struct Watched(LoadTest);
 struct Written {
     #[serde(default)]
     metadata: Metadata,
+    #[serde(default = "nothing")]
     spec: LoadTestSpec,
     #[serde(default)]
     status: Option<LoadTestStatus>,
 }
 
-/// As `ObjectMeta`, but for the managed fields, and for the annotations: what `kubectl apply` was given is there twice.
+fn nothing() -> LoadTestSpec {
+    LoadTestSpec { count: 1, ..LoadTestSpec::default() }
+}
+
+/// As `ObjectMeta`, but for what nobody reads: the managed fields, the annotations, in which what `kubectl apply` was given is there
+/// twice, and the labels, which have no bound.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
@@ -41,7 +47,6 @@ struct Metadata {
     deletion_timestamp: Option<Time>,
     deletion_grace_period_seconds: Option<i64>,
     finalizers: Option<Vec<String>>,
-    labels: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
 }
 
@@ -58,7 +63,6 @@ impl From<Written> for Watched {
             deletion_timestamp: metadata.deletion_timestamp,
             deletion_grace_period_seconds: metadata.deletion_grace_period_seconds,
             finalizers: metadata.finalizers,
-            labels: metadata.labels,
             owner_references: metadata.owner_references,
             ..ObjectMeta::default()
         };
@@ -149,9 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn one_that_lacks_what_it_must_have_hides_no_other() {
+        for spec in [
+            r#""status":{}"#,
+            r#""spec":{}"#,
+            r#""spec":{"testScript":{"config":{}}}"#,
+            r#""spec":{"count":9223372036854775807,"testScript":{"external":{"processor":{"main":{}}}}}"#,
+        ] {
+            let one = format!(r#"{{"metadata":{{"name":"old","namespace":"a","uid":"u"}},{spec}}}"#);
+            let Watched(load_test) = serde_json::from_str(&one).expect(spec);
+            let problem = loadtest::plan::config_maps(&load_test).expect_err(spec);
+            assert_eq!(problem.reason, loadtest::plan::INVALID_SPEC, "{}", problem.message);
+        }
+    }
+
+    #[test]
     fn all_else_is_read_as_of_any_load_test() {
         let mut whole: LoadTest = serde_json::from_str(&written(1)).expect("a LoadTest");
-        whole.metadata.managed_fields = None;
+        (whole.metadata.managed_fields, whole.metadata.labels) = (None, None);
         let Watched(watched) = serde_json::from_str(&written(1)).expect("a LoadTest");
         assert_eq!(watched, whole);
     }

@@ -44,6 +44,12 @@ fn leave_behind(server: &ApiServer) {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema.as_object_mut().expect("an object").remove("x-kubernetes-validations");
     schema["properties"]["spec"]["properties"]["count"] = json!({ "type": "integer", "default": 1 });
+    schema.as_object_mut().expect("an object").remove("required");
+    schema["properties"]["spec"].as_object_mut().expect("an object").remove("required");
+    let script = &mut schema["properties"]["spec"]["properties"]["testScript"];
+    script.as_object_mut().expect("an object").remove("x-kubernetes-validations");
+    let main = &mut script["properties"]["external"]["properties"]["processor"]["properties"]["main"];
+    main.as_object_mut().expect("an object").remove("required");
     let apply = |file: &str, manifest: &Value| {
         let path = folder().join(file);
         std::fs::write(&path, manifest.to_string()).expect("a file");
@@ -52,13 +58,22 @@ fn leave_behind(server: &ApiServer) {
     apply("lax-crd.json", &crd);
     server.until_crd_is_served().expect("the lax CRD");
     server.kubectl(&["create", "namespace", "left-behind"]).expect("a namespace");
-    for (name, count) in [("old.test", 1), ("none", 0)] {
+    let mut nameless = spec(1);
+    nameless["testScript"]["external"] = json!({ "processor": { "main": {} } });
+    let many = json!({ "count": 3_000_000_000_u32, "testScript": spec(1)["testScript"] });
+    for (name, spec) in [
+        ("old.test", Some(spec(1))),
+        ("none", Some(spec(0))),
+        ("many", Some(many)),
+        ("nameless", Some(nameless)),
+        ("bare", None),
+    ] {
         let metadata = json!({ "name": name, "namespace": "left-behind" });
-        let (api_version, kind) = ("loadtest.artillery.io/v1alpha1", "LoadTest");
-        apply(
-            "old.json",
-            &json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec(count) }),
-        );
+        let mut test = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": metadata });
+        if let Some(spec) = spec {
+            test["spec"] = spec;
+        }
+        apply("old.json", &test);
     }
 }
 

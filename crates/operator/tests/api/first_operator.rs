@@ -90,7 +90,13 @@ async fn a_finished_test_is_left_as_it_is() {
 #[tokio::test]
 async fn what_its_schema_let_pass_is_told_and_never_run() {
     let bed = Bed::left_behind().await;
-    for (name, part) in [("old.test", "must not contain dots"), ("none", ".spec.count is 0")] {
+    for (name, part) in [
+        ("old.test", "must not contain dots"),
+        ("none", ".spec.count is 0"),
+        ("many", ".spec.count is 2147483647"),
+        ("nameless", ".spec.testScript.external.processor.main.configMap is \"\""),
+        ("bare", ".spec.testScript: give either config.configMap or path"),
+    ] {
         let status = bed.until_reason(name, "InvalidSpec").await;
         let message = crate::bed::message_of(&status, "Progressing");
         assert!(message.contains(part), "{message}");

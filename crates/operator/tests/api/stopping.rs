@@ -1,7 +1,7 @@
 //! Tests that wait to be let go, that are ended before their time, and whose Jobs are removed some time after the end.
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{Patch, PatchParams, PostParams};
 use loadtest::api::Verdict;
 use loadtest::{LoadTest, LoadTestStatus};
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use testbed::worker::Worker;
 use crate::bed::{Bed, SOON, is, message_of, reason_of, spec};
 use crate::reports::batch;
 use crate::storing::running_with;
+use crate::troubles::refuse;
 
 /// The LoadTest `t` of one worker that has started, with these in its spec.
 async fn running(bed: &Bed, more: Value) -> (Pod, Worker) {
@@ -200,4 +201,26 @@ async fn a_job_goes_some_time_after_the_end_and_the_report_stays() {
     };
     assert!(report().await.is_some(), "the report stays");
     assert_eq!(bed.status("t").await, before);
+}
+
+#[tokio::test]
+async fn events_that_cannot_be_written_keep_no_test_from_its_end() {
+    let bed = Bed::new().await;
+    let (pod, mut worker) = running(&bed, json!({})).await;
+    let events = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["events"] });
+    refuse(&bed, events, "no events").await;
+    let probe = json!({
+        "metadata": { "name": "probe", "namespace": bed.namespace },
+        "involvedObject": { "namespace": bed.namespace },
+    });
+    let probe: Event = serde_json::from_value(probe).expect("an event");
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let refused = async || bed.api::<Event>().create(&dry_run, &probe).await.is_err();
+    eventually("events are refused", SOON, refused, |refused| *refused).await;
+
+    patch(&bed, json!({ "stop": "Graceful" })).await;
+    until_told(&mut worker).await;
+    bed.exit(&pod, 143).await;
+    let status = over(&bed).await;
+    assert_eq!(reason_of(&status, "Completed"), "Stopped");
 }

@@ -7,6 +7,7 @@ use kube::Resource as _;
 use kube::api::{Api, DeleteParams, PostParams};
 use loadtest::LoadTestStatus;
 use loadtest::api::Verdict;
+use metrics::sketch::Sketch;
 use metrics::wire::Batch;
 use serde_json::{Value, json};
 use testbed::eventually::eventually;
@@ -156,4 +157,51 @@ async fn values_that_were_not_taken_in_leave_the_verdict_inconclusive_and_the_ot
     let message = message_of(&status, "Passed");
     assert!(message.contains("998 measured values were not taken in, such as \"of 3, number "), "{message}");
     assert_eq!(status.metrics.expect("metrics").http.expect("requests").requests, 15);
+}
+
+/// As many distributions as are taken in, in a period: 800 of some 320 bins, with counts that nothing makes small.
+fn full_period(sequence: u64, seed: &mut u64) -> Batch {
+    let distribution = |seed: &mut u64| {
+        let mut all = Sketch::default();
+        for _bit in 0..8 {
+            all.merge(&all.clone()).expect("the same kind");
+            for bin in 0..320 {
+                // xorshift
+                *seed ^= *seed << 13;
+                *seed ^= *seed >> 7;
+                *seed ^= *seed << 17;
+                if seed.is_multiple_of(2) {
+                    all.accept(1.01_f64.powi(2 * bin)).expect("a value");
+                }
+            }
+        }
+        all
+    };
+    let histograms = (0..800).map(|name| (format!("distribution {name}"), distribution(seed))).collect();
+    let period = period() - (PERIODS - sequence) * 10_000;
+    Batch { sequence, period, histograms, ..Batch::default() }
+}
+
+/// More than one group of the time line has, so that one is closed.
+const PERIODS: u64 = 14;
+
+#[tokio::test]
+async fn as_many_distributions_as_are_taken_in_find_room_in_the_store() {
+    let bed = Bed::new().await;
+    let (pod, mut worker) = running(&bed).await;
+    let mut seed = 88_172_645_463_325_252;
+    for sequence in 1..=PERIODS {
+        let answer = worker.batch(full_period(sequence, &mut seed).encode()).await.expect("an answer");
+        assert_eq!(answer.body["received"], sequence, "{answer:?}");
+    }
+    worker.finish(PERIODS, 0, 3 * SOON).await.expect("durable");
+    bed.exit(&pod, 0).await;
+    let status = over(&bed, 3 * SOON).await;
+    let config_maps = status.report.expect("a report").config_maps;
+    let mut bytes = 0;
+    for name in &config_maps {
+        let map = bed.api::<ConfigMap>().get(name).await.expect("a part of the report");
+        bytes += map.binary_data.iter().flatten().map(|(_, part)| part.0.len()).sum::<usize>();
+    }
+    assert!(bytes > 2 << 20, "{bytes} bytes in {config_maps:?}: they would have room in two ConfigMaps");
 }

@@ -162,21 +162,16 @@ async fn workers_that_never_start_are_given_up_and_their_pods_removed() {
     .await;
 }
 
-#[tokio::test]
-async fn a_policy_that_refuses_jobs_for_now_is_no_fault_of_the_spec() {
-    let bed = Bed::new().await;
-    bed.script().await;
-    let name = format!("no-jobs-{}", bed.namespace);
-    let policies = Api::<ValidatingAdmissionPolicy>::all(bed.client.clone());
-    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(bed.client.clone());
-    let jobs = json!({ "apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"] });
+/// A policy that refuses in a namespace what a rule says. Returns its name, which is its binding's, too.
+pub async fn refuse(bed: &Bed, rule: Value, message: &str) -> String {
+    let name = format!("none-{}", bed.namespace);
     let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": bed.namespace } });
     // no reason is named: the API server says 422 then
     let policy = json!({
         "metadata": { "name": name },
         "spec": {
-            "matchConstraints": { "resourceRules": [jobs] },
-            "validations": [{ "expression": "false", "message": "not on a Friday" }],
+            "matchConstraints": { "resourceRules": [rule] },
+            "validations": [{ "expression": "false", "message": message }],
         },
     });
     let binding = json!({
@@ -185,15 +180,28 @@ async fn a_policy_that_refuses_jobs_for_now_is_no_fault_of_the_spec() {
             "policyName": name, "validationActions": ["Deny"], "matchResources": { "namespaceSelector": here },
         },
     });
+    let policies = Api::<ValidatingAdmissionPolicy>::all(bed.client.clone());
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(bed.client.clone());
     let params = PostParams::default();
     policies.create(&params, &serde_json::from_value(policy).expect("a policy")).await.expect("made");
     bindings.create(&params, &serde_json::from_value(binding).expect("a binding")).await.expect("made");
+    name
+}
+
+#[tokio::test]
+async fn a_policy_that_refuses_jobs_for_now_is_no_fault_of_the_spec() {
+    let bed = Bed::new().await;
+    bed.script().await;
+    let jobs = json!({ "apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"] });
+    let name = refuse(&bed, jobs, "not on a Friday").await;
     refuses_jobs(&bed, 422).await;
 
     bed.load_test("t", 1).await;
     let status = bed.until_reason("t", "JobRefused").await;
     assert!(message_of(&status, "Progressing").ends_with("denied request: not on a Friday"), "{status:?}");
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(bed.client.clone());
     bindings.delete(&name, &DeleteParams::default()).await.expect("deleted");
+    let policies = Api::<ValidatingAdmissionPolicy>::all(bed.client.clone());
     policies.delete(&name, &DeleteParams::default()).await.expect("deleted");
     bed.until_reason("t", "WorkersStarting").await;
 }
