@@ -86,9 +86,11 @@ mod tests {
     use axum::http::StatusCode;
     use tokio::net::TcpListener;
 
+    use super::super::bare;
     use super::*;
 
-    /// Stops a load test where the cluster answers these, or takes it where fields that it does not know are left away. Returns what came of it, what was said, and how many answers nobody asked for.
+    /// Stops a load test where the cluster answers these, or takes anything of which it may leave fields away. Returns what came of it, what
+    /// was said, and how many answers nobody asked for.
     async fn stopped(answers: Vec<(u16, serde_json::Value)>) -> (Result<bool, Failure>, String, usize) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let connection = Connection::to(&format!("http://{}", listener.local_addr().expect("it")));
@@ -107,11 +109,6 @@ mod tests {
         (stopped, said.into_inner().expect("it"), left)
     }
 
-    fn status(code: u16) -> (u16, serde_json::Value) {
-        let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "", "message": "no" });
-        (code, status)
-    }
-
     fn taken() -> (u16, serde_json::Value) {
         let spec = json!({ "testScript": { "config": { "configMap": "a" } }, "stop": "Graceful" });
         let there = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "t" }, "spec": spec });
@@ -120,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_operator_that_knows_no_stop_is_told_to_be_older() {
-        let (code, mut unknown) = status(422);
+        let (code, mut unknown) = bare(422);
         unknown["message"] = json!("strict decoding error: unknown field \"spec.stop\"");
         let (done, said, left) = stopped(vec![(code, unknown), taken()]).await;
         let failure = done.expect_err("nothing stops");
@@ -131,13 +128,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_cluster_that_fails_is_told_again_and_one_that_refuses_is_not() {
-        let (done, said, left) = stopped(vec![status(500), taken()]).await;
+        let (done, said, left) = stopped(vec![bare(500), taken()]).await;
         assert_eq!((done.expect("it is told"), left), (true, 0));
         assert_eq!(said, "cannot stop the load test t: the cluster answers 500: no; it is tried again");
-        let (done, said, left) = stopped(vec![status(403), status(500)]).await;
+        let (done, said, left) = stopped(vec![bare(403), bare(500)]).await;
         assert_eq!(done.expect_err("refused").to_string(), "cannot stop the load test t: no");
         assert_eq!((said.as_str(), left), ("", 1));
-        let (done, said, left) = stopped(vec![status(404), status(500)]).await;
+        let (done, said, left) = stopped(vec![bare(404), bare(500)]).await;
         assert_eq!((done.expect("it is not there"), said.as_str(), left), (false, "", 1));
     }
 }
