@@ -8,7 +8,7 @@ use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
 
 use crate::exit::Failure;
 use crate::flags::{Output, Printed};
-use crate::terminal::printed;
+use crate::terminal::{Delivered, delivered};
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,11 @@ impl Targets {
         Ok(targets)
     }
 
+    /// Whether none was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Writes all of them, also where one cannot be.
     ///
     /// # Errors
@@ -191,7 +196,11 @@ pub fn document(report: &Report<'_>) -> Result<Document, Failure> {
 ///
 /// # Errors
 /// Those that cannot be written.
-pub fn deliver(document: &Document, targets: &Targets, form: Form) -> Result<Result<(), Failure>, Failure> {
+pub fn deliver(
+    document: &Document,
+    targets: &Targets,
+    form: Form,
+) -> Result<Result<Delivered, Failure>, Failure> {
     let (written, printed) = (targets.write(document), print(document, form));
     match (written, printed) {
         (Err(files), Err(output)) => Err(Failure::internal(format!("{files}; {output}"))),
@@ -202,10 +211,10 @@ pub fn deliver(document: &Document, targets: &Targets, form: Form) -> Result<Res
 /// Prints what is asked for.
 ///
 /// # Errors
-/// Standard output cannot be written for another reason.
-pub fn print(document: &Document, form: Form) -> Result<(), Failure> {
+/// Standard output cannot be written for another reason than that nobody reads it.
+pub fn print(document: &Document, form: Form) -> Result<Delivered, Failure> {
     let mut to = BufWriter::new(io::stdout().lock());
-    printed(form.write(document, &mut to).and_then(|()| to.flush()))
+    delivered(form.write(document, &mut to).and_then(|()| to.flush()))
 }
 
 #[cfg(test)]

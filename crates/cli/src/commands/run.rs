@@ -92,8 +92,10 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     };
     let wanted = ended::Wanted { targets, output: flags.output };
     let reported = ended::reported(&connection, &followed, wanted, &mut signals).await?;
-    // what nobody has stays where it is
-    if flags.rm && (reported.printed.is_ok() || !flags.reports.is_empty()) {
+    if flags.rm && !reported.is_had {
+        let report = connection.hint(&format!("report {name}"));
+        say(format_args!("The load test {name} stays, for nobody has its report: {report}"));
+    } else if flags.rm {
         let removed = remove(made, name, &connection, &mut signals).await;
         return match (removed, reported.end()) {
             (Err(stays), Err(failure)) => {
