@@ -137,7 +137,14 @@ fn can_be_written(path: &Path) -> io::Result<()> {
     match make(path) {
         Ok(()) => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let meta = fs::metadata(path)?;
+            let meta = match fs::metadata(path) {
+                // what a link leads to is made when it is written; one that leads to itself is another error
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let to = fs::read_link(path)?;
+                    return can_be_written(&path.parent().unwrap_or(Path::new("")).join(to));
+                }
+                meta => meta?,
+            };
             if meta.is_dir() {
                 return Err(ErrorKind::IsADirectory.into());
             }
@@ -251,6 +258,30 @@ mod tests {
         );
         drop(Targets::of(&[at("a.html"), at("old.json")]).expect("targets"));
         assert!(!at("a.html").exists() && at("old.json").exists());
+    }
+
+    #[test]
+    fn what_a_link_leads_to_need_not_be_there_yet() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("runs")).expect("a folder");
+        for (to, name) in [("runs/1.json", "latest.json"), ("latest.json", "last.json")] {
+            symlink(to, at(name)).expect("a link");
+        }
+        let targets = Targets::of(&[at("latest.json"), at("last.json")]).expect("it can be made");
+        assert!(!at("runs/1.json").exists(), "nothing is left");
+        targets.write(&Document::parse(br#"{"aggregate": {}}"#).expect("a report")).expect("written");
+        assert!(at("latest.json").is_symlink() && at("last.json").is_symlink());
+        assert!(Document::parse(&fs::read(at("runs/1.json")).expect("a report")).is_ok());
+        for (to, name, said) in
+            [("none/1.json", "a.json", "No such file"), ("b.json", "b.json", "symbolic link")]
+        {
+            symlink(to, at(name)).expect("a link");
+            let error = Targets::of(&[at(name)]).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]
