@@ -54,15 +54,17 @@ pub async fn reported(
     let (exit, words) = conclusion(&followed.load_test);
     let name = followed.load_test.name();
     let fetched = signals.unless(stored::fetch(connection, &followed.load_test)).await;
-    let fetched = fetched.ok_or_else(|| {
+    let left = || {
         Failure::interrupted(format!(
             "left: the load test {name} is over, and its report stays: {}",
             connection.hint(&format!("report {name}"))
         ))
-    })?;
-    let printed = match fetched {
+    };
+    let printed = match fetched.ok_or_else(left)? {
         Ok(document) => {
-            let printed = reports::deliver(&document, wanted.targets, wanted.output.into())?;
+            let (targets, form) = (wanted.targets.clone(), wanted.output.into());
+            let deliver = move || reports::deliver(&document, &targets, form);
+            let printed = reports::unless_stuck(deliver, signals).await.ok_or_else(left)???;
             if wanted.output == Output::Json {
                 // a log of a pipeline has this alone
                 say(&words);

@@ -40,10 +40,16 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
     let project = Project::read(script, &flags.artillery)?;
     let name = name_of(script);
     plan::refuse_unsound(&asked(&project, &name, flags), true, flags.validate)?;
-    let ran = local::run(flags, &project).await?;
+    // what is made from here on is ended in order
+    let mut signals = Signals::listen()?;
+    let ran = local::run(flags, &project, &mut signals).await?;
     let report = ran.report();
     let document = reports::document(&report)?;
-    let printed = reports::deliver(&document, targets, flags.output.into())?;
+    let (targets, form) = (targets.clone(), flags.output.into());
+    let delivered =
+        reports::unless_stuck(move || reports::deliver(&document, &targets, form), &mut signals).await;
+    let unread = || Failure::interrupted("left: nobody reads the report, and not all of it is written");
+    let printed = delivered.ok_or_else(unread)???;
     if flags.output == Output::Json {
         // a log of a pipeline has this alone
         let metrics::verdict::Verdict { outcome, message, .. } = &report.verdict;

@@ -10,7 +10,7 @@ use crate::cluster::patience::{PATIENCE, answered};
 use crate::cluster::{Connection, stored};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Output, Wait, Watch};
-use crate::reports::Targets;
+use crate::reports::{Targets, unless_stuck};
 use crate::signals::Signals;
 use crate::terminal::print;
 
@@ -40,7 +40,13 @@ pub async fn wait(flags: &Wait, cluster: &Cluster) -> Result<Exit, Failure> {
                 "left: the load test is over, and its report is not written: {report} writes it"
             ))
         };
-        let written = fetched.ok_or_else(left).flatten().and_then(|report| targets.write(&report));
+        let written = match fetched.ok_or_else(left).flatten() {
+            Ok(report) => {
+                let writing = unless_stuck(move || targets.write(&report), &mut signals).await;
+                writing.ok_or_else(left).flatten().flatten()
+            }
+            Err(failure) => Err(failure),
+        };
         print(words)?;
         return written.map(|()| exit);
     }
