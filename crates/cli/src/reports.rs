@@ -3,12 +3,19 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use metrics::report::{Document, HIDDEN, Report, html, junit, markdown};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::exit::Failure;
 use crate::flags::{Output, Printed};
-use crate::terminal::printed;
+use crate::signals::Signals;
+use crate::terminal::{Delivered, delivered};
+
+/// What is being written as a signal comes has so long to be written.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +84,10 @@ impl From<Printed> for Form {
 }
 
 /// The files that are to be written. Those that are not there yet are not made before, so that none is left empty whatever ends the program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Targets(Vec<Target>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Target {
     path: PathBuf,
     form: Form,
@@ -102,7 +109,14 @@ impl Targets {
                 .map_err(|error| Failure::usage(format!("--report {shown} cannot be written: {error}")))?;
             targets.0.push(Target { path: path.clone(), form });
         }
+        // a pipe waits for its reader, and the others do not wait for that
+        targets.0.sort_by_key(|target| fs::metadata(&target.path).is_ok_and(|meta| !meta.is_file()));
         Ok(targets)
+    }
+
+    /// Whether none was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Writes all of them, also where one cannot be.
@@ -132,7 +146,14 @@ fn can_be_written(path: &Path) -> io::Result<()> {
     match make(path) {
         Ok(()) => fs::remove_file(path),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let meta = fs::metadata(path)?;
+            let meta = match fs::metadata(path) {
+                // what a link leads to is made when it is written; one that leads to itself is another error
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let to = fs::read_link(path)?;
+                    return can_be_written(&path.parent().unwrap_or(Path::new("")).join(to));
+                }
+                meta => meta?,
+            };
             if meta.is_dir() {
                 return Err(ErrorKind::IsADirectory.into());
             }
@@ -187,11 +208,32 @@ pub fn document(report: &Report<'_>) -> Result<Document, Failure> {
     Document::of(report).map_err(|error| Failure::internal(format!("there is no report: {error}")))
 }
 
+/// Writes a report as `work` does, and is interrupted where that waits for somebody else, as for whoever reads a pipe: then there is `None`.
+///
+/// # Errors
+/// It broke down.
+pub async fn unless_stuck<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    signals: &mut Signals,
+) -> Option<Result<T, Failure>> {
+    let mut working = spawn_blocking(work);
+    let done = match signals.unless(&mut working).await {
+        Some(done) => done,
+        // what waits for nobody is written nevertheless
+        None => timeout(MOMENT, working).await.ok()?,
+    };
+    Some(done.map_err(|error| Failure::internal(format!("the report cannot be written: {error}"))))
+}
+
 /// Writes all files, and then prints: whoever is to read the latter may be gone. Returns what came of printing, once the files are there.
 ///
 /// # Errors
 /// Those that cannot be written.
-pub fn deliver(document: &Document, targets: &Targets, form: Form) -> Result<Result<(), Failure>, Failure> {
+pub fn deliver(
+    document: &Document,
+    targets: &Targets,
+    form: Form,
+) -> Result<Result<Delivered, Failure>, Failure> {
     let (written, printed) = (targets.write(document), print(document, form));
     match (written, printed) {
         (Err(files), Err(output)) => Err(Failure::internal(format!("{files}; {output}"))),
@@ -202,10 +244,10 @@ pub fn deliver(document: &Document, targets: &Targets, form: Form) -> Result<Res
 /// Prints what is asked for.
 ///
 /// # Errors
-/// Standard output cannot be written for another reason.
-pub fn print(document: &Document, form: Form) -> Result<(), Failure> {
+/// Standard output cannot be written for another reason than that nobody reads it.
+pub fn print(document: &Document, form: Form) -> Result<Delivered, Failure> {
     let mut to = BufWriter::new(io::stdout().lock());
-    printed(form.write(document, &mut to).and_then(|()| to.flush()))
+    delivered(form.write(document, &mut to).and_then(|()| to.flush()))
 }
 
 #[cfg(test)]
@@ -245,6 +287,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_link_leads_to_need_not_be_there_yet() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("runs")).expect("a folder");
+        for (to, name) in [("runs/1.json", "latest.json"), ("latest.json", "last.json")] {
+            symlink(to, at(name)).expect("a link");
+        }
+        let targets = Targets::of(&[at("latest.json"), at("last.json")]).expect("it can be made");
+        assert!(!at("runs/1.json").exists(), "nothing is left");
+        targets.write(&Document::parse(br#"{"aggregate": {}}"#).expect("a report")).expect("written");
+        assert!(at("latest.json").is_symlink() && at("last.json").is_symlink());
+        assert!(Document::parse(&fs::read(at("runs/1.json")).expect("a report")).is_ok());
+        for (to, name, said) in
+            [("none/1.json", "a.json", "No such file"), ("b.json", "b.json", "symbolic link")]
+        {
+            symlink(to, at(name)).expect("a link");
+            let error = Targets::of(&[at(name)]).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
     fn one_that_cannot_be_written_at_the_end_does_not_cost_the_others() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
@@ -257,6 +323,28 @@ mod tests {
         assert!(error.contains("gone/a.json: No such file") && !error.contains("b.json"), "{error}");
         drop(targets);
         assert!(Document::parse(&fs::read(at("b.json")).expect("a report")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_that_nobody_reads_is_left_at_a_signal_and_what_is_written_by_then_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let made = std::process::Command::new("mkfifo").arg(at("pipe.json")).status();
+        assert!(made.expect("mkfifo").success());
+        let document = Document::parse(br#"{"aggregate": {}}"#).expect("a report");
+        let (_send, came) = tokio::sync::watch::channel(2);
+        let mut signals = Signals::of(came);
+        let mut write = async |names: &[&str]| {
+            let paths: Vec<_> = names.iter().map(|name| at(name)).collect();
+            let (targets, document) = (Targets::of(&paths).expect("targets"), document.clone());
+            unless_stuck(move || targets.write(&document), &mut signals).await
+        };
+        let written = write(&["file.json"]).await.expect("nothing is in its way").expect("it is done");
+        assert!(written.is_ok() && at("file.json").exists());
+        assert!(write(&["pipe.json", "other.json"]).await.is_none());
+        assert!(at("other.json").exists(), "the others are written first");
+        // whoever waits for a reader gets one
+        assert!(Document::parse(&fs::read(at("pipe.json")).expect("a report")).is_ok());
     }
 
     #[test]

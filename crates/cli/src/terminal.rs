@@ -61,16 +61,34 @@ pub fn print(text: impl Display) -> Result<(), Failure> {
     printed(writeln!(io::stdout(), "{text}"))
 }
 
+/// Whether what was printed went to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// All of it.
+    Yes,
+    /// Its reader went away, or its terminal was closed.
+    Unread,
+}
+
 /// A reader of standard output that goes away is none of our business, and neither is a terminal that is closed.
 ///
 /// # Errors
 /// It cannot be written for another reason.
 pub fn printed(written: io::Result<()>) -> Result<(), Failure> {
+    delivered(written).map(drop)
+}
+
+/// The same, for whoever has the only copy of what was printed.
+///
+/// # Errors
+/// As for [`printed`].
+pub fn delivered(written: io::Result<()>) -> Result<Delivered, Failure> {
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !is_of_a_dead_terminal(&error) => {
-            Err(Failure::internal(format!("standard output cannot be written: {error}")))
+        Ok(()) => Ok(Delivered::Yes),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_of_a_dead_terminal(&error) => {
+            Ok(Delivered::Unread)
         }
-        _ => Ok(()),
+        Err(error) => Err(Failure::internal(format!("standard output cannot be written: {error}"))),
     }
 }
 
@@ -125,6 +143,16 @@ fn screen() -> Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_failure_and_has_not_read() {
+        let told = |written: io::Result<()>| delivered(written).map_err(|failure| failure.to_string());
+        assert_eq!(told(Ok(())), Ok(Delivered::Yes));
+        assert_eq!(told(Err(io::ErrorKind::BrokenPipe.into())), Ok(Delivered::Unread));
+        assert!(printed(Err(io::ErrorKind::BrokenPipe.into())).is_ok());
+        let full = told(Err(io::ErrorKind::StorageFull.into())).expect_err("nobody has it");
+        assert!(full.starts_with("standard output cannot be written: "), "{full}");
+    }
 
     #[test]
     fn a_text_from_elsewhere_does_nothing_to_a_terminal() {

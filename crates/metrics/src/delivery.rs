@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::plan::{Arrivals, PhasePlan, PlanError, plan, vusers};
+pub use self::plan::{
+    Arrivals, MAX_PHASES as MAX_PLANNED_PHASES, MAX_RAMP_SECONDS, PhasePlan, PlanError, plan, vusers,
+};
 pub use self::planned::{PhaseKind, PlannedPhase, planned};
 pub use self::plans::{Distribution, Plans};
 pub use self::share::{ShareError, Split, check_rows};

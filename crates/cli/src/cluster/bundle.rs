@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use k8s_openapi::ByteString;
@@ -202,14 +203,21 @@ struct Packed {
 fn content(file: &Beside, kind: &str) -> Result<Vec<u8>, Failure> {
     let Beside { from, path } = file;
     check_file_name(path)?;
-    let content = fs::read(from).map_err(|error| Failure::input("read", from, &error))?;
-    if content.len() + path.len() > MAX_BYTES {
-        return Err(Failure::usage(format!(
-            "{} has {} bytes, and a {kind} holds {MAX_BYTES}: put it in a volume, see spec.testScript.path",
-            from.display(),
-            content.len()
-        )));
-    }
+    let cannot = |error| Failure::input("read", from, &error);
+    let fits = |bytes: u64| match bytes + path.len() as u64 > MAX_BYTES as u64 {
+        true => Err(Failure::usage(format!(
+            "{} has {bytes} bytes, and a {kind} holds {MAX_BYTES}: put it in a volume, see spec.testScript.path",
+            from.display()
+        ))),
+        false => Ok(()),
+    };
+    // a file of gigabytes is not read first
+    fits(fs::metadata(from).map_err(cannot)?.len())?;
+    let mut content = Vec::new();
+    let file = fs::File::open(from).map_err(cannot)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).map_err(cannot)?;
+    // a device does not say how much it has, and a file may grow
+    fits(content.len() as u64)?;
     Ok(content)
 }
 

@@ -19,9 +19,10 @@ use loadtest::api::Distribution;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::bundle::Bundle;
+use super::patience::{PATIENCE, PAUSE, answered, at_last};
 use super::{Connection, is_lost};
 use crate::exit::Failure;
 use crate::local::random_hex;
@@ -29,12 +30,6 @@ use crate::terminal::{harmless_lines, say};
 
 /// The annotation that tells what this run made from what somebody else did.
 const RUN: &str = "loadtest.artillery.io/run";
-/// What is being deleted, and an API server that does not answer, are waited for so long.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it is until another try.
-const PAUSE: Duration = Duration::from_millis(500);
-/// An answer is waited for at least so long, also by the last try.
-const LAST: Duration = Duration::from_secs(3);
 
 /// A load test that was made, and that has its ConfigMaps.
 pub struct Made {
@@ -305,32 +300,6 @@ fn telling(load_test: &LoadTest) -> LoadTest {
     let mut telling = load_test.clone();
     telling.spec.distribution.get_or_insert(Distribution::Replicate);
     telling
-}
-
-/// The client tries again by itself, for as long as an API server that is busy asks for: within the patience that is left.
-async fn answered<T>(
-    patience: Duration,
-    began: Instant,
-    asked: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, kube::Error> {
-    let left = patience.saturating_sub(began.elapsed()).max(LAST);
-    timeout(left, asked)
-        .await
-        .unwrap_or_else(|_| Err(kube::Error::Service(format!("no answer within {left:.0?}").into())))
-}
-
-/// Asks for what may be done twice, again and again within that patience where nobody knows what came of it.
-async fn at_last<T>(
-    patience: Duration,
-    ask: impl AsyncFn() -> Result<T, kube::Error>,
-) -> Result<T, kube::Error> {
-    let began = Instant::now();
-    loop {
-        match answered(patience, began, ask()).await {
-            Err(error) if is_lost(&error) && began.elapsed() < patience => sleep(PAUSE).await,
-            done => return done,
-        }
-    }
 }
 
 /// How a kind is called in a sentence.

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod follow;
 pub mod made;
+pub mod patience;
 mod seen;
 pub mod stop;
 pub mod stored;
@@ -178,6 +179,31 @@ impl Connection {
         let client = Client::try_from(Config::new(uri.parse().expect("an address"))).expect("a client");
         Self { client, namespace: "shop".to_owned(), chosen_by: " --context test".to_owned() }
     }
+
+    /// To a server that answers with these, one after the other.
+    pub async fn to_one_that_answers(answers: Vec<(u16, serde_json::Value)>) -> Self {
+        use axum::http::StatusCode;
+
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let connection = Self::to(&format!("http://{}", listener.local_addr().expect("it")));
+        let left = std::sync::Mutex::new(answers.into_iter());
+        let left = std::sync::Arc::new(left);
+        let router = axum::Router::new().fallback(move || {
+            let (code, body) = left.lock().expect("it").next().expect("no more is asked for");
+            async move { (StatusCode::from_u16(code).expect("a code"), body.to_string()) }
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        connection
+    }
+}
+
+/// An answer that says no more than that code.
+#[cfg(test)]
+pub fn bare(code: u16) -> (u16, serde_json::Value) {
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "", "message": "no",
+    });
+    (code, status)
 }
 
 #[cfg(test)]

@@ -72,7 +72,9 @@ async fn patch(
         // the API server refuses it of another
         patch["metadata"] = json!({ "uid": uid });
     }
-    connection.load_tests().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
+    // an older operator does not know the field, which would be left away in silence
+    let params = PatchParams::default().validation_strict();
+    connection.load_tests().patch(name, &params, &Patch::Merge(patch)).await
 }
 
 #[cfg(test)]
@@ -80,19 +82,23 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
+    use axum::extract::Request as Asked;
     use axum::http::StatusCode;
     use tokio::net::TcpListener;
 
+    use super::super::bare;
     use super::*;
 
-    /// Stops a load test where the cluster answers these. Returns what came of it, what was said, and how many answers nobody asked for.
+    /// Stops a load test where the cluster answers these, or takes anything of which it may leave fields away. Returns what came of it, what
+    /// was said, and how many answers nobody asked for.
     async fn stopped(answers: Vec<(u16, serde_json::Value)>) -> (Result<bool, Failure>, String, usize) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let connection = Connection::to(&format!("http://{}", listener.local_addr().expect("it")));
         let left = Arc::new(Mutex::new(answers));
         let answers = Arc::clone(&left);
-        let router = Router::new().fallback(move || {
-            let (code, body) = answers.lock().expect("it").remove(0);
+        let router = Router::new().fallback(move |asked: Asked| {
+            let is_strict = asked.uri().query().is_some_and(|query| query.contains("fieldValidation=Strict"));
+            let (code, body) = if is_strict { answers.lock().expect("it").remove(0) } else { taken() };
             async move { (StatusCode::from_u16(code).expect("a code"), body.to_string()) }
         });
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -103,22 +109,32 @@ mod tests {
         (stopped, said.into_inner().expect("it"), left)
     }
 
-    fn status(code: u16) -> (u16, serde_json::Value) {
-        let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "", "message": "no" });
-        (code, status)
+    fn taken() -> (u16, serde_json::Value) {
+        let spec = json!({ "testScript": { "config": { "configMap": "a" } }, "stop": "Graceful" });
+        let there = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "t" }, "spec": spec });
+        (200, there)
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_knows_no_stop_is_told_to_be_older() {
+        let (code, mut unknown) = bare(422);
+        unknown["message"] = json!("strict decoding error: unknown field \"spec.stop\"");
+        let (done, said, left) = stopped(vec![(code, unknown), taken()]).await;
+        let failure = done.expect_err("nothing stops");
+        let older = "cannot stop the load test t: the operator in this cluster is older than this program: strict decoding error: unknown field \"spec.stop\"";
+        assert_eq!((failure.exit.code(), failure.to_string().as_str()), (4, older));
+        assert_eq!((said.as_str(), left), ("", 1));
     }
 
     #[tokio::test]
     async fn a_cluster_that_fails_is_told_again_and_one_that_refuses_is_not() {
-        let spec = json!({ "testScript": { "config": { "configMap": "a" } }, "stop": "Graceful" });
-        let there = json!({ "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "t" }, "spec": spec });
-        let (done, said, left) = stopped(vec![status(500), (200, there)]).await;
+        let (done, said, left) = stopped(vec![bare(500), taken()]).await;
         assert_eq!((done.expect("it is told"), left), (true, 0));
         assert_eq!(said, "cannot stop the load test t: the cluster answers 500: no; it is tried again");
-        let (done, said, left) = stopped(vec![status(403), status(500)]).await;
+        let (done, said, left) = stopped(vec![bare(403), bare(500)]).await;
         assert_eq!(done.expect_err("refused").to_string(), "cannot stop the load test t: no");
         assert_eq!((said.as_str(), left), ("", 1));
-        let (done, said, left) = stopped(vec![status(404), status(500)]).await;
+        let (done, said, left) = stopped(vec![bare(404), bare(500)]).await;
         assert_eq!((done.expect("it is not there"), said.as_str(), left), (false, "", 1));
     }
 }

@@ -24,7 +24,7 @@ use crate::cluster::Connection;
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Logs};
 use crate::terminal::{harmless, may_colour, printed, say, say_failure};
-use worker::{Reading, is_final};
+use worker::{IDLE, Reading, is_final};
 
 /// How often there is a look for workers that have begun.
 const LOOK: Duration = Duration::from_secs(2);
@@ -188,6 +188,7 @@ impl All {
                 is_followed: flags.follow,
                 tail: flags.tail.map(i64::from),
                 prefix: if flags.prefix { prefix(index, is_coloured) } else { String::new() },
+                idle: IDLE,
             };
             if flags.follow {
                 let to = to.clone();

@@ -1,6 +1,6 @@
 //! `report`: the report of a load test in a cluster, or one that was written earlier, in any form.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// A file that is there is meant as one, and so is what no load test can be called.
+    /// What is there is meant as a file, and spoken of even where it is none; so is what no load test can be called.
     fn of(typed: &'a Path) -> Self {
         let text = typed.to_str().unwrap_or_default();
         if typed.is_file() {
@@ -39,6 +39,8 @@ impl<'a> Source<'a> {
         match in_cluster(text) {
             Some(name) => Self::Cluster(name),
             None if text.contains(['/', '.']) || text.is_empty() => Self::File(typed),
+            // a folder, or a link that leads nowhere
+            None if fs::symlink_metadata(typed).is_ok() => Self::File(typed),
             None => Self::Cluster(text),
         }
     }
@@ -73,6 +75,21 @@ fn read(path: &Path) -> Result<Document, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_there_by_that_name_is_meant_and_else_the_load_test() {
+        let is_file = |typed: &str| matches!(Source::of(Path::new(typed)), Source::File(_));
+        // tests run where this package is, which has such a folder
+        for (typed, is) in [
+            ("src", true),
+            ("Cargo.toml", true),
+            ("none.json", true),
+            ("checkout", false),
+            ("loadtest/src", false),
+        ] {
+            assert_eq!(is_file(typed), is, "{typed}");
+        }
+    }
 
     #[test]
     fn what_is_no_report_is_wrong_usage_and_named() {

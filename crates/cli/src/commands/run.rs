@@ -40,10 +40,16 @@ async fn here(script: &Path, flags: &Run, targets: &Targets) -> Result<Exit, Fai
     let project = Project::read(script, &flags.artillery)?;
     let name = name_of(script);
     plan::refuse_unsound(&asked(&project, &name, flags), true, flags.validate)?;
-    let ran = local::run(flags, &project).await?;
+    // what is made from here on is ended in order
+    let mut signals = Signals::listen()?;
+    let ran = local::run(flags, &project, &mut signals).await?;
     let report = ran.report();
     let document = reports::document(&report)?;
-    let printed = reports::deliver(&document, targets, flags.output.into())?;
+    let (targets, form) = (targets.clone(), flags.output.into());
+    let delivered =
+        reports::unless_stuck(move || reports::deliver(&document, &targets, form), &mut signals).await;
+    let unread = || Failure::interrupted("left: nobody reads the report, and not all of it is written");
+    let printed = delivered.ok_or_else(unread)???;
     if flags.output == Output::Json {
         // a log of a pipeline has this alone
         let metrics::verdict::Verdict { outcome, message, .. } = &report.verdict;
@@ -92,8 +98,10 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
     };
     let wanted = ended::Wanted { targets, output: flags.output };
     let reported = ended::reported(&connection, &followed, wanted, &mut signals).await?;
-    // what nobody has stays where it is
-    if flags.rm && (reported.printed.is_ok() || !flags.reports.is_empty()) {
+    if flags.rm && !reported.is_had {
+        let report = connection.hint(&format!("report {name}"));
+        say(format_args!("The load test {name} stays, for nobody has its report: {report}"));
+    } else if flags.rm {
         let removed = remove(made, name, &connection, &mut signals).await;
         return match (removed, reported.end()) {
             (Err(stays), Err(failure)) => {

@@ -1,6 +1,7 @@
 //! Which Artillery runs: the one that is named, the one on the PATH, or one that is installed once from npm, with a Node that can run it.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,6 +19,10 @@ const OLDEST: (u32, u32, u32) = (2, 0, 1);
 const PINNED: &str = "2.0.34";
 /// How often there is a look whether another process has installed it.
 const LOOK: Duration = Duration::from_millis(500);
+/// Where it is below the folder that it is installed in.
+const PROGRAM: &str = "node_modules/artillery/bin/run";
+/// What is installed is in a folder of such a name until it is complete.
+const NEW: &str = "new-";
 const PACKAGE: &str = include_str!("../../../../hack/cluster/artillery/package.json");
 const LOCK: &str = include_str!("../../../../hack/cluster/artillery/package-lock.json");
 
@@ -64,7 +69,7 @@ impl Found {
             let why =
                 format!("there is no artillery on the PATH: installing Artillery {PINNED} and its Node.js");
             install(&why, signals).await?;
-            return Self::installed()?.ok_or_else(no_node);
+            return Self::installed()?.ok_or_else(not_complete);
         };
         let there = if found.node.is_none() { node_on_the_path() } else { None };
         match (found.needed_node, there) {
@@ -118,7 +123,7 @@ impl Found {
 
     /// What was installed before.
     fn installed() -> Result<Option<Self>, Failure> {
-        let program = tree()?.join("node_modules/artillery/bin/run");
+        let program = tree()?.join(PROGRAM);
         if program.is_file() { Self::at(&program).map(Some) } else { Ok(None) }
     }
 }
@@ -155,11 +160,12 @@ fn machine() -> &'static str {
     }
 }
 
-/// Installs from the lock file into a folder beside, which gets its name when it is complete; two at once wait for each other. `why` is said
-/// before.
+/// Installs from the lock file into a folder beside, which gets its name when it is complete; two at once wait for each other. One of which
+/// something was removed is installed anew. `why` is said before.
 async fn install(why: &str, signals: &mut Signals) -> Result<(), Failure> {
     let tree = &tree()?;
-    if tree.is_dir() {
+    let is_complete = |tree: &Path| tree.join(PROGRAM).is_file();
+    if is_complete(tree) {
         return Ok(());
     }
     let npm = on_the_path("npm").ok_or_else(|| {
@@ -172,11 +178,12 @@ async fn install(why: &str, signals: &mut Signals) -> Result<(), Failure> {
     let lock = parent.join("lock");
     let held = signals.unless(hold(&lock)).await.ok_or_else(not_installed)?;
     let _held = held.map_err(|error| Failure::file("lock", &lock, &error))?;
-    if tree.is_dir() {
+    if is_complete(tree) {
         return Ok(());
     }
+    clear(parent, tree)?;
     say(format_args!("{why} from npm into {} (once; about a minute)", tree.display()));
-    let new = tempfile::Builder::new().prefix("new-").tempdir_in(parent);
+    let new = tempfile::Builder::new().prefix(NEW).tempdir_in(parent);
     let new = new.map_err(|error| Failure::file("make a folder in", parent, &error))?;
     for (name, text) in [("package.json", PACKAGE), ("package-lock.json", LOCK)] {
         let file = new.path().join(name);
@@ -203,8 +210,30 @@ async fn install(why: &str, signals: &mut Signals) -> Result<(), Failure> {
     if !status.success() {
         return Err(Failure::internal("npm could not install Artillery, see above; give one by --artillery"));
     }
+    if !is_complete(new.path()) {
+        return Err(not_complete());
+    }
     let complete = new.keep();
     fs::rename(&complete, tree).map_err(|error| Failure::file("rename", &complete, &error))
+}
+
+/// Removes an installation that is not complete, and what installations that were killed have left. Whoever does so has the lock.
+fn clear(parent: &Path, tree: &Path) -> Result<(), Failure> {
+    let left = fs::read_dir(parent).map_err(|error| Failure::file("read", parent, &error))?;
+    for entry in left.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(NEW)) {
+        // an npm that has outlived who started it may still write there
+        let _ = fs::remove_dir_all(entry.path());
+    }
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::file("remove", tree, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn not_complete() -> Failure {
+    Failure::internal(format!(
+        "npm has not installed Artillery, for there is no {PROGRAM}: give one by --artillery"
+    ))
 }
 
 fn not_installed() -> Failure {
@@ -284,6 +313,23 @@ mod tests {
         assert!(ended.is_none());
         drop(held);
         assert!(hold(&lock).await.is_ok());
+    }
+
+    #[test]
+    fn what_is_not_complete_makes_way_and_others_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["artillery-1/node_modules", "artillery-2/node_modules", "new-a/node_modules"] {
+            fs::create_dir_all(at(name)).expect("a folder");
+        }
+        fs::write(at("lock"), "").expect("a file");
+        for _ in 0..2 {
+            clear(folder.path(), &at("artillery-1")).expect("removed, or not there");
+            let entries = fs::read_dir(folder.path()).expect("a folder");
+            let mut left: Vec<_> = entries.map(|entry| entry.expect("one").file_name()).collect();
+            left.sort();
+            assert_eq!(left, ["artillery-2", "lock"]);
+        }
     }
 
     #[test]

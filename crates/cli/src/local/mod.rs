@@ -76,10 +76,8 @@ impl Ran {
 ///
 /// # Errors
 /// What keeps it from starting; or it was interrupted before, or twice.
-pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
-    // what is made from here on is ended in order
-    let mut signals = Signals::listen()?;
-    let found = Found::find(flags.executable.as_deref(), &mut signals).await?;
+pub async fn run(flags: &Run, project: &Project, signals: &mut Signals) -> Result<Ran, Failure> {
+    let found = Found::find(flags.executable.as_deref(), signals).await?;
     let folder = private_folder()?;
     let name = flags.name.as_deref().unwrap_or(project.stem());
     let shared = delivery::Distribution::from(flags.distribution());
@@ -120,7 +118,7 @@ pub async fn run(flags: &Run, project: &Project) -> Result<Ran, Failure> {
         ended_at: None,
         is_interrupted: false,
     };
-    let failed = follow(workers, &collector, &test, &mut ran, &mut signals).await?;
+    let failed = follow(workers, &collector, &test, &mut ran, signals).await?;
     ran.ended_at =
         SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|at| at.as_millis().try_into().ok());
     let conclusion = collector.conclude(&test).await;

@@ -127,16 +127,18 @@ fn count(phase: &Value, field: &str) -> Option<u64> {
     number(phase, field).map(|count| count as u64)
 }
 
+/// Whether a phase ramps: unless another kind of phase comes first, as in Artillery.
+pub fn is_ramp(phase: &Value) -> bool {
+    let is = |field| phase.get(field).is_some();
+    is("rampTo") && !is("pause") && !is("arrivalCount")
+}
+
 /// How many arrive in a second at the beginning and at the end of a phase.
 pub fn rate(phase: &Value, plan: &PhasePlan) -> (f64, f64) {
-    let is = |field| phase.get(field).is_some();
     let from = number(phase, "arrivalRate").unwrap_or(0.0);
     match exactly(plan) {
         Some(0) => (0.0, 0.0),
-        // it ramps unless another kind of phase comes first, as in Artillery
-        Some(_) if is("rampTo") && !is("pause") && !is("arrivalCount") => {
-            (from, number(phase, "rampTo").unwrap_or(0.0))
-        }
+        Some(_) if is_ramp(phase) => (from, number(phase, "rampTo").unwrap_or(0.0)),
         Some(arrivals) => {
             let rate = mean(arrivals, plan.length_milliseconds);
             (rate, rate)

@@ -1,12 +1,14 @@
 //! The phases of a script, one by one: what each asks for, or why that is not known, and what is wrong with it.
 
-use metrics::delivery::{Arrivals, Distribution, PlanError, ShareError, Split, plan};
+use metrics::delivery::{
+    Arrivals, Distribution, MAX_PLANNED_PHASES, MAX_RAMP_SECONDS, PlanError, ShareError, Split, plan,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::config::{Known, Setting, Sources, has_template};
 use super::document::{Node, Place};
-use super::load::{is_passed_over, rate};
+use super::load::{is_passed_over, is_ramp, rate};
 use super::problem::Problem;
 
 /// The keys of a phase that Artillery reads; it passes over others.
@@ -63,6 +65,8 @@ pub struct Phases {
     pub problems: Vec<Problem>,
     /// What only Artillery can tell, in words.
     pub at_run_time: Vec<String>,
+    /// How long the ramps take together, in seconds.
+    ramp_seconds: f64,
 }
 
 /// The phases that the texts have, or those that Artillery made of them.
@@ -91,6 +95,11 @@ pub fn phases(sources: &Sources<'_>, resolved: Option<&Value>, workers: u32, spl
     };
     if sources.texts.is_empty() && resolved.is_none() {
         phases.at_run_time.push("everything in the script, which is a program".to_owned());
+        return phases;
+    }
+    if values.as_array().is_some_and(|values| values.len() > MAX_PLANNED_PHASES) {
+        // which is said at once: of so many none is looked at
+        phases.check_whole(&values, setting.as_ref(), workers, split);
         return phases;
     }
     let nodes = setting.and_then(|setting| Some((setting.file, setting.node.list()?)));
@@ -137,7 +146,12 @@ impl Phases {
             self.problems.push(Problem::at(file, key.at, message));
         }
         if !has_template(&without_name(&value)) {
-            asks = match asked(&value, workers, distribution) {
+            let asked = match is_ramp(&value) && self.ramp_seconds > MAX_RAMP_SECONDS {
+                // it was said, and to count the next ones takes long
+                true => Ok(Asks::Wrong),
+                false => asked(&value, workers, distribution).and_then(|asks| self.within(&value, asks)),
+            };
+            asks = match asked {
                 Ok(asks) => asks,
                 Err(PlanError { field, message, .. }) => {
                     let message = format!("phase {index}: {message}");
@@ -153,6 +167,19 @@ impl Phases {
             };
         }
         self.all.push(Phase { name, at, phase: value, asks });
+    }
+
+    /// What a phase asks for, unless the ramps take too long with it.
+    fn within(&mut self, phase: &Value, asks: Asks) -> Result<Asks, PlanError> {
+        let Asks::Load { milliseconds, .. } = asks else { return Ok(asks) };
+        self.ramp_seconds += if is_ramp(phase) { milliseconds / 1000.0 } else { 0.0 };
+        let seconds = self.ramp_seconds;
+        if !is_ramp(phase) || seconds <= MAX_RAMP_SECONDS {
+            return Ok(asks);
+        }
+        let message =
+            format!("with it the ramps take {seconds} s together: at most {MAX_RAMP_SECONDS} are planned");
+        Err(PlanError { phase: 0, field: None, message })
     }
 
     /// What is wrong with all of them together; of each of them nothing is.
@@ -280,6 +307,24 @@ mod tests {
         assert_eq!(found.known, None);
         let asks = Asks::Load { milliseconds: 999.999, vusers: Some(3), rate: (3.0, 3.0) };
         assert_eq!(found.all[2].asks, asks);
+    }
+
+    #[test]
+    fn what_takes_too_long_to_plan_is_refused_before_it_is_planned() {
+        let said = |found: &Phases| found.problems.iter().map(Problem::to_string).collect::<Vec<_>>();
+        // two are too long together, and each of the others would take its time
+        let ramps = "    - {duration: 864000, arrivalRate: 1, rampTo: 2}\n".repeat(999);
+        let found = of(&format!("{ramps}    - {{pause: x}}"), Distribution::Split);
+        let said_of = said(&found);
+        assert_eq!(said_of.len(), 2, "{said_of:?}");
+        assert_eq!(
+            said_of[0],
+            "s.yaml:4:7: phase 1: with it the ramps take 1728000 s together: at most 864000 are planned"
+        );
+        assert!(said_of[1].contains("phase 999: its pause is \"x\""), "{said_of:?}");
+        let found = of(&"    - {pause: 1}\n".repeat(MAX_PLANNED_PHASES + 1), Distribution::Replicate);
+        assert_eq!(said(&found), ["s.yaml:2:3: config.phases[1000]: there are more than 1000 phases"]);
+        assert!(found.all.is_empty(), "none is looked at");
     }
 
     #[test]

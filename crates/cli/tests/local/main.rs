@@ -292,6 +292,12 @@ fn what_is_wrong_is_exit_code_2_and_a_sentence() {
     let ended = bed.report_command(&["run", "loadtest/"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("loadtest/ names no load test"), "{ended:?}");
+    std::os::unix::fs::symlink("nowhere", bed.folder.path().join("latest")).expect("a link");
+    for (report, said) in [("latest", "latest: No such file"), ("tmp", "tmp: Is a directory")] {
+        let ended = bed.report_command(&["report", report]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("the report {said}")), "no cluster is asked: {ended:?}");
+    }
     for (script, said) in [
         (None, "the script wrong.yaml: No such file or directory"),
         (Some("config:\n\ttarget: a\n"), "line 2"),

@@ -50,13 +50,25 @@ fn artillery_is_installed_once_where_there_is_none() {
     let installed = "there is no artillery on the PATH: installing Artillery 2.0.34 and its Node.js from npm";
     assert!(first.stderr.contains(installed) && first.stderr.contains("added 462 packages"), "{first:?}");
     assert!(!first.stdout.contains("added"), "standard output is the report's: {first:?}");
-    let cache = std::fs::read_dir(bed.folder.path().join("kubectl-artillery")).expect("the cache");
-    let mut names: Vec<_> = cache.map(|entry| entry.expect("an entry").file_name()).collect();
-    names.sort();
-    assert!(names.len() == 2 && names[1] == "lock", "the tree, complete, and the lock: {names:?}");
+    let cache = bed.folder.path().join("kubectl-artillery");
+    let names = || {
+        let entries = std::fs::read_dir(&cache).expect("the cache");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let complete = names();
+    assert!(complete.len() == 2 && complete[1] == "lock", "the tree, complete, and the lock: {complete:?}");
     let second = run(&["-o", "json"]);
     assert_eq!((second.code, bed.seen()), (Some(0), 4), "{second:?}");
     assert!(!second.stderr.contains("installing"), "once: {second:?}");
     let report: serde_json::Value = serde_json::from_str(&second.stdout).expect("JSON alone");
     assert_eq!(report["aggregate"]["counters"]["http.requests"], 2);
+    // somebody cleans up, and a run was killed while it installed
+    std::fs::remove_file(cache.join(&complete[0]).join("node_modules")).expect("a link");
+    std::fs::create_dir_all(cache.join("new-abc/node_modules")).expect("a folder");
+    let third = run(&[]);
+    assert_eq!((third.code, bed.seen()), (Some(0), 6), "{third:?}");
+    assert!(third.stderr.contains(installed), "what is not complete is installed anew: {third:?}");
+    assert_eq!(names(), complete);
 }

@@ -9,9 +9,9 @@ use super::load::{Load, Ramp};
 use crate::javascript::{number, string};
 
 /// No script that is planned has more phases; a worker cannot tell of more either.
-pub(super) const MAX_PHASES: usize = 1000;
+pub const MAX_PHASES: usize = 1000;
 /// The seconds of ramps are counted one by one: all ramps of a script together take at most 10 days.
-const MAX_RAMP_SECONDS: f64 = 864_000.0;
+pub const MAX_RAMP_SECONDS: f64 = 864_000.0;
 
 /// What a phase asks for.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,10 +16,11 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     let title = text(&document.title());
     let failing = |check: &&Check| !check.passed && check.strict;
     let optional = |check: &&Check| !check.passed && !check.strict;
-    let (itself, failures, errors) = itself(section, document.loadtest.is_some());
+    let has_verdict = document.loadtest.is_some();
+    let (itself, failures, errors) = itself(section, has_verdict);
     let doubts = told(section);
     let failures = failures + section.checks.iter().filter(failing).count();
-    let skipped = section.checks.iter().filter(optional).count();
+    let skipped = section.checks.iter().filter(optional).count() + usize::from(!has_verdict);
     let tests = section.checks.len() + 1;
     let seconds = match (section.started_at_milliseconds, section.ended_at_milliseconds) {
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a load test")]
@@ -141,6 +142,16 @@ mod tests {
             xml.contains(r#"errors="1""#) && xml.contains(r#"<error message="Stopped: it was stopped""#),
             "{xml}"
         );
+    }
+
+    #[test]
+    fn a_report_without_a_verdict_is_a_skipped_test_and_counted() {
+        let document = Document::parse(br#"{"aggregate": {}}"#).expect("a report");
+        let mut written = Vec::new();
+        write(&document, &mut written).expect("written");
+        let xml = String::from_utf8(written).expect("UTF-8");
+        assert!(xml.contains(r#"tests="1" failures="0" errors="0" skipped="1" time="0.000""#), "{xml}");
+        assert_eq!(xml.matches("<skipped ").count(), 1, "{xml}");
     }
 
     #[test]

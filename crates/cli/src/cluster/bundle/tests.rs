@@ -122,6 +122,22 @@ fn what_no_cluster_can_hold_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_of_any_size_is_refused_without_being_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = folder.path().join("huge.csv");
+    // a hole takes no room
+    fs::File::create(&from).and_then(|file| file.set_len(1 << 42)).expect("a file");
+    // this never ends
+    for (from, said) in [
+        (from, "huge.csv has 4398046511104 bytes, and a ConfigMap holds 1000000"),
+        ("/dev/zero".into(), "/dev/zero has 1000001 bytes, and a ConfigMap holds 1000000"),
+    ] {
+        let error = content(&Beside { from, path: "huge.csv".to_owned() }, "ConfigMap").expect_err(said);
+        assert!(error.exit.code() == 2 && error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
 fn a_script_s_name_becomes_one_that_a_load_test_can_bear() {
     for (script, name) in [
         ("load/Check Out_v2.yaml", "check-out-v2"),

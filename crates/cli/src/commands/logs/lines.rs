@@ -57,6 +57,12 @@ impl Lines {
         Timestamp::from_second(last.as_second()).ok()
     }
 
+    /// Whether a log that is read again goes on just where it is: not so of the rest of a line that was cut, nor of the last lines of a log
+    /// (without `is_whole`) of which none was read.
+    pub fn can_go_on(&self, is_whole: bool) -> bool {
+        self.continued.is_none() && (is_whole || !self.last.0.is_empty())
+    }
+
     fn whole(&mut self, is_end: bool) -> Vec<u8> {
         let mut lines = Vec::new();
         let rest = std::mem::take(&mut self.rest);
@@ -152,6 +158,18 @@ mod tests {
             text(lines.take(format!("{stamp}{long}\nb\n").as_bytes())),
             format!("w | {cut}\nw | {}\nw | b\n", &long[cut.len()..])
         );
+    }
+
+    #[test]
+    fn what_would_not_go_on_where_it_is_is_known() {
+        let mut lines = Lines::new(String::new());
+        assert!(lines.can_go_on(true) && !lines.can_go_on(false), "which lines are the last ones may change");
+        lines.take(b"2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z half");
+        assert!(lines.can_go_on(true) && lines.can_go_on(false), "one that is not whole comes again");
+        lines.take("x".repeat(MAX_LINE).as_bytes());
+        assert!(!lines.can_go_on(true), "it was cut");
+        lines.take(b"\n");
+        assert!(lines.can_go_on(true));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ListParams, LogParams};
 use tokio::sync::mpsc::Sender;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::lines::Lines;
 use super::state;
@@ -22,6 +22,10 @@ const TRIES: u32 = 8;
 const FEW_TRIES: u32 = 2;
 /// How long there is a pause before it is opened again; each time twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Of a stream of which nothing comes for so long it is not known whether anybody still sends: it is opened again.
+pub const IDLE: Duration = Duration::from_secs(120);
+/// An answer is waited for so long.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A worker whose log is read.
 pub struct Reading {
@@ -32,6 +36,7 @@ pub struct Reading {
     pub is_followed: bool,
     pub tail: Option<i64>,
     pub prefix: String,
+    pub idle: Duration,
 }
 
 /// How a stream ended.
@@ -40,6 +45,8 @@ enum Ended {
     Whole,
     /// Nobody reads any more.
     Unread,
+    /// Nothing comes, and it is not known why.
+    Idle,
     /// It broke, for this reason.
     Broken(String),
     /// The cluster does not answer, for this reason.
@@ -58,7 +65,7 @@ impl Reading {
         let mut tries = 0;
         loop {
             // of one that has ended before, the end of the stream is the end of the log
-            let has_ended = !self.is_followed || self.has_ended(&pods).await.unwrap_or(false);
+            let has_ended = !self.is_followed || self.has_ended(&pods).await;
             let params = LogParams {
                 container: Some(self.container.clone()),
                 follow: self.is_followed && !has_ended,
@@ -68,19 +75,26 @@ impl Reading {
                 ..LogParams::default()
             };
             let mut has_read = false;
-            let ended = match pods.log_stream(&self.pod, &params).await {
-                Ok(stream) => forward(stream, &mut lines, to, &mut has_read).await,
-                Err(kube::Error::Api(status)) if status.code == 404 => Ended::Whole,
-                Err(error @ kube::Error::Api(_)) if is_final(&error) => {
+            let ended = match within(self.idle(&lines), pods.log_stream(&self.pod, &params)).await {
+                None => Ended::Idle,
+                Some(Ok(stream)) => self.forward(stream, &mut lines, to, &mut has_read).await,
+                Some(Err(kube::Error::Api(status))) if status.code == 404 => Ended::Whole,
+                Some(Err(error @ kube::Error::Api(_))) if is_final(&error) => {
                     let doing = format!("read the log of worker {} (the right to get pods/log)", self.index);
                     return Err(self.connection.refused(&doing, &error));
                 }
-                Err(error @ kube::Error::Api(_)) => Ended::Broken(chain(&error)),
-                Err(error) => Ended::Away(chain(&error)),
+                Some(Err(error @ kube::Error::Api(_))) => Ended::Broken(chain(&error)),
+                Some(Err(error)) => Ended::Away(chain(&error)),
             };
             let is_away = matches!(ended, Ended::Away(_));
             let why = match ended {
                 Ended::Unread => return Ok(()),
+                Ended::Idle => {
+                    // its worker may have printed nothing, so that there is nothing to say
+                    tries = 0;
+                    since = lines.again().or(since);
+                    continue;
+                }
                 Ended::Whole if has_ended => {
                     // nobody to read it any more is no failure
                     let _ = to.send(lines.end()).await;
@@ -112,46 +126,61 @@ impl Reading {
     }
 
     /// Whether its container has ended, or its pod is gone.
-    async fn has_ended(&self, pods: &Api<Pod>) -> Result<bool, kube::Error> {
+    async fn has_ended(&self, pods: &Api<Pod>) -> bool {
         // whoever may list them may not get them
         let this = ListParams::default().fields(&format!("metadata.name={}", self.pod));
-        let seen = pods.list(&this).await?;
-        Ok(seen
-            .items
-            .first()
-            .is_none_or(|pod| state(pod, &self.container).is_some_and(|state| state.terminated.is_some())))
+        // where that cannot be told it may run
+        let Ok(Ok(seen)) = timeout(ANSWER, pods.list(&this)).await else { return false };
+        let has_ended =
+            |pod: &Pod| state(pod, &self.container).is_some_and(|state| state.terminated.is_some());
+        seen.items.first().is_none_or(has_ended)
+    }
+
+    /// How long nothing may come of a stream; for ever where one that is opened again would not go on just there.
+    fn idle(&self, lines: &Lines) -> Option<Duration> {
+        (self.is_followed && lines.can_go_on(self.tail.is_none())).then_some(self.idle)
+    }
+
+    /// Sends whole lines on, all that are there at a time together.
+    async fn forward(
+        &self,
+        stream: impl AsyncBufRead,
+        lines: &mut Lines,
+        to: &Sender<Vec<u8>>,
+        has_read: &mut bool,
+    ) -> Ended {
+        let mut stream = pin!(stream);
+        loop {
+            let bytes = match within(self.idle(lines), stream.fill_buf()).await {
+                None => return Ended::Idle,
+                Some(Ok(bytes)) => bytes,
+                Some(Err(error)) => return Ended::Broken(error.to_string()),
+            };
+            let read = bytes.len();
+            if read == 0 {
+                return Ended::Whole;
+            }
+            *has_read = true;
+            let whole = lines.take(bytes);
+            stream.consume_unpin(read);
+            if !whole.is_empty() && to.send(whole).await.is_err() {
+                return Ended::Unread;
+            }
+        }
+    }
+}
+
+/// What comes of it; `None` where that takes longer.
+async fn within<T>(idle: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match idle {
+        Some(idle) => timeout(idle, work).await.ok(),
+        None => Some(work.await),
     }
 }
 
 /// What does not become better by trying again.
 pub fn is_final(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if [401, 403].contains(&status.code))
-}
-
-/// Sends whole lines on, all that are there at a time together.
-async fn forward(
-    stream: impl AsyncBufRead,
-    lines: &mut Lines,
-    to: &Sender<Vec<u8>>,
-    has_read: &mut bool,
-) -> Ended {
-    let mut stream = pin!(stream);
-    loop {
-        let bytes = match stream.fill_buf().await {
-            Ok(bytes) => bytes,
-            Err(error) => return Ended::Broken(error.to_string()),
-        };
-        let read = bytes.len();
-        if read == 0 {
-            return Ended::Whole;
-        }
-        *has_read = true;
-        let whole = lines.take(bytes);
-        stream.consume_unpin(read);
-        if !whole.is_empty() && to.send(whole).await.is_err() {
-            return Ended::Unread;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -166,8 +195,9 @@ mod tests {
 
     use super::*;
 
-    /// An API server that answers one request after the other with these, and whose pods have ended once the first log was read.
-    async fn server(logs: Vec<String>) -> (Connection, Arc<Mutex<Vec<String>>>) {
+    /// An API server that answers one request after the other with these, and whose pods have ended once the first log was read. Where that
+    /// `is_held` nothing more comes of the first log, and it does not end.
+    async fn server(logs: Vec<String>, is_held: bool) -> (Connection, Arc<Mutex<Vec<String>>>) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let uri = format!("http://{}", listener.local_addr().expect("it")).parse().expect("an address");
@@ -176,6 +206,7 @@ mod tests {
         let seen = Arc::clone(&asked);
         tokio::spawn(async move {
             let mut logs = logs.into_iter();
+            let (mut held, mut holds) = (Vec::new(), is_held);
             let mut state = json!({ "running": {} });
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
@@ -184,7 +215,8 @@ mod tests {
                 while stream.read_line(&mut header).await.expect("a header") > 2 {
                     header.clear();
                 }
-                let answer = if request.contains("/log?") {
+                let is_log = request.contains("/log?");
+                let answer = if is_log {
                     state = json!({ "terminated": { "exitCode": 0 } });
                     seen.lock().expect("it").push(request);
                     logs.next().expect("no more is asked for")
@@ -201,13 +233,18 @@ mod tests {
                     )
                 };
                 stream.write_all(answer.as_bytes()).await.expect("sent");
+                if is_log && std::mem::take(&mut holds) {
+                    stream.flush().await.expect("sent");
+                    held.push(stream);
+                    continue;
+                }
                 stream.shutdown().await.expect("closed");
             }
         });
         (Connection { client, namespace: "shop".to_owned(), chosen_by: String::new() }, asked)
     }
 
-    async fn read(connection: Connection) -> (Result<(), Failure>, String) {
+    async fn read(connection: Connection, idle: Duration) -> (Result<(), Failure>, String) {
         let (to, mut from) = channel(64);
         let reading = Reading {
             connection,
@@ -217,6 +254,7 @@ mod tests {
             is_followed: true,
             tail: None,
             prefix: "w | ".to_owned(),
+            idle,
         };
         let done = reading.to_its_end(&to).await;
         drop(to);
@@ -235,8 +273,8 @@ mod tests {
         };
         // in the middle of a line
         let logs = vec![answer(9_999, &whole[..60]), answer(whole.len(), whole)];
-        let (connection, asked) = server(logs).await;
-        let (done, text) = read(connection).await;
+        let (connection, asked) = server(logs, false).await;
+        let (done, text) = read(connection, IDLE).await;
         done.expect("it is read");
         assert_eq!(text, "w | a\nw | b\nw | c\n");
         let asked = asked.lock().expect("it").clone();
@@ -248,14 +286,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_of_which_nothing_comes_is_opened_again_and_no_line_is_lost_or_doubled() {
+        let whole = "2026-01-01T00:00:01.5Z a\n2026-01-01T00:00:01.5Z b\n2026-01-01T00:00:02Z c\n";
+        let answer = |length: usize, text: &str| {
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}")
+        };
+        // the machine may be slow as well, so that it is opened more often
+        let again = vec![answer(whole.len(), whole); 9];
+        // in the middle of a line
+        let logs = std::iter::once(answer(9_999, &whole[..60])).chain(again).collect();
+        let (connection, asked) = server(logs, true).await;
+        let reading = read(connection, Duration::from_millis(500));
+        let (done, text) = timeout(Duration::from_secs(60), reading).await.expect("not for ever");
+        done.expect("it is read");
+        assert_eq!(text, "w | a\nw | b\nw | c\n");
+        let asked = asked.lock().expect("it").clone();
+        assert!(asked[1].contains("sinceTime=2026-01-01T00%3A00%3A01"), "{asked:?}");
+    }
+
+    #[tokio::test]
     async fn without_the_right_the_exit_code_is_4_and_the_right_is_named() {
         let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "pods \"t-0\" is forbidden" }).to_string();
         let forbidden = format!(
             "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{status}",
             status.len()
         );
-        let (connection, _) = server(vec![forbidden]).await;
-        let failure = read(connection).await.0.expect_err("forbidden");
+        let (connection, _) = server(vec![forbidden], false).await;
+        let failure = read(connection, IDLE).await.0.expect_err("forbidden");
         assert_eq!(failure.exit.code(), 4);
         assert_eq!(
             failure.to_string(),

@@ -4,6 +4,9 @@ use super::FIGURES;
 use crate::report::document::Document;
 use crate::report::names::visible;
 
+/// Of two figures so much may be lost where a computer takes one from the other.
+const DOUBT: f64 = 1e-9;
+
 /// When a comparison fails: `METRIC > VALUE` or `METRIC < VALUE`.
 ///
 /// METRIC is the name of a counter, of a rate, or of a distribution and a figure (`http.response_time.p95`); `min`, `mean`, `median` (or `p50`), `p75`, `p90`,
@@ -104,11 +107,13 @@ impl Condition {
             }
         };
         let at_least = if gap.is_some() { "at least " } else { "" };
-        let (actual, limit, words) = match self.value {
-            Value::Absolute(limit) => (second, limit, format!("it is {at_least}{second}")),
+        // how much of a difference may be of the arithmetic alone
+        let doubt = |first: f64| DOUBT * (first.abs() + second.abs());
+        let (actual, limit, doubt, words) = match self.value {
+            Value::Absolute(limit) => (second, limit, 0.0, format!("it is {at_least}{second}")),
             Value::Change(limit) => {
                 let first = first()?;
-                (second - first, limit, format!("from {first} to {at_least}{second}"))
+                (second - first, limit, doubt(first), format!("from {first} to {at_least}{second}"))
             }
             Value::Relative(limit) => {
                 let first = first()?;
@@ -116,10 +121,12 @@ impl Condition {
                     return Err(format!("{text}: it is 0 in report A, and has no change in percent"));
                 }
                 let change = (second - first) / first.abs();
-                (change, limit, format!("from {first} to {at_least}{second}, {:+.1} %", change * 100.0))
+                let words = format!("from {first} to {at_least}{second}, {:+.1} %", change * 100.0);
+                (change, limit, doubt(first) / first.abs(), words)
             }
         };
-        let holds = if self.is_above { actual > limit } else { actual < limit };
+        let beyond = if self.is_above { actual - limit } else { limit - actual };
+        let holds = beyond > doubt;
         match gap {
             // more than is too much already is no less
             Some(gap) if !(holds && self.is_above) => {
@@ -210,6 +217,28 @@ mod tests {
             ("errors > +10%", "errors > +10%: it is 0 in report A, and has no change in percent"),
         ] {
             assert_eq!(text.parse::<Condition>().expect(text).evaluate(&a, &b), Err(said.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_change_of_just_so_much_does_not_hold_however_it_is_computed() {
+        for (first, second, text, holds) in [
+            (7.0, 7.7, "p95 > +10%", false),
+            (7.0, 7.7, "p95 > +9.999%", true),
+            (7.0, 6.3, "p95 < -10%", false),
+            (7.0, 6.3, "p95 < -9.999%", true),
+            (20.4, 20.5, "p95 > +0.1", false),
+            (20.4, 20.5, "p95 > +0.0999", true),
+            (20.5, 20.4, "p95 < -0.1", false),
+            (20.5, 20.4, "p95 < -0.0999", true),
+            (20.4, 20.4, "p95 > +0%", false),
+            (0.0, 0.1, "p95 > +0", true),
+            // what is asked of the second alone is what it says
+            (0.0, 0.300_000_000_1, "p95 > 0.3", true),
+        ] {
+            let (a, b) = (document(10, 0, first), document(10, 0, second));
+            let held = text.parse::<Condition>().expect(text).evaluate(&a, &b).expect(text);
+            assert_eq!(held.holds, holds, "{}", held.words);
         }
     }
 
