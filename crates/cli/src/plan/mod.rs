@@ -163,7 +163,7 @@ pub fn plan(asked: &Asked<'_>, resolved: Option<&Resolved>) -> Plan {
     }
 }
 
-/// Whether one of the payloads may be more than a table that each worker has as a whole (`loadAll`).
+/// Whether one of the payloads may be more than a table that each worker has as a whole: `isTable` of `worker/share.js`.
 fn has_rows(payload: &Known<'_>) -> bool {
     let value = match payload {
         Known::Nothing => return false,
@@ -171,7 +171,10 @@ fn has_rows(payload: &Known<'_>) -> bool {
         Known::Here(setting) => setting.node.json(),
         Known::Overridden(value) => (*value).clone(),
     };
-    let has_some = |payload: &Value| payload.is_object() && payload["loadAll"] != true;
+    let is_table = |payload: &Value| {
+        payload["loadAll"] == true && payload.get("name").is_some() && payload.get("order").is_none()
+    };
+    let has_some = |payload: &Value| payload.is_object() && !is_table(payload);
     value.as_array().map_or_else(|| has_some(&value), |payloads| payloads.iter().any(has_some))
 }
 
@@ -261,6 +264,11 @@ mod tests {
         let payload = "payload: {path: users.csv, fields: [a, b]}, ";
         let rows = ["how many rows the payloads have, of which 4 workers each need one"];
         assert_eq!(said(payload, Distribution::Split), rows);
+        // tables that Artillery takes no rows of have a name, and no order
+        for some in ["loadAll: true", "loadAll: true, name: users, order: sequence", "name: users"] {
+            let payload = format!("payload: [{{path: users.csv, {some}}}], ");
+            assert_eq!(said(&payload, Distribution::Split), rows, "{some}");
+        }
         assert!(said(payload, Distribution::Replicate).is_empty());
         for none in ["", "payload: [], ", "payload: [{path: users.csv, loadAll: true, name: users}], "] {
             assert!(said(none, Distribution::Split).is_empty(), "{none}");

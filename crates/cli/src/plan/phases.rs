@@ -93,6 +93,7 @@ pub fn phases(sources: &Sources<'_>, resolved: Option<&Value>, workers: u32, spl
             return phases;
         }
     };
+    let values = if resolved.is_some() { values } else { with_mode(values, &sources.find("mode")) };
     if sources.texts.is_empty() && resolved.is_none() {
         phases.at_run_time.push("everything in the script, which is a program".to_owned());
         return phases;
@@ -206,6 +207,22 @@ impl Phases {
             Err(error) => self.problems.push(problem(format!("config.{error}"))),
         }
     }
+}
+
+/// Phases without a `mode` get that of `config`, as in Artillery's thread; one that is a template makes templates of them.
+fn with_mode(mut phases: Value, mode: &Known<'_>) -> Value {
+    let mode = match mode {
+        Known::Here(setting) => setting.node.json(),
+        Known::Overridden(value) => (*value).clone(),
+        Known::Nothing | Known::Merged(_) => return phases,
+    };
+    let is_empty = |mode: &Value| mode.as_str().is_none_or(str::is_empty);
+    for phase in phases.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if !is_empty(&mode) && phase.get("mode").is_none_or(is_empty) {
+            phase.insert("mode".to_owned(), mode.clone());
+        }
+    }
+    phases
 }
 
 /// A name may be a template without any harm.
@@ -325,6 +342,34 @@ mod tests {
         let found = of(&"    - {pause: 1}\n".repeat(MAX_PLANNED_PHASES + 1), Distribution::Replicate);
         assert_eq!(said(&found), ["s.yaml:2:3: config.phases[1000]: there are more than 1000 phases"]);
         assert!(found.all.is_empty(), "none is looked at");
+    }
+
+    #[test]
+    fn phases_without_a_mode_have_that_of_config() {
+        let of = |config: &str, phase: &str| {
+            let text = format!("config: {{{config}phases: [{{duration: 5, arrivalRate: 2{phase}}}]}}");
+            let script = Source { file: "s.yaml".to_owned(), root: read(&text).expect("a tree") };
+            let overrides = json!({"config": {"mode": "uniform"}});
+            let sources = |overrides| Sources { texts: vec![&script], overrides, ..Sources::default() };
+            let resolved = json!([{"duration": 5, "arrivalRate": 2}]);
+            let phases =
+                |sources, resolved| super::phases(&sources, resolved, 4, Distribution::Replicate).all[0].asks;
+            [(None, None), (Some(&overrides), None), (None, Some(&resolved))].map(
+                |(overrides, resolved)| match phases(sources(overrides), resolved) {
+                    Asks::Load { vusers, .. } => vusers.map_or("by chance", |_| "exactly"),
+                    Asks::KnownAtRunTime => "at run time",
+                    Asks::PassedOver | Asks::Wrong => "wrong",
+                },
+            )
+        };
+        let exactly = "exactly";
+        assert_eq!(of("", ""), [exactly; 3]);
+        assert_eq!(of("", ", mode: poisson"), ["by chance", "by chance", exactly]);
+        assert_eq!(of("mode: poisson, ", ""), ["by chance", exactly, exactly], "none, overridden, resolved");
+        assert_eq!(of("mode: poisson, ", ", mode: uniform"), [exactly; 3]);
+        assert_eq!(of("mode: poisson, ", ", mode: null"), ["by chance", exactly, exactly]);
+        assert_eq!(of("mode: '{{ $env.MODE }}', ", ""), ["at run time", exactly, exactly]);
+        assert_eq!(of("mode: bursts, ", ""), ["wrong", exactly, exactly]);
     }
 
     #[test]

@@ -63,9 +63,7 @@ struct Parts {
 enum Place {
     /// Beside the head, under that key.
     Key(String),
-    /// In a ConfigMap of its own.
-    ConfigMap(String),
-    /// In several, one after the other.
+    /// In ConfigMaps of its own, one after the other.
     ConfigMaps(Vec<String>),
 }
 
@@ -74,7 +72,6 @@ impl Place {
     fn config_maps(&self) -> &[String] {
         match self {
             Self::Key(_) => &[],
-            Self::ConfigMap(name) => std::slice::from_ref(name),
             Self::ConfigMaps(names) => names,
         }
     }
@@ -309,7 +306,7 @@ impl Store for ConfigMaps {
         let mut closed = Vec::new();
         for place in &parts.closed {
             let mut bytes = match place {
-                Place::ConfigMap(_) | Place::ConfigMaps(_) => Vec::new(),
+                Place::ConfigMaps(_) => Vec::new(),
                 Place::Key(key) => {
                     let bytes = beside.remove(key).map(|bytes| bytes.0);
                     bytes
