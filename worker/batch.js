@@ -4,6 +4,7 @@
 /** A body of more bytes, or of more names of a kind, becomes two: the collector takes 1 MiB and 2,000 names. */
 const LARGEST_BODY = 1_000_000;
 const MOST_NAMES = 2_000;
+const PERIOD = 10_000; // Artillery's, in milliseconds
 
 // the ratio of a bin's bounds in Artillery's sketches (crates/metrics/src/sketch.rs); last digits may differ
 const GAMMA = 1 + (2 * 0.01) / (1 - 0.01);
@@ -81,7 +82,19 @@ function bodies(stats) {
   for (const [name, value] of Object.entries(stats.rates ?? {})) add(4, number(name, value));
   for (const [name, value] of Object.entries(stats.histograms ?? {})) add(5, histogram(name, value));
   done.push(message.finish());
-  return done;
+  const moments = when(stats);
+  return done.map((body) => Buffer.concat([body, moments]));
+}
+
+/** When something was counted, and came into a histogram, first and last. */
+function when({ period, firstCounterAt, lastCounterAt, firstHistogramAt, lastHistogramAt }) {
+  const start = Number(period);
+  const isWithin = (moment) => Number.isInteger(moment) && moment >= start && moment < start + PERIOD;
+  const message = new Message();
+  for (const [field, first, last] of [[9, firstCounterAt, lastCounterAt], [11, firstHistogramAt, lastHistogramAt]]) {
+    if (isWithin(first) && isWithin(last) && first <= last) message.uint(field, first).uint(field + 1, last);
+  }
+  return message.finish();
 }
 
 function number(name, value) {
@@ -115,15 +128,18 @@ const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 
 /**
  * Encodes what goes with a batch whatever becomes of its body.
- * @param health `{eventLoopUtilization, cpuPeriods, cpuThrottledPeriods, cpuThrottledMicroseconds, memoryBytes, memoryLimitBytes}`
+ * @param health `{eventLoopUtilization, cpuPeriods, cpuThrottledPeriods, cpuThrottledMicroseconds, memoryBytes, memoryLimitBytes}`, if it is known
  * @param phases `[{index, started, length}]`: milliseconds after the release; a length of 0 where it is not over
  */
 function rest(health, phases) {
-  const message = new Message().message(6, new Message()
-    .double(1, health.eventLoopUtilization)
-    .uint(2, health.cpuPeriods).uint(3, health.cpuThrottledPeriods).uint(4, health.cpuThrottledMicroseconds)
-    .uint(5, health.memoryBytes).uint(6, health.memoryLimitBytes)
-    .finish());
+  const message = new Message();
+  if (health) {
+    message.message(6, new Message()
+      .double(1, health.eventLoopUtilization)
+      .uint(2, health.cpuPeriods).uint(3, health.cpuThrottledPeriods).uint(4, health.cpuThrottledMicroseconds)
+      .uint(5, health.memoryBytes).uint(6, health.memoryLimitBytes)
+      .finish());
+  }
   for (const { index, started, length } of phases) {
     message.message(7, new Message().uint(1, index).double(2, started).double(3, length).finish());
   }

@@ -18,7 +18,7 @@ const UNTAKEN = 5_000; // after a batch that was ignored though it was asked for
 const { settings, process: id, join, port, shared } = workerData;
 const post = client(settings, id);
 const queue = new Queue();
-const ending = { counters: undefined, exitCode: undefined, wanted: 0, answered: 0, isStored: false };
+const ending = { counters: undefined, exitCode: undefined, cutShort: false, wanted: 0, answered: 0, isStored: false };
 let isStartWanted = false;
 let captured; // in JSON: what `before` captured here, for all workers
 let variables; // in JSON: what it captured elsewhere
@@ -37,8 +37,8 @@ port.on('message', ({ tell, ...told }) => {
   else if (tell === 'others') areOthersWanted = true;
   else if (tell === 'batch') queue.push(told);
   else if (tell === 'counters') ending.counters = told.counters;
-  else if (tell === 'finish') ending.wanted += 1;
-  else if (tell === 'exit') [ending.exitCode, ending.wanted, ending.isStored] = [told.code, ending.wanted + 1, false];
+  else if (tell === 'finish') [ending.cutShort, ending.wanted] = [told.cutShort, ending.wanted + 1];
+  else if (tell === 'exit') Object.assign(ending, { exitCode: told.code, cutShort: told.cutShort, wanted: ending.wanted + 1, isStored: false });
   wakeUp(tell);
 });
 
@@ -148,8 +148,8 @@ async function deliver() {
       await heed(await ask('batches', NOTHING), 0);
       if (!haveOthersEnded) await sleep(Math.max(poll, POLL_OTHERS), () => true);
     } else if (ending.answered < ending.wanted) {
-      const { wanted, counters, exitCode } = ending;
-      const answer = await ask('finish', JSON.stringify({ batches: queue.count, exitCode, counters }));
+      const { wanted, counters, exitCode, cutShort } = ending;
+      const answer = await ask('finish', JSON.stringify({ batches: queue.count, exitCode, counters, ...(cutShort && { cutShort }) }));
       if (answer.is === 'taken') ending.answered = wanted;
       if (answer.is === 'rejected' && counters !== undefined) ending.counters = undefined;
       else await heed(answer, 0);

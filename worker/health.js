@@ -51,15 +51,17 @@ function count(value) {
   return number >= 0 && Number.isFinite(number) ? number : 0;
 }
 
-/** Makes a function that says how busy the event loop of `shared.load` was since the last time, 0 to 1; at once again: the same. */
+/**
+ * Makes a function that says how busy the event loop of `shared.load` was since it last said so, 0 to 1; `undefined` where that is no time, or less than `least`
+ * milliseconds: then they count as part of the next.
+ */
 function utilization(load) {
   let before = [0, 0];
-  let last = 0;
-  return () => {
+  return (least = 0) => {
     const [idle, active] = [load[0] - before[0], load[1] - before[1]];
-    if (idle + active > 0) last = Math.min(Math.max(active / (idle + active), 0), 1);
+    if (idle + active < least) return undefined;
     before = [load[0], load[1]];
-    return last;
+    return idle + active > 0 ? Math.min(Math.max(active / (idle + active), 0), 1) : undefined;
   };
 }
 

@@ -19,6 +19,7 @@ const PERIOD = 10_000; // Artillery's, in milliseconds
 const MARGIN = 5_000; // of the grace period, for the rest of Artillery's end
 const FLUSH = 8_000; // for the thread's last periods to come by way of Artillery, which hands over one every 2 s
 const ASK = 20; // how often to look whether something has happened
+const JUDGED = PERIOD / 2; // a thread is not called busy for less, but in a test that is shorter
 const LAST_WORDS = 2_000; // for the exit code, where all time is used up
 const TURNED_AWAY_CODE = 77;
 const SIGNALS = { SIGTERM: 143, SIGINT: 130 };
@@ -78,6 +79,9 @@ class Launcher {
     this.news = []; // phases that began or ended since the last batch
     this.periods = new Set(); // that Artillery has handed over
     this.awaited = null; // periods that the thread has emitted at its end
+    this.isWhole = false; // whether there are no others
+    this.hasBegun = false; // to make load
+    this.hasHealth = false;
     this.isDone = false;
     this.isDelivered = false;
     this.signalled = Infinity;
@@ -224,6 +228,7 @@ class Launcher {
     if (isHookless) return this.turnAway('what the script\'s `before` captured in worker 0 is not known', true);
     this.order = undefined;
     this.utilization(); // from now on: the wait does not count
+    this.hasBegun = true;
     order();
   }
 
@@ -231,12 +236,12 @@ class Launcher {
     this.port.postMessage({ tell, ...message });
   }
 
-  hear({ tell, why, periods, variables }) {
+  hear({ tell, why, periods, isWhole, variables }) {
     if (tell === 'released') this.run();
     else if (tell === 'variables') this.variables = variables;
     else if (tell === 'others run') this.heard = now();
     else if (tell === 'others ended') this.haveOthersEnded = true;
-    else if (tell === 'flushed') this.awaited = periods;
+    else if (tell === 'flushed') [this.awaited, this.isWhole] = [periods, isWhole];
     else if (tell === 'delivered') this.isDelivered = true;
     else if (tell === 'stop') this.stop();
     else if (tell === 'unreported') this.goUnreported(why);
@@ -306,8 +311,20 @@ class Launcher {
   }
 
   send(period, body, lost) {
-    const health = { eventLoopUtilization: this.utilization(), ...cgroup() };
+    const busy = this.utilization(this.hasHealth ? JUDGED : 0);
+    this.hasHealth ||= busy !== undefined;
+    const health = busy === undefined ? undefined : { eventLoopUtilization: busy, ...cgroup() };
     this.tell('batch', { period, body, rest: rest(health, this.news.splice(0)), lost });
+  }
+
+  /** Whether the thread has handed over the last periods that it says there are. */
+  hasAwaited() {
+    return this.awaited?.every((period) => this.periods.has(period)) ?? false;
+  }
+
+  /** Whether load was made of which something was measured that does not come any more. */
+  isCutShort() {
+    return this.hasBegun && !this.isDone && !(this.isWhole && this.hasAwaited());
   }
 
   done({ counters }) {
@@ -320,10 +337,10 @@ class Launcher {
     this.ended = Math.min(this.ended, now());
     if (this.isReleased() && !this.isDone) {
       this.channel.postMessage({ tell: 'stop' });
-      await this.until(() => this.awaited?.every((period) => this.periods.has(period)), now() + FLUSH);
+      await this.until(() => this.hasAwaited(), now() + FLUSH);
     }
     if (this.news.length > 0) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0));
-    this.tell('finish');
+    this.tell('finish', { cutShort: this.isCutShort() });
     await this.until(() => this.isDelivered);
     if (!this.isDelivered && !this.isOver) say('some of what was measured did not reach the collector in time');
   }
@@ -339,7 +356,7 @@ class Launcher {
   exit(code) {
     if (this.isOver) return;
     this.ended = Math.min(this.ended, now());
-    this.tell('exit', { code });
+    this.tell('exit', { code, cutShort: this.isCutShort() });
     wait(this.shared.cells, ENDED, Math.max(this.deadline() - now(), LAST_WORDS));
   }
 }

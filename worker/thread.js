@@ -47,16 +47,18 @@ function flushAtExit(SSMS, channel) {
     };
   }
   process.on('exit', () => {
-    let periods = [];
+    let periods = []; // which the launcher waits for
+    let isWhole = false; // a thread that crashes takes its open period along
     try {
       if (stopped) {
         if (!complete.has(stopped)) stopped.aggregate(true);
         // what was emitted before, also at the end of a test that ended by itself, may still be on its way to the plugins
         const last = Number(stopped._lastPeriod ?? 0);
         periods = stopped.getBucketIds().map(Number).filter((period) => period >= last);
+        isWhole = true;
       }
     } finally {
-      channel.postMessage({ tell: 'flushed', periods });
+      channel.postMessage({ tell: 'flushed', periods, isWhole });
     }
   });
   return () => isStopped;

@@ -70,7 +70,14 @@ const CASES = {
     assert.deepEqual(phases.map(({ index = 0, length = 0 }) => [index, length > 0]), [[0, false], [0, true]]);
     assert.ok(phases[0].started >= 0 && phases[0].started < 20_000, `${phases[0].started} ms after the release`);
     assert.ok(phases[1].length > 11_900 && phases[1].length < 40_000, `${phases[1].length} ms long`);
-    for (const { health } of batches) assert.ok(health.eventLoopUtilization > 0 && health.eventLoopUtilization <= 1 && health.memoryBytes > 0, JSON.stringify(health));
+    const healths = batches.flatMap(({ health = [] }) => health);
+    assert.ok(healths.length > 0);
+    for (const health of healths) assert.ok(health.eventLoopUtilization > 0 && health.eventLoopUtilization <= 1 && health.memoryBytes > 0, JSON.stringify(health));
+    // from the first virtual user to the last one's end, by the clock that the periods are of
+    const counted = batches.filter(({ counters }) => counters);
+    for (const { period, firstCounterAt: first, lastCounterAt: last } of counted) assert.ok(period <= first && first <= last && last < period + 10_000, `${period}: ${first} to ${last}`);
+    const took = counted.at(-1).lastCounterAt - counted[0].firstCounterAt;
+    assert.ok(took > 11_500 && took < 40_000, `${took} ms`);
   },
 
   async 'keeps what it measures while the collector is away'(t, version) {
@@ -131,6 +138,7 @@ const CASES = {
     const { code, stderr } = await child.ended;
     const { terminated } = STOCK[version];
     assert.deepEqual([code, stderr, collector.only.finish.exitCode], [terminated, '', terminated]);
+    assert.equal(collector.only.finish.cutShort, undefined);
     assert.ok(Date.now() - killed < GRACE, `${Date.now() - killed} ms`);
     assert.equal(target.requests, 30);
     assertSeen({ collector, target });
@@ -183,7 +191,8 @@ const CASES = {
     const code = 'module.exports = { crash(request, context, events, next) { setTimeout(() => { throw new Error("crash"); }, 1000); next(); } };';
     const ended = await run(test, { files: { 'crash.js': code } }).ended;
     assert.equal(ended.code, 11);
-    assert.equal(collector.only.finish.exitCode, 11);
+    // the period that was open then went with the thread
+    assert.deepEqual([collector.only.finish.exitCode, collector.only.finish.cutShort], [11, true]);
     assert.equal(collector.only.finish.batches, collector.only.durable);
     assert.ok(target.requests > 0);
   },

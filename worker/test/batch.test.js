@@ -42,6 +42,18 @@ test('all that Artillery counts comes out as it went in', () => {
   assert.deepEqual(rates, [{ name: 'http.request_rate', value: 12 }]);
 });
 
+test('when something was measured is told, if it can be', () => {
+  const period = 1_795_522_540_000;
+  const of = (moments) => decoded({ period: String(period), ...moments });
+  const counters = { firstCounterAt: period, lastCounterAt: period + 9_999 };
+  const histograms = { firstHistogramAt: period + 7, lastHistogramAt: period + 7 };
+  assert.deepEqual(of({ ...counters, ...histograms }), [{ ...counters, ...histograms }]);
+  assert.deepEqual(of({ ...counters, firstHistogramAt: undefined, lastHistogramAt: NaN }), [counters]);
+  for (const [first, last] of [[-1, 5], [5, 10_000], [6, 5], [0.5, 5]]) {
+    assert.deepEqual(of({ firstCounterAt: period + first, lastCounterAt: period + last }), [{}], `${first} to ${last}`);
+  }
+});
+
 test('a period without anything is a batch all the same', () => {
   assert.deepEqual(decoded({}), [{}]);
 });
@@ -101,6 +113,10 @@ test('what is too large for one batch becomes several, with each name once', () 
   assert.deepEqual(Object.fromEntries(sums), stats.counters);
   assert.equal(sums.length, 2500);
   assert.equal(read.flatMap(({ histograms = [] }) => histograms).length, 50);
+});
+
+test('health that is not known is not told', () => {
+  assert.deepEqual(decode(rest(undefined, [])), {});
 });
 
 test('health and phases go with it', () => {

@@ -67,9 +67,9 @@ test('batches, then the finish, then all is stored', async (t) => {
   assert.equal(collector.only.durable, 3);
   assert.deepEqual(collector.only.finish, { batches: 3, counters: { 'http.requests': 6 } });
   assert.equal(cell(ENDED), 0);
-  tell('exit', { code: 11 });
+  tell('exit', { code: 11, cutShort: true });
   await until('it is over', () => cell(ENDED) === 1);
-  assert.deepEqual(collector.only.finish, { batches: 3, exitCode: 11, counters: { 'http.requests': 6 } });
+  assert.deepEqual(collector.only.finish, { batches: 3, exitCode: 11, counters: { 'http.requests': 6 }, cutShort: true });
 });
 
 test('a collector that was away gets everything, once', async (t) => {

@@ -80,6 +80,7 @@ function decode(bytes) {
   return message(bytes, {
     1: ['sequence'], 2: ['period'], 3: ['counters', number, true], 4: ['rates', number, true],
     5: ['histograms', histogram, true], 6: ['health', health], 7: ['phases', phase, true], 8: ['lost', text],
+    9: ['firstCounterAt'], 10: ['lastCounterAt'], 11: ['firstHistogramAt'], 12: ['lastHistogramAt'],
   });
 }
 

@@ -57,10 +57,14 @@ test('this machine has some memory in use', { skip: process.platform !== 'linux'
 test('utilization is that since the last batch', () => {
   const load = new Float64Array(2);
   const ask = utilization(load);
-  assert.equal(ask(), 0);
+  assert.equal(ask(), undefined, 'of no time nothing is said');
   load.set([7500, 2500]);
-  assert.equal(ask(), 0.25);
+  assert.equal(ask(5000), 0.25);
   load.set([7500, 12_500]);
-  assert.equal(ask(), 1);
-  assert.equal(ask(), 1, 'two batches at once have the same');
+  assert.equal(ask(5000), 1);
+  assert.equal(ask(5000), undefined, 'two batches at once are one');
+  load.set([7500, 13_500]);
+  assert.equal(ask(5000), undefined, 'a second at the end says nothing');
+  load.set([11_500, 13_500]);
+  assert.equal(ask(5000), 0.2, 'it counts as part of what comes next');
 });

@@ -6,7 +6,7 @@ mod per_worker;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use metrics::aggregate::{Aggregate, Measured};
+use metrics::aggregate::{Aggregate, Measured, Measurers};
 use metrics::checks::{CheckResult, Ensure};
 use metrics::delivery::{self, Cpu, Delivered, Distribution, Plans, Shortfall};
 use metrics::report::{Identity, Plan, Report, Workers, fewer};
@@ -62,7 +62,7 @@ pub fn report<'a>(ended: &Ended<'_>, heard: Option<&'a Conclusion>) -> Report<'a
         may_be_missing: ended.may_be_missing,
         undelivered: undelivered.iter().cloned().chain(refused(aggregate)).collect(),
         vusers_created: aggregate.total().counters.get("vusers.created").copied().unwrap_or(0),
-        checks: checks(heard, aggregate.total()),
+        checks: checks(heard, aggregate.total(), Measurers::of(planned)),
         end: ended.end,
         workers,
     };
@@ -111,7 +111,9 @@ fn workers(exit_codes: &BTreeMap<u32, i32>, heard: Option<&Conclusion>) -> Vec<W
             end: code.map_or(WorkerEnd::Lost, WorkerEnd::Exited),
             gaps: Gaps {
                 lost_periods: worker.lost,
-                unsent_periods: finish.map(|finish| finish.batches.saturating_sub(worker.received)),
+                unsent_periods: finish
+                    .filter(|finish| !finish.cut_short)
+                    .map(|finish| finish.batches.saturating_sub(worker.received)),
                 different_counters: match facts.counters_agree {
                     Some(false) => vec!["it is not known which".to_owned()],
                     Some(true) | None => Vec::new(),
@@ -150,7 +152,9 @@ fn refused(aggregate: &Aggregate) -> Option<String> {
 /// What was wrong with the load, in words. Each worker is judged by its own share.
 fn undelivered(heard: &Conclusion, plans: Option<&Plans>, workers: &[WorkerFacts]) -> Vec<String> {
     let mut shortfalls: Vec<(u32, Shortfall)> = Vec::new();
-    for ((index, worker), WorkerFacts { end, .. }) in heard.workers.iter().zip(workers) {
+    // of a worker of which data is missing nobody knows what it did
+    let whole = heard.workers.iter().zip(workers).filter(|(_, facts)| facts.missing().is_none());
+    for ((index, worker), WorkerFacts { end, .. }) in whole {
         // one that crashed or was stopped has failed, and created what it could
         let has_ended = matches!(end, WorkerEnd::Exited(0 | EXPECTATIONS_FAILED));
         let plan = plans.map(|plans| plans.of(*index)).unwrap_or_default();
@@ -179,10 +183,10 @@ fn delivered(worker: &Worker) -> Delivered {
 }
 
 /// The checks as Artillery resolved them, evaluated once. Those that cannot be read do not hold.
-fn checks(heard: Option<&Conclusion>, total: &Measured) -> Vec<CheckResult> {
+fn checks(heard: Option<&Conclusion>, total: &Measured, by: Measurers) -> Vec<CheckResult> {
     let Some(hello) = heard.and_then(|heard| heard.hello.as_ref()) else { return Vec::new() };
     match Ensure::read(&hello.ensure) {
-        Ok(ensure) => ensure.evaluate(total),
+        Ok(ensure) => ensure.evaluate(total, by),
         Err(error) => vec![error.as_check()],
     }
 }
@@ -192,11 +196,9 @@ fn identity(ended: &Ended<'_>, heard: Option<&Conclusion>) -> Identity {
     let mut versions = [hello.map(|hello| hello.artillery.clone()), hello.map(|hello| hello.node.clone())]
         .map(|version| version.into_iter().collect::<Vec<_>>());
     if let Some(others) = heard.map(|heard| &heard.differing.versions).filter(|others| others.count > 0) {
-        let more = format!(
-            "another one in {} workers, of which the first is {:?}",
-            others.count,
-            others.first.first()
-        );
+        let first = others.first.first().copied().unwrap_or(0);
+        let (workers, such) = if others.count == 1 { ("worker", "that is") } else { ("workers", "such as") };
+        let more = format!("other versions in {} {workers}, {such} worker {first}", others.count);
         versions.iter_mut().for_each(|versions| versions.push(more.clone()));
     }
     let [artillery, node] = versions;

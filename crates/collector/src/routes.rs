@@ -249,16 +249,18 @@ struct FinishBody {
     exit_code: Option<i32>,
     #[serde(default)]
     counters: Option<BTreeMap<String, Value>>,
+    #[serde(default)]
+    cut_short: bool,
 }
 
 /// A counter that is no count is left out, as it is left out of batches.
 fn read_finish(body: &[u8]) -> Result<Finish, serde_json::Error> {
-    let FinishBody { batches, exit_code, counters } = serde_json::from_slice(body)?;
+    let FinishBody { batches, exit_code, counters, cut_short } = serde_json::from_slice(body)?;
     let counters = counters.map(|counters| {
         let counts = counters.iter().filter_map(|(name, value)| Some((name.as_str(), whole(value)?)));
         counts.collect::<Fingerprint>()
     });
-    Ok(Finish { batches, exit_code, counters })
+    Ok(Finish { batches, exit_code, counters, cut_short })
 }
 
 #[allow(

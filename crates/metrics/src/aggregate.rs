@@ -12,7 +12,7 @@ mod time_line;
 
 use std::collections::BTreeMap;
 
-pub use self::measured::{Form, Measured, Name, Periods};
+pub use self::measured::{Form, Measured, Measurers, Name, Periods};
 use self::pack::Names;
 pub use self::parts::{Parts, PartsError};
 use self::source::{Kind, Source};

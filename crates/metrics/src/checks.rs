@@ -21,7 +21,7 @@ use self::program::Program;
 use self::run::run;
 use self::tokens::tokens;
 use self::value::Value;
-use crate::aggregate::Measured;
+use crate::aggregate::{Measured, Measurers};
 use crate::javascript;
 use crate::summary::Figures;
 
@@ -239,8 +239,8 @@ impl Ensure {
     /// What comes of the checks, in the order of the script. As in Artillery they read what its summary shows: figures of
     /// distributions to one decimal, and rates to the nearest whole number. One whose metric was not measured does not hold, and a key that
     /// is meant as a check does not either. Of any other key nothing comes: it checks nothing.
-    pub fn evaluate(&self, measured: &Measured) -> Vec<CheckResult> {
-        let figures = Figures::of(measured);
+    pub fn evaluate(&self, measured: &Measured, by: Measurers) -> Vec<CheckResult> {
+        let figures = Figures::of(measured, by);
         let meant = self.unknown.iter().filter(|key| key.is_meant).map(|key| key.error.as_check());
         self.checks.iter().map(|check| check.evaluate(&figures)).chain(meant).collect()
     }

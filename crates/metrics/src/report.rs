@@ -26,7 +26,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Aggregate, Measured};
+use crate::aggregate::{Aggregate, Measured, Measurers};
 use crate::checks::CheckResult;
 use crate::verdict::Verdict;
 use crate::wire::Span;
@@ -101,6 +101,11 @@ pub struct Workers {
 }
 
 impl Report<'_> {
+    /// Whose measurements it has.
+    pub fn measurers(&self) -> Measurers {
+        Measurers::of(self.workers.planned)
+    }
+
     /// Writes it as JSON, in the shape of `artillery run --output` with a section `loadtest` more. Steps of the time line are unpacked one
     /// after the other.
     ///

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::aggregate::{Measured, Name};
+use crate::aggregate::{Measured, Measurers, Name};
 use crate::javascript::{round, round_to_tenths};
 use crate::sketch::Sketch;
 
@@ -44,8 +44,8 @@ pub struct Summary {
 
 impl Figures {
     /// The figures of what was measured.
-    pub fn of(measured: &Measured) -> Self {
-        let rate = |name: &Name| measured.rate(name).map_or(0.0, round);
+    pub fn of(measured: &Measured, by: Measurers) -> Self {
+        let rate = |name: &Name| measured.rate(name, by).map_or(0.0, round);
         let summary =
             |(name, sketch): (&Name, &Sketch)| Summary::of(sketch).map(|summary| (name.clone(), summary));
         Self {

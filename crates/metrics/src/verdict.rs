@@ -81,7 +81,7 @@ pub enum WorkerEnd {
 pub struct Gaps {
     /// Periods whose measurements were refused, so that it sent that they are lost.
     pub lost_periods: u64,
-    /// Periods that it announced at its end, and never sent; `None` where it announced nothing.
+    /// Periods that it announced at its end, and never sent; `None` where it announced nothing, or was cut short.
     pub unsent_periods: Option<u64>,
     /// Counters that are others in its own final summary than in its batches.
     pub different_counters: Vec<String>,

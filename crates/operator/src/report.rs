@@ -146,7 +146,7 @@ fn figures(report: &Report<'_>) -> MetricsStatus {
         errors: whole(errors.fold(0, |sum, (_, count)| sum.saturating_add(*count))),
         http: (requests > 0).then(|| HttpStatus {
             requests: whole(requests),
-            requests_per_second: total.rate("http.request_rate").map_or(0, round),
+            requests_per_second: total.rate("http.request_rate", report.measurers()).map(round),
             response_time_milliseconds: times.map(|_| Percentiles {
                 p50: percentile(0.5),
                 p95: percentile(0.95),

@@ -47,7 +47,7 @@ fn seen(status: Option<&LoadTestStatus>) -> Seen {
         planned_vusers: vusers.planned.map(number),
         vusers: [number(vusers.created), number(vusers.completed), number(vusers.failed)],
         requests: number(http.requests),
-        requests_per_second: metrics.http.as_ref().map(|http| shown(http.requests_per_second)),
+        requests_per_second: metrics.http.as_ref().and_then(|http| http.requests_per_second).map(shown),
         response_time: http
             .response_time_milliseconds
             .map(|times| [times.p50, times.p95, times.p99].map(shown)),

@@ -121,7 +121,7 @@ fn rows(tests: &[LoadTest], with_namespace: bool, is_wide: bool, now: Timestamp)
             status.completions.clone(),
             status.duration.clone(),
             status.verdict.map(|verdict| format!("{verdict:?}")),
-            number(http.map(|http| http.requests_per_second)),
+            number(http.and_then(|http| http.requests_per_second)),
             number(http.and_then(|http| http.response_time_milliseconds.as_ref()).map(|times| times.p95)),
             number(has_metrics.then_some(metrics.errors)),
             progress,

@@ -125,7 +125,7 @@ impl Bed {
 
     async fn finish(&self, test: &str, index: u32, workers: u32) -> Result<bool, Turned> {
         let identity = identity(test, index, workers);
-        let finish = Finish { batches: 0, exit_code: Some(0), counters: None };
+        let finish = Finish { batches: 0, exit_code: Some(0), counters: None, cut_short: false };
         let finished = self
             .collector
             .with(&identity, |session, now| session.finish(index, &process(index), finish, now));

@@ -208,11 +208,13 @@ impl Session {
         (starts().count() > 1).then_some(last - first)
     }
 
-    /// The newest period that ended at least one period ago is full: workers send theirs within seconds of its end.
+    /// The newest period that ended at least one period ago is full: workers send theirs within seconds of its end. That in which
+    /// the load began has not all of it.
     #[allow(clippy::cast_precision_loss, reason = "counts of ten seconds")]
     fn requests_per_second(&self, now: Moment) -> Option<f64> {
         let newest_full = now.millis().checked_sub(2 * PERIOD)?;
-        let first = *self.recent.keys().next()?;
+        let Start::Released { at } = self.start else { return None };
+        let first = at.millis().max(*self.recent.keys().next()?);
         let period = newest_full - newest_full % PERIOD;
         let requests = self.recent.get(&period).copied().unwrap_or(0);
         (period >= first).then_some(requests as f64 * 1000.0 / PERIOD as f64)

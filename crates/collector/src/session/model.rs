@@ -263,7 +263,12 @@ impl World {
                     for counters in counters {
                         fingerprint.add_all(counters.iter().map(|(name, count)| (name.as_str(), *count)));
                     }
-                    let finish = Finish { batches: BATCHES, exit_code: Some(0), counters: Some(fingerprint) };
+                    let finish = Finish {
+                        batches: BATCHES,
+                        exit_code: Some(0),
+                        counters: Some(fingerprint),
+                        cut_short: false,
+                    };
                     session.finish(index, who, finish, now)
                 };
                 if is_answered {

@@ -236,7 +236,7 @@ fn a_batch_is_durable_once_a_snapshot_that_has_it_is_stored() {
 fn a_worker_is_over_once_its_end_and_all_its_batches_are_stored() {
     let mut session = started(1);
     session.take_news();
-    let finish = |exit_code| Finish { batches: 1, exit_code, counters: None };
+    let finish = |exit_code| Finish { batches: 1, exit_code, counters: None, cut_short: false };
     session.finish(0, &process(0), finish(None), at(2)).expect("an answer");
     assert_eq!(session.unsaved().due(at(1), 0, at(0)), Some((at(3001), Urgency::Finish)));
     saved(&mut session, at(3));
@@ -267,7 +267,7 @@ fn a_worker_whose_own_counters_differ_is_told_of() {
         session.take(index, &process(index), &batch(1, 5), at(2)).expect("taken");
         let counters = [("http.requests", 5 + u64::from(index)), ("vusers.created", 1)];
         let counters = Some(counters.into_iter().collect());
-        let finish = Finish { batches: 1, exit_code: Some(0), counters };
+        let finish = Finish { batches: 1, exit_code: Some(0), counters, cut_short: false };
         session.finish(index, &process(index), finish, at(3)).expect("an answer");
     }
     let facts = session.facts(at(4));
@@ -316,10 +316,12 @@ fn the_start_skew_is_the_time_between_the_first_and_the_last_first_phase() {
 fn the_rate_is_that_of_the_last_full_period() {
     let mut session = started(1);
     assert_eq!(session.facts(at(30_000)).requests_per_second, None);
-    for sequence in 1..=3 {
-        session.take(0, &process(0), &batch(sequence, sequence * 100), at(2)).expect("taken");
+    for sequence in 1..=4 {
+        let period = BEGAN.millis() + (sequence - 1) * PERIOD;
+        let batch = Batch { period, ..batch(sequence, (sequence - 1) * 100) };
+        session.take(0, &process(0), &batch, at(2)).expect("taken");
     }
-    assert_eq!(session.facts(at(19_999)).requests_per_second, None);
+    assert_eq!(session.facts(at(29_999)).requests_per_second, None, "the load began within the first");
     assert_eq!(session.facts(at(30_000)).requests_per_second, Some(10.0));
     assert_eq!(session.facts(at(49_999)).requests_per_second, Some(20.0));
     assert_eq!(session.facts(at(50_000)).requests_per_second, Some(30.0));
@@ -374,7 +376,7 @@ fn one_that_is_concluded_takes_in_nothing_more_and_is_closed_once_it_is_stored()
 fn a_worker_that_is_over_is_not_turned_away_while_it_ends_and_changes_nothing_any_more() {
     let mut session = started(2);
     session.take(0, &process(0), &batch(1, 5), at(2)).expect("taken");
-    let finish = |exit_code| Finish { batches: 1, exit_code, counters: None };
+    let finish = |exit_code| Finish { batches: 1, exit_code, counters: None, cut_short: false };
     session.finish(0, &process(0), finish(None), at(3)).expect("an answer");
     session.conclude(at(4));
     saved(&mut session, at(5));

@@ -57,6 +57,8 @@ pub struct Finish {
     pub exit_code: Option<i32>,
     /// What its own final counters come to, where it has them.
     pub counters: Option<Fingerprint>,
+    /// Whether it ended before Artillery had handed over all that it measured.
+    pub cut_short: bool,
 }
 
 /// Virtual users.
@@ -222,6 +224,7 @@ impl Worker {
             batches: finish.batches,
             exit_code: finish.exit_code.or(known.exit_code),
             counters: finish.counters.or(known.counters),
+            cut_short: finish.cut_short,
         };
         let is_news = self.finish.as_ref() != Some(&next);
         if is_news {

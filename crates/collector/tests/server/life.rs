@@ -1,7 +1,12 @@
 //! Load tests from the first join to the conclusion.
 
+use std::collections::BTreeMap;
+
 use collector::session::StartFacts;
+use collector::{Ended, report};
 use metrics::aggregate::Aggregate;
+use metrics::delivery::Distribution;
+use metrics::verdict::End;
 
 use crate::bed::{Bed, Memory, batch, eventually, reference, this_period};
 
@@ -220,4 +225,35 @@ async fn where_there_are_many_connections_one_is_closed_before_a_pause_but_not_b
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_worker_that_crashed_the_last_period_is_missing() {
+    let bed = Bed::new().await;
+    let test = reference("many-2");
+    let (mut good, mut bad) = (bed.worker("many-2", 0).await, bed.worker("many-2", 1).await);
+    for worker in [&mut good, &mut bad] {
+        worker.join().await;
+    }
+    let _ = tokio::join!(good.until_go(), bad.until_go());
+    for worker in [&mut good, &mut bad] {
+        worker.send(&batch(1, 5)).await;
+    }
+    assert_eq!((good.finish(0).await.status, bad.crash(11).await.status), (200, 200));
+    let concluded = bed.collector.conclude(&test).await.expect("concluded").expect("something");
+    let ended = Ended {
+        name: "many-2",
+        namespace: None,
+        uid: None,
+        planned: 2,
+        may_be_missing: 0,
+        distribution: Distribution::Replicate,
+        end: End::ByItself,
+        exit_codes: &BTreeMap::new(),
+        why_nothing: None,
+        at: None,
+    };
+    let report = report(&ended, Some(&concluded));
+    assert_eq!(report.missing, ["worker 1 ended with exit code 11 before all that it measured was sent"]);
+    assert_eq!((report.workers.failed, report.workers.lost), (1, 1));
 }

@@ -194,9 +194,10 @@ pub struct HttpStatus {
     /// Number of requests sent.
     #[serde(default)]
     pub requests: i64,
-    /// Requests per second of all workers: in the latest whole period while the load test runs, on average once it is over.
-    #[serde(default)]
-    pub requests_per_second: i64,
+    /// Requests per second of all workers: in the latest whole period of 10 s while the load test runs, absent before there is one; on average once
+    /// it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<i64>,
     /// Percentiles of the response time in milliseconds, rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_time_milliseconds: Option<Percentiles>,

@@ -11,6 +11,34 @@ use crate::wire::Span;
 /// The name of a metric, shared by all that has it.
 pub type Name = Arc<str>;
 
+/// How many workers measured: it decides what a rate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measurers {
+    /// One: rates are Artillery's own.
+    One,
+    /// Several together.
+    Several,
+}
+
+impl Measurers {
+    /// Of so many workers.
+    pub fn of(workers: u32) -> Self {
+        if workers > 1 { Self::Several } else { Self::One }
+    }
+}
+
+/// The counter that counts the very events of a rate: in Artillery 2.0.34 both are emitted one after the other, in `engine_http`, `engine_ws`
+/// and `engine_socketio`.
+fn counter_of(rate: &str) -> Option<&'static str> {
+    Some(match rate {
+        "http.request_rate" => "http.requests",
+        "websocket.send_rate" => "websocket.messages_sent",
+        "websocket.receive_rate" => "websocket.messages_received",
+        "socketio.emit_rate" => "socketio.emit",
+        _ => return None,
+    })
+}
+
 /// What was measured, in some time by some workers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
@@ -29,12 +57,37 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The rate of that name, per second, of all workers together: what they did per period, summed over the workers, and then
-    /// the mean over the periods in which anything was measured. For one worker it is what Artillery says, before it rounds.
-    #[allow(clippy::cast_precision_loss, reason = "there are few periods")]
-    pub fn rate(&self, name: &str) -> Option<f64> {
+    /// The rate of that name, per second, of all workers together.
+    ///
+    /// Of one worker it is what Artillery says, before it rounds: the mean of its rates of the periods in which anything was measured. Artillery divides the events of a period by
+    /// the time from the first to the last of them, of a second at least, and rounds to whole numbers: of a worker that sends one request
+    /// every ten seconds it says 1, and the sum of a hundred such would be ten times too much. So of several workers it is the number of events by the
+    /// time in which anything was measured, where a counter has that number; of other rates it is the sum of Artillery's.
+    #[allow(clippy::cast_precision_loss, reason = "counts are below 2^53")]
+    pub fn rate(&self, name: &str, by: Measurers) -> Option<f64> {
         let sum = self.rates.get(name)?;
+        let counted = counter_of(name).filter(|_| by == Measurers::Several);
+        if let (Some(count), Some(time)) = (counted.and_then(|name| self.counters.get(name)), self.active()) {
+            return Some(*count as f64 * 1000.0 / time as f64);
+        }
         Some(sum.value() / self.periods.len().max(1) as f64)
+    }
+
+    /// For how many milliseconds anything was measured, at least 1,000: all periods in which it was, but for what is before the first
+    /// measurement and after the last. `None` where workers did not tell when these were.
+    fn active(&self) -> Option<u64> {
+        let (within, measured) = (self.periods.span()?, self.measured_at()?);
+        let before = measured.first.saturating_sub(within.first).min(PERIOD);
+        let after = (within.last + 1).saturating_sub(measured.last).min(PERIOD);
+        Some((self.periods.len() * PERIOD).saturating_sub(before + after).max(1000))
+    }
+
+    /// When anything was measured first and last, as far as workers told.
+    pub fn measured_at(&self) -> Option<Span> {
+        match (self.counters_at, self.histograms_at) {
+            (Some(counters), Some(histograms)) => Some(counters.hull(histograms)),
+            (counters, histograms) => counters.or(histograms),
+        }
     }
 
     /// The same with coarse distributions.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::Span;
 
 fn batch(period: u64, requests: u64, times: &[f64]) -> Batch {
     let mut sketch = Sketch::default();
@@ -75,10 +76,50 @@ fn the_order_of_batches_does_not_matter_either_where_they_are_heavy() {
 fn a_rate_is_that_of_all_workers_together_in_the_mean_of_the_periods() {
     // two workers in the first period, one in the second, none in the third, two in the fourth
     let aggregate = all(&[0, 0, 1, 3, 3].map(|period| batch(period, 1, &[])));
-    assert_eq!(aggregate.total().rate("http.request_rate"), Some(10.0 / 3.0));
-    assert_eq!(aggregate.total().rate("another"), None);
-    let by_step: Vec<_> = aggregate.time_line().map(|(_, step)| step.rate("http.request_rate")).collect();
-    assert_eq!(by_step, [Some(4.0), Some(2.0), Some(4.0)]);
+    for by in [Measurers::One, Measurers::Several] {
+        // when anything was measured was not told
+        assert_eq!(aggregate.total().rate("http.request_rate", by), Some(10.0 / 3.0));
+        assert_eq!(aggregate.total().rate("another", by), None);
+        let by_step: Vec<_> =
+            aggregate.time_line().map(|(_, step)| step.rate("http.request_rate", by)).collect();
+        assert_eq!(by_step, [Some(4.0), Some(2.0), Some(4.0)]);
+    }
+}
+
+#[test]
+fn the_rate_of_many_workers_that_do_little_is_not_the_sum_of_what_artillery_rounds() {
+    // a hundred workers send a request every ten seconds each, which Artillery calls 1 a second, from second 2 of the first period on to second 4 of the last
+    let of = |name: &str, periods: std::ops::Range<u64>| {
+        let mut batches = Vec::new();
+        for worker in 0..100 {
+            for period in periods.clone() {
+                let mut batch = batch(period, 1, &[]);
+                let at = batch.period + worker % 2 * 2_000 + 2_000;
+                batch.counters = [(name.to_owned(), 1)].into();
+                batch.rates = [("http.request_rate".to_owned(), 1.0)].into();
+                batch.counters_at = Some(Span { first: at, last: at });
+                batches.push(batch);
+            }
+        }
+        all(&batches)
+    };
+    let rate = |aggregate: &Aggregate, by| aggregate.total().rate("http.request_rate", by);
+    let aggregate = of("http.requests", 0..10);
+    assert_eq!(rate(&aggregate, Measurers::Several), Some(1000.0 / 92.0));
+    assert_eq!(rate(&aggregate, Measurers::One), Some(100.0), "of one worker it is Artillery's");
+    let steps: Vec<_> =
+        aggregate.time_line().map(|(_, step)| step.rate("http.request_rate", Measurers::Several)).collect();
+    assert_eq!(steps, [Some(50.0); 10], "all came within 2 s of each period");
+    // in less than a second it is as if it had been one
+    let aggregate = all(&[0, 0].map(|_| {
+        let mut batch = batch(0, 1, &[]);
+        batch.counters = [("http.requests".to_owned(), 3)].into();
+        batch.counters_at = Some(Span { first: batch.period, last: batch.period + 10 });
+        batch
+    }));
+    assert_eq!(rate(&aggregate, Measurers::Several), Some(6.0));
+    // nothing counts its events
+    assert_eq!(rate(&of("another", 0..10), Measurers::Several), Some(100.0));
 }
 
 #[test]

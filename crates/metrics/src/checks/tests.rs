@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::aggregate::Measurers;
 use crate::sketch::Sketch;
 
 fn measured() -> Measured {
@@ -27,7 +28,7 @@ fn measured() -> Measured {
 }
 
 fn results(ensure: Json) -> Vec<CheckResult> {
-    Ensure::read(&ensure).expect("an ensure").evaluate(&measured())
+    Ensure::read(&ensure).expect("an ensure").evaluate(&measured(), Measurers::One)
 }
 
 /// Whether the expression holds, and what it says.
@@ -261,7 +262,7 @@ proptest! {
     #[test]
     fn no_expression_does_harm(expression in "[-a-z0-9.,()<>=!~?:'\"\\\\ +*/%^\u{e9}\n]{0,80}|(.{0,20}(vusers.created|and|not|in|of|max\\(|,|\\))){0,12}") {
         if let Ok(ensure) = Ensure::read(&json!({"conditions": [{"expression": expression}]})) {
-            let results = ensure.evaluate(&measured());
+            let results = ensure.evaluate(&measured(), Measurers::One);
             prop_assert!(results[0].actual.len() < 4 * MAX_EXPRESSION_BYTES);
         }
     }
@@ -269,7 +270,7 @@ proptest! {
     #[test]
     fn no_ensure_does_harm(ensure in any_json()) {
         if let Ok(ensure) = Ensure::read(&ensure) {
-            prop_assert!(ensure.evaluate(&measured()).len() >= ensure.len());
+            prop_assert!(ensure.evaluate(&measured(), Measurers::One).len() >= ensure.len());
         }
         reads_templates(&ensure);
     }

@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 
 use super::document::SCHEMA_VERSION;
 use super::{Identity, PerWorker, Plan, Report, Times, Workers};
-use crate::aggregate::{Aggregate, Form, Measured, PERIOD};
+use crate::aggregate::{Aggregate, Form, Measured, Measurers, PERIOD};
 use crate::checks::CheckResult;
 use crate::javascript::json as number;
 use crate::sketch::{COARSE, RELATIVE_ACCURACY};
@@ -17,7 +17,7 @@ use crate::wire::Span;
 
 impl Serialize for Report<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(self, Some(TimeLine(self.aggregate)), serializer)
+        serialize(self, Some(TimeLine(self.aggregate, self.measurers())), serializer)
     }
 }
 
@@ -38,7 +38,7 @@ fn serialize<S: Serializer>(
     let total = of.aggregate.total();
     let last = total.periods.span().map(|span| Value::from(span.last + 1 - PERIOD));
     let mut report = serializer.serialize_map(None)?;
-    report.serialize_entry("aggregate", &Stats { measured: total, period: last })?;
+    report.serialize_entry("aggregate", &Stats { measured: total, by: of.measurers(), period: last })?;
     if let Some(time_line) = time_line {
         report.serialize_entry("intermediate", &time_line)?;
     }
@@ -49,12 +49,13 @@ fn serialize<S: Serializer>(
 /// What was measured, as Artillery's events `stats` and `done` have it. The period is a text in the one, a number in the other.
 struct Stats<'a> {
     measured: &'a Measured,
+    by: Measurers,
     period: Option<Value>,
 }
 
 impl Serialize for Stats<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Figures { counters, rates, summaries } = Figures::of(self.measured);
+        let Figures { counters, rates, summaries } = Figures::of(self.measured, self.by);
         let rates: BTreeMap<_, _> = rates.into_iter().map(|(name, rate)| (name, number(rate))).collect();
         let times = Times::of(self.measured);
         let [counters_at, histograms_at, metrics_at] = [times.counters, times.histograms, times.metrics()];
@@ -103,14 +104,14 @@ impl Serialize for Summary {
 }
 
 /// The steps of the time line, unpacked one after the other.
-struct TimeLine<'a>(&'a Aggregate);
+struct TimeLine<'a>(&'a Aggregate, Measurers);
 
 impl Serialize for TimeLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut steps = serializer.serialize_seq(Some(self.0.steps()))?;
         for (start, measured) in self.0.time_line() {
-            steps
-                .serialize_element(&Stats { measured: &measured, period: Some(start.to_string().into()) })?;
+            let period = Some(start.to_string().into());
+            steps.serialize_element(&Stats { measured: &measured, by: self.1, period })?;
         }
         steps.end()
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::aggregate::PERIOD;
+use crate::aggregate::{Measurers, PERIOD};
 use crate::checks::Ensure;
 use crate::delivery::Distribution;
 use crate::sketch::Sketch;
@@ -55,7 +55,7 @@ fn report(aggregate: &Aggregate) -> Report<'_> {
         "thresholds": [{"http.response_time.p95": 50}, {"http.requests": 100}],
         "conditions": [{"expression": "http.codes.500 == 0", "strict": false}],
     });
-    let checks = Ensure::read(&ensure).expect("an ensure").evaluate(aggregate.total());
+    let checks = Ensure::read(&ensure).expect("an ensure").evaluate(aggregate.total(), Measurers::Several);
     let facts = Facts {
         planned: 2,
         workers: vec![WorkerFacts {
@@ -140,7 +140,7 @@ All VUs finished. Total time: 1 hour, 2 minutes, 5 seconds
 Summary report @ 23:15:25(+0000)
 --------------------------------
 
-http.request_rate: ............................................................. 6/sec
+http.request_rate: ............................................................. 1/sec
 http.requests: ................................................................. 12
 http.response_time:
   min: ......................................................................... 1
@@ -233,7 +233,7 @@ fn programs_read_what_artillery_would_have_written() {
         json!({
             "period": START + 2 * PERIOD,
             "counters": {"http.requests": 12, "vusers.completed": 12, "vusers.created": 12, "vusers.skipped": 3},
-            "rates": {"http.request_rate": 6},
+            "rates": {"http.request_rate": 1},
             "firstCounterAt": START + 5,
             "lastCounterAt": START + 2 * PERIOD + 100,
             "firstHistogramAt": START + 7,

@@ -1,6 +1,6 @@
 //! Checks: what Artillery's plugin makes of an `ensure` is what this crate makes of it.
 
-use metrics::aggregate::{Aggregate, Measured};
+use metrics::aggregate::{Aggregate, Measured, Measurers};
 use metrics::checks::{CheckResult, Ensure};
 use metrics::sketch::Sketch;
 use metrics::summary::{Figures, Summary};
@@ -51,7 +51,7 @@ fn measured(random: &mut Random) -> Measured {
 /// What the plugin says of each `ensure`. The longest name comes first, so that no other is taken for a part of it; and figures of distributions
 /// come from the last on, for where `p99` comes before `p999`, as Artillery has it, the plugin evaluates no `p999`.
 fn plugin(measured: &Measured, ensures: &[Value]) -> Vec<Vec<Value>> {
-    let figures = Figures::of(measured);
+    let figures = Figures::of(measured, Measurers::One);
     let mut counters: Vec<_> = figures.counters.iter().map(|(name, count)| json!([&**name, count])).collect();
     counters.sort_by_key(|pair| std::cmp::Reverse(pair[0].as_str().map(str::len)));
     let rates: Vec<_> = figures.rates.iter().map(|(name, rate)| json!([&**name, rate])).collect();
@@ -74,7 +74,7 @@ fn conditions(expressions: &[String]) -> Vec<Value> {
 fn compare(measured: &Measured, expression: &str, theirs: &Value) {
     let evaluate = |expression: &str| -> Option<CheckResult> {
         let ensure = Ensure::read(&json!({"conditions": [{"expression": expression}]})).ok()?;
-        ensure.evaluate(measured).pop()
+        ensure.evaluate(measured, Measurers::One).pop()
     };
     let ours = evaluate(expression);
     let passed = ours.as_ref().is_some_and(|result| result.passed);
@@ -114,7 +114,7 @@ fn the_forms_of_ensure_come_out_as_in_the_plugin() {
     for _ in 0..20 {
         let measured = measured(&mut random);
         for (ensure, theirs) in ensures.iter().zip(plugin(&measured, &ensures)) {
-            let ours = Ensure::read(ensure).expect("an ensure").evaluate(&measured);
+            let ours = Ensure::read(ensure).expect("an ensure").evaluate(&measured, Measurers::One);
             let ours: Vec<_> = ours
                 .iter()
                 .map(
@@ -139,7 +139,7 @@ fn the_forms_of_ensure_come_out_as_in_the_plugin() {
 #[test]
 fn what_the_plugin_cannot_evaluate_for_the_order_of_names_is_evaluated() {
     let measured = measured(&mut random("the order of names"));
-    let figures = Figures::of(&measured);
+    let figures = Figures::of(&measured, Measurers::One);
     let summaries: Vec<_> =
         figures.summaries.iter().map(|(name, summary)| json!([&**name, summary.named()])).collect();
     let p999 = json!({"thresholds": [{"http.response_time.p999": 1e6}]});
@@ -150,7 +150,7 @@ fn what_the_plugin_cannot_evaluate_for_the_order_of_names_is_evaluated() {
             json!({"ensures": [ensure], "counters": counters, "rates": [], "summaries": summaries});
         let theirs = ask("ensure", question);
         assert_eq!((&theirs[0][0]["passed"], &theirs[0][0]["kind"]), (&json!(false), &json!("undefined")));
-        let ours = Ensure::read(&ensure).expect("an ensure").evaluate(&measured);
+        let ours = Ensure::read(&ensure).expect("an ensure").evaluate(&measured, Measurers::One);
         assert!(ours[0].passed, "{ours:?}");
     }
 }

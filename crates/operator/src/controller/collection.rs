@@ -242,7 +242,7 @@ fn metrics(facts: &Facts) -> MetricsStatus {
         errors: whole(facts.errors),
         http: (facts.requests > 0).then(|| HttpStatus {
             requests: whole(facts.requests),
-            requests_per_second: facts.requests_per_second.map_or(0, round),
+            requests_per_second: facts.requests_per_second.map(round),
             response_time_milliseconds: facts.response_time.map(|times| Percentiles {
                 p50: ceil(times.p50),
                 p95: ceil(times.p95),

@@ -108,6 +108,8 @@ pub(super) struct FinishMessage {
     pub(super) exit_code: Option<i32>,
     #[prost(fixed64, optional, tag = "3")]
     pub(super) counters: Option<u64>,
+    #[prost(bool, tag = "4")]
+    pub(super) cut_short: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -189,6 +191,7 @@ impl WorkerMessage {
                 batches: finish.batches,
                 exit_code: finish.exit_code,
                 counters: finish.counters.map(|counters| counters.0),
+                cut_short: finish.cut_short,
             }),
             lost: worker.lost,
             lost_periods: worker
@@ -236,6 +239,7 @@ impl WorkerMessage {
                 batches: finish.batches,
                 exit_code: finish.exit_code,
                 counters: finish.counters.map(Fingerprint),
+                cut_short: finish.cut_short,
             }),
             lost: self.lost,
             lost_periods: self

@@ -34,7 +34,7 @@ fn it_is_restored_as_it_was_stored() {
     session.take(0, &process(0), &full, at(20)).expect("taken");
     let lost = Batch { sequence: 2, lost: Some("why".to_owned()), ..Batch::default() };
     session.take(0, &process(0), &lost, at(21)).expect("taken");
-    let finish = Finish { batches: 2, exit_code: Some(-1), counters: Some(Fingerprint(7)) };
+    let finish = Finish { batches: 2, exit_code: Some(-1), counters: Some(Fingerprint(7)), cut_short: true };
     session.finish(0, &process(0), finish, at(22)).expect("an answer");
     let snapshot = saved(&mut session, at(30));
     let mut restored = Session::restore(&snapshot, at(40)).expect("a session");
@@ -177,7 +177,12 @@ fn ten_thousand_workers_take_400_kb_once_and_600_kb_each_time() {
         });
         let batch = Batch { health: Some(health), phases: phases.collect(), ..batch(1, below(1000)) };
         session.take(index, process, &batch, at(30_000 + below(10_000))).expect("taken");
-        let finish = Finish { batches: 1, exit_code: Some(0), counters: Some(Fingerprint(below(u64::MAX))) };
+        let finish = Finish {
+            batches: 1,
+            exit_code: Some(0),
+            counters: Some(Fingerprint(below(u64::MAX))),
+            cut_short: false,
+        };
         session.finish(index, process, finish, at(40_000)).expect("an answer");
     }
     let snapshot = saved(&mut session, at(50_000));
