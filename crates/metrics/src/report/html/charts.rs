@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::document::{Document, Figures, Stats};
 use super::super::names::visible;
-use super::latency_of;
+use super::{is_latency, latency_of};
 
 /// So many codes of errors have a line of their own in the chart.
 const MAX_ERRORS: usize = 6;
@@ -13,6 +13,19 @@ const STEP: u64 = 10_000;
 
 /// No time line is filled up to more steps.
 const MAX_STEPS: usize = 10_000;
+
+/// The counters that are drawn, beside those of errors.
+const REQUESTS: &str = "http.requests";
+const CREATED: &str = "vusers.created";
+const COMPLETED: &str = "vusers.completed";
+const FAILED: &str = "vusers.failed";
+/// How the names of counters of errors begin.
+const ERRORS: &str = "errors.";
+
+/// Whether a chart may need that metric of the time line's steps.
+pub(in crate::report) fn is_drawn(name: &str) -> bool {
+    [REQUESTS, CREATED, COMPLETED, FAILED].contains(&name) || name.starts_with(ERRORS) || is_latency(name)
+}
 
 /// What the charts are drawn from: each list has a value for each step of the time line.
 #[derive(Serialize, Default)]
@@ -76,21 +89,21 @@ pub(super) fn data(document: &Document) -> String {
             counts: steps.iter().map(|step| step.count as f64).collect(),
         })
     });
-    let has_requests = document.counter("http.requests") > 0.0;
+    let has_requests = document.counter(REQUESTS) > 0.0;
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of a step")]
     let seconds = step as f64 / 1000.0;
     let charts = Charts {
         step_seconds: seconds,
         times: steps.iter().map(|(at, _)| at / 1000.0).collect(),
         per_second: if has_requests {
-            all("http.requests").into_iter().map(|count| Some(count / seconds)).collect()
+            all(REQUESTS).into_iter().map(|count| Some(count / seconds)).collect()
         } else {
             Vec::new()
         },
         latency,
-        created: all("vusers.created"),
-        completed: all("vusers.completed"),
-        failed: all("vusers.failed"),
+        created: all(CREATED),
+        completed: all(COMPLETED),
+        failed: all(FAILED),
         errors: document
             .errors()
             .into_iter()
