@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json::Totals;
@@ -148,7 +148,7 @@ pub struct Refused {
 }
 
 /// Whether it passed, and why.
-#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(default)]
 pub struct Verdict {
     /// Passed, Failed or Inconclusive.
