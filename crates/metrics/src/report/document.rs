@@ -280,6 +280,12 @@ impl Document {
         self.aggregate.counters.get(name).copied().unwrap_or(0.0)
     }
 
+    /// Whether it is known that the script has no checks: where no worker said what it is, and in a report of Artillery's own, it is not.
+    pub fn has_no_checks(&self) -> bool {
+        let is_told = |section: &Section| section.plan.is_some() || section.verdict.reason == "NoChecks";
+        self.loadtest.as_ref().is_some_and(|section| section.checks.is_empty() && is_told(section))
+    }
+
     /// What the load test is called.
     pub fn title(&self) -> String {
         match &self.loadtest {

@@ -31,6 +31,7 @@ struct Page {
     badge: Badge,
     when: String,
     checks: Vec<(&'static str, String, String)>,
+    has_no_checks: bool,
     cards: Vec<Card>,
     doubts: Vec<String>,
     /// Where nothing was measured: that, or that it is not there.
@@ -88,6 +89,7 @@ fn page(document: &Document) -> Page {
                 (class, visible(&check.check), visible(&check.actual))
             })
             .collect(),
+        has_no_checks: document.has_no_checks(),
         cards: cards(document),
         doubts: section.map(doubts).into_iter().flatten().map(|doubt| doubt.text).collect(),
         nothing: nothing(document),

@@ -185,6 +185,27 @@ fn an_artillery_report_and_an_empty_one_are_pages_too() {
 }
 
 #[test]
+fn that_there_are_no_checks_is_said_only_where_it_is_known() {
+    let no = "The script has no checks";
+    let unknown = "Checks (<code>ensure</code>) are not known";
+    let plan = json!({ "workers": 1 });
+    let told = |reason: &str| json!({ "outcome": "Inconclusive", "reason": reason, "message": "" });
+    let check = json!([{ "check": "p95 < 30", "passed": true }]);
+    for (loadtest, said) in [
+        (json!({ "verdict": told("Stopped"), "plan": plan }), Some(no)),
+        // of before the plan was told
+        (json!({ "verdict": told("NoChecks") }), Some(no)),
+        (json!({ "verdict": told("Inconclusive"), "plan": null }), Some(unknown)),
+        (json!({ "verdict": told("Stopped"), "plan": plan, "checks": check }), None),
+        (json!(null), Some(unknown)),
+    ] {
+        let page = page_of(json!({ "aggregate": {}, "loadtest": loadtest }));
+        let found: Vec<_> = [no, unknown].into_iter().filter(|text| page.contains(text)).collect();
+        assert_eq!(found, Vec::from_iter(said), "{loadtest}");
+    }
+}
+
+#[test]
 fn an_hour_with_two_hundred_endpoints_is_below_three_megabytes() {
     let mut counters = serde_json::Map::new();
     let mut summaries = serde_json::Map::new();
