@@ -115,6 +115,8 @@ pub struct Section {
     pub distributions: BTreeMap<String, Vec<Step>>,
     /// The length of a step of the time line, in milliseconds.
     pub time_line_step_milliseconds: Option<u64>,
+    /// How far percentiles of the time line may be off, in parts of them; `None` where that is not told.
+    pub time_line_relative_accuracy: Option<f64>,
     /// What had no room in the report, in words.
     pub left_out: Option<String>,
     /// What the script asked for.
