@@ -6,6 +6,7 @@ pub mod compare;
 pub mod document;
 mod doubts;
 mod endpoints;
+mod fit;
 pub mod html;
 mod json;
 pub mod junit;
@@ -155,5 +156,7 @@ impl Times {
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod tests;

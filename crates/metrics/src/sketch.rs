@@ -5,8 +5,10 @@
 //! process would have given.
 
 mod bins;
+mod steps;
 
 pub(crate) use self::bins::Bins;
+pub(crate) use self::steps::with_empty_steps;
 use crate::sum::Sum;
 
 /// The relative accuracy of Artillery's sketches.
@@ -180,38 +182,6 @@ impl Sketch {
     }
 }
 
-impl Sketch {
-    /// How many values there are up to which value, in at most so many steps that are equally wide on a logarithmic scale; steps without values
-    /// are left out. Values of 0 and less are the first step, up to 0.
-    pub fn steps(&self, most: usize) -> Vec<(f64, u64)> {
-        let bins = || self.positive.counts().zip(self.positive.first()..).filter(|(count, _)| *count > 0);
-        let (first, last) = (bins().next(), bins().last());
-        let (Some((_, first)), Some((_, last))) = (first, last) else {
-            return self.up_to_zero().into_iter().collect();
-        };
-        let most = i64::try_from(most.max(2) - 1).unwrap_or(i64::MAX);
-        let width = (last - first) / most + 1;
-        let mut steps: Vec<(f64, u64)> = Vec::new();
-        let mut of = None;
-        for (count, key) in bins() {
-            let step = (key - first) / width;
-            if let (Some((_, sum)), true) = (steps.last_mut(), of == Some(step)) {
-                *sum += count;
-            } else {
-                let end = (first + (step + 1) * width - 1).min(last);
-                steps.push((upper(end).min(self.max), count));
-            }
-            of = Some(step);
-        }
-        self.up_to_zero().into_iter().chain(steps).collect()
-    }
-
-    fn up_to_zero(&self) -> Option<(f64, u64)> {
-        let count = self.negative.count() + self.zeros;
-        (count > 0).then_some((0.0, count))
-    }
-}
-
 /// The largest value of a bin.
 #[allow(clippy::cast_precision_loss, reason = "keys are small")]
 fn upper(key: i64) -> f64 {
@@ -239,26 +209,12 @@ mod tests {
 
     use super::*;
 
-    fn sketch(values: &[f64]) -> Sketch {
+    pub(super) fn sketch(values: &[f64]) -> Sketch {
         let mut sketch = Sketch::default();
         for value in values {
             sketch.accept(*value).expect("a value");
         }
         sketch
-    }
-
-    #[test]
-    fn the_steps_of_a_distribution_count_every_value_once() {
-        assert_eq!(Sketch::default().steps(10), []);
-        assert_eq!(sketch(&[0.0, -3.0]).steps(10), [(0.0, 2)]);
-        let values: Vec<f64> = (0..1000).map(f64::from).collect();
-        for most in [2, 10, 120] {
-            let steps = sketch(&values).steps(most);
-            assert!(steps.len() <= most, "{}", steps.len());
-            assert_eq!(steps.iter().map(|(_, count)| count).sum::<u64>(), 1000);
-            assert!(steps.is_sorted_by(|a, b| a.0 < b.0), "{steps:?}");
-            assert_eq!(steps.last().map(|(up_to, _)| *up_to), Some(999.0));
-        }
     }
 
     fn merged(a: &Sketch, b: &Sketch) -> Sketch {

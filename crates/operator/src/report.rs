@@ -13,9 +13,8 @@ use loadtest::lifecycle::Outcome;
 use loadtest::observed::Observed;
 use metrics::checks::CheckResult;
 use metrics::delivery::Distribution;
-use metrics::report::{HIDDEN, Report, Workers, fewer};
+use metrics::report::{HIDDEN, Report, Workers};
 use metrics::verdict::{self, End};
-use serde_json::Value;
 
 use crate::collect::store::Rendered;
 
@@ -24,8 +23,6 @@ const MAX_CHECKS: usize = 100;
 const MAX_TEXT: usize = 500;
 /// `report.json` has no more bytes, lest its ConfigMap be too large; what is left out is said.
 const MAX_JSON: usize = 600 * 1024;
-/// Of so many workers it tells where there is no room for more.
-const FEWER_WORKERS: [usize; 2] = [100, 0];
 /// `report.txt` has no more bytes.
 const MAX_TEXT_BYTES: usize = 200 * 1024;
 
@@ -172,68 +169,18 @@ fn short(text: &str) -> String {
     }
 }
 
-/// As it is stored. The totals are never thinned: a report that has no room for its time line goes without, and says so.
+/// As it is stored.
 fn render(report: &Report<'_>) -> Rendered {
     let mut text = Vec::new();
-    let mut json = Value::Null;
     // writing to memory does not fail
-    if report.write_text(&mut text, &HIDDEN).is_ok() {
-        json = serde_json::to_value(report).unwrap_or_default();
-    }
+    let _ = report.write_text(&mut text, &HIDDEN);
     let mut text = String::from_utf8_lossy(&text).into_owned();
     if text.len() > MAX_TEXT_BYTES {
         text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         text.push_str("\n(cut here: too long; see report.json)\n");
     }
-    Rendered { json: fit(json, report, MAX_JSON), text }
-}
-
-/// What has to be left out first: workers one by one, then what is there twice, then the time line, then the totals.
-fn fit(mut json: Value, report: &Report<'_>, most: usize) -> String {
-    let mut whole = json.to_string();
-    let mut left_out: Vec<&str> = Vec::new();
-    for told in FEWER_WORKERS {
-        if whole.len() <= most || report.per_worker.len() <= told {
-            continue;
-        }
-        let all = report.per_worker.len() + report.per_worker_left_out;
-        // of numbers and texts JSON is made without an error
-        json["loadtest"]["perWorker"] =
-            serde_json::to_value(fewer(report.per_worker.clone(), told)).unwrap_or_default();
-        json["loadtest"]["perWorkerLeftOut"] = Value::from(all - told);
-        left_out =
-            vec!["perWorker: not all workers have room here; they are in the snapshot beside this report"];
-        json["loadtest"]["leftOut"] = left_out.join(". ").into();
-        whole = json.to_string();
-    }
-    if whole.len() > most {
-        // Artillery writes them twice, under `summaries` and `histograms`
-        for step in json["intermediate"].as_array_mut().into_iter().flatten() {
-            step.as_object_mut().map(|step| step.remove("histograms"));
-        }
-        json["aggregate"].as_object_mut().map(|aggregate| aggregate.remove("histograms"));
-        whole = json.to_string();
-    }
-    for (what, empty, why) in [
-        (
-            "intermediate",
-            Value::Array(Vec::new()),
-            "intermediate: the time line has no room here; it is in the snapshot beside this report",
-        ),
-        (
-            "aggregate",
-            Value::Object(serde_json::Map::new()),
-            "aggregate: it has no room here; it is in the snapshot beside this report",
-        ),
-    ] {
-        if whole.len() > most {
-            left_out.push(why);
-            json[what] = empty;
-            json["loadtest"]["leftOut"] = left_out.join(". ").into();
-            whole = json.to_string();
-        }
-    }
-    whole
+    // of numbers and texts JSON is made without an error
+    Rendered { json: report.json_within(MAX_JSON).unwrap_or_default(), text }
 }
 
 fn whole(n: u64) -> i64 {
@@ -250,76 +197,4 @@ pub fn round(number: f64) -> i64 {
 #[allow(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
 pub fn ceil(number: f64) -> i64 {
     number.ceil() as i64
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use metrics::aggregate::PERIOD;
-    use metrics::sketch::Sketch;
-    use metrics::wire::Batch;
-
-    use super::*;
-
-    /// A conclusion of nothing but workers that never joined, and of what was measured in so many periods.
-    fn reported(planned: u32, periods: u64, check: impl Fn(&Report<'_>)) {
-        let exit_codes: BTreeMap<u32, i32> = (0..planned).map(|index| (index, 11)).collect();
-        let ended = Ended {
-            name: "checkout",
-            namespace: None,
-            uid: None,
-            planned,
-            may_be_missing: 0,
-            distribution: Distribution::Replicate,
-            end: End::ByItself,
-            exit_codes: &exit_codes,
-            why_nothing: None,
-            at: None,
-        };
-        let mut aggregate = metrics::aggregate::Aggregate::default();
-        for period in 0..periods {
-            let mut sketch = Sketch::default();
-            sketch.accept(1.0).expect("a time");
-            let histograms = [("http.response_time".to_owned(), sketch)].into();
-            let period = 1_700_000_000_000 + period * PERIOD;
-            aggregate.add(&Batch { sequence: 1, period, histograms, ..Batch::default() });
-        }
-        check(&Report { aggregate: &aggregate, ..collector::report(&ended, None) });
-    }
-
-    /// What is left of a report that may have so many bytes.
-    fn fitted(report: &Report<'_>, most: usize) -> Value {
-        let text = fit(serde_json::to_value(report).expect("JSON"), report, most);
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    #[test]
-    fn workers_are_left_out_first_then_what_is_there_twice_then_the_time_line_then_the_totals() {
-        reported(1200, 20, |report| {
-            let whole = serde_json::to_value(report).expect("JSON");
-            let size = |json: &Value| json.to_string().len();
-            let workers = |json: &Value| json["loadtest"]["perWorker"].as_array().map_or(0, Vec::len);
-            let is_told = |json: &Value, what: &str| {
-                json["loadtest"]["leftOut"].as_str().is_some_and(|why| why.contains(what))
-            };
-            assert_eq!((workers(&whole), &whole["loadtest"]["perWorkerLeftOut"]), (1000, &Value::from(200)));
-            assert_eq!(fitted(report, size(&whole)), whole);
-            let some = fitted(report, size(&whole) - 1);
-            assert_eq!((workers(&some), &some["loadtest"]["perWorkerLeftOut"]), (100, &Value::from(1100)));
-            assert!(is_told(&some, "perWorker: ") && some["aggregate"]["histograms"].is_object(), "{some}");
-            let none = fitted(report, size(&some) - 1);
-            assert_eq!((workers(&none), &none["loadtest"]["perWorkerLeftOut"]), (0, &Value::from(1200)));
-            assert!(none["aggregate"]["histograms"].is_object());
-            let once = fitted(report, size(&none) - 1);
-            assert!(once["aggregate"]["histograms"].is_null() && once["intermediate"][19].is_object());
-            let totals = fitted(report, size(&once) - 1);
-            assert_eq!(totals["intermediate"], serde_json::json!([]));
-            assert!(totals["aggregate"]["summaries"].is_object());
-            assert!(is_told(&totals, "intermediate: ") && is_told(&totals, "perWorker: "), "{totals}");
-            let least = fitted(report, 1);
-            assert_eq!(least["aggregate"], serde_json::json!({}));
-            assert!(is_told(&least, "aggregate: ") && least["loadtest"]["verdict"]["outcome"].is_string());
-        });
-    }
 }

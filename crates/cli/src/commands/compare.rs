@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write as _};
 
-use metrics::report::compare::{rows, write_text};
+use metrics::report::compare::{about, rows, write_text};
 use serde_json::json;
 
 use super::report::document;
@@ -23,10 +23,11 @@ pub async fn run(flags: &Compare, cluster: &Cluster) -> Result<Exit, Failure> {
             let failed = held.iter().flatten().filter(|held| held.holds).map(|held| &held.words);
             let unknown = held.iter().filter_map(|held| held.as_ref().err());
             let all = json!({
+                "reports": { "a": about(&a), "b": about(&b) },
                 "rows": rows(&a, &b),
                 "failed": failed.collect::<Vec<_>>(),
                 "unknown": unknown.collect::<Vec<_>>(),
-                "incomplete": { "a": a.gap(), "b": b.gap() },
+                "incomplete": { "a": a.partial(), "b": b.partial() },
             });
             writeln!(to, "{all:#}")
         }

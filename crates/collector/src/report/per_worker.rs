@@ -50,11 +50,35 @@ fn row(worker: &Worker, facts: &WorkerFacts, first_start: f64) -> PerWorker {
             failed: vusers.failed,
             skipped: vusers.skipped,
         },
-        batches: worker.received,
+        batches: worker.received.saturating_sub(worker.lost),
         event_loop_most_percent: health.busiest().map(percent),
         event_loop_mean_percent: health.mean().map(percent),
         cpu_throttled_percent: health.throttled().map(percent),
         memory_most_bytes: Some(health.memory_most).filter(|bytes| *bytes > 0),
         memory_limit_bytes: Some(health.memory_limit).filter(|bytes| *bytes > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::verdict::Gaps;
+    use metrics::wire::Batch;
+
+    use super::*;
+    use crate::moment::Moment;
+    use crate::session::{Nonce, Process};
+
+    #[test]
+    fn a_batch_that_is_lost_is_none_that_was_taken_in() {
+        let process = Process { pod_uid: "a".to_owned(), nonce: Nonce([0; 16]) };
+        for (lost, batches) in [(vec![true], 0), (vec![false], 1), (vec![false, true, false], 2)] {
+            let mut worker = Worker::new(process.clone(), Moment::default());
+            for (sequence, is_lost) in (1..).zip(&lost) {
+                let lost = is_lost.then(|| "it was too large".to_owned());
+                worker.take(&Batch { sequence, lost, ..Batch::default() }, Moment::default());
+            }
+            let facts = WorkerFacts { index: 0, end: WorkerEnd::Exited(0), gaps: Gaps::default() };
+            assert_eq!(row(&worker, &facts, 0.0).batches, batches, "{lost:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json::Totals;
@@ -115,6 +115,8 @@ pub struct Section {
     pub distributions: BTreeMap<String, Vec<Step>>,
     /// The length of a step of the time line, in milliseconds.
     pub time_line_step_milliseconds: Option<u64>,
+    /// How far percentiles of the time line may be off, in parts of them; `None` where that is not told.
+    pub time_line_relative_accuracy: Option<f64>,
     /// What had no room in the report, in words.
     pub left_out: Option<String>,
     /// What the script asked for.
@@ -148,7 +150,7 @@ pub struct Refused {
 }
 
 /// Whether it passed, and why.
-#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(default)]
 pub struct Verdict {
     /// Passed, Failed or Inconclusive.
@@ -278,6 +280,12 @@ impl Document {
     /// A counter of all; 0 where it is not there.
     pub fn counter(&self, name: &str) -> f64 {
         self.aggregate.counters.get(name).copied().unwrap_or(0.0)
+    }
+
+    /// Whether it is known that the script has no checks: where no worker said what it is, and in a report of Artillery's own, it is not.
+    pub fn has_no_checks(&self) -> bool {
+        let is_told = |section: &Section| section.plan.is_some() || section.verdict.reason == "NoChecks";
+        self.loadtest.as_ref().is_some_and(|section| section.checks.is_empty() && is_told(section))
     }
 
     /// What the load test is called.

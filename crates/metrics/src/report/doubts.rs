@@ -76,6 +76,25 @@ impl Document {
         Some(format!("data is missing: {}{more}", visible(first)))
     }
 
+    /// Why its figures are not to be held against those of another report, in words: they are not those of all that happened, or the load was
+    /// not all that the script asks for. `None` where they are. Counters are at least what is told.
+    pub fn partial(&self) -> Option<String> {
+        let Section { verdict, undelivered, .. } = self.loadtest.as_ref()?;
+        self.gap().or_else(|| match (verdict.reason.as_str(), verdict.outcome.as_str()) {
+            ("Stopped", _) => Some("the load test was stopped".to_owned()),
+            ("DeadlineExceeded", _) => Some("the load test was stopped at its deadline".to_owned()),
+            ("NoVusers", _) => Some("no virtual user was created".to_owned()),
+            ("WorkersFailed", _) | (_, "Inconclusive") => {
+                let more = match undelivered.len().saturating_sub(1) {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                Some(visible(undelivered.first().unwrap_or(&verdict.message)) + &more)
+            }
+            _ => None,
+        })
+    }
+
     /// Whether the totals had no room in it.
     pub fn is_left_out(&self) -> bool {
         let left_out = self.loadtest.as_ref().and_then(|section| section.left_out.as_deref());
@@ -180,6 +199,38 @@ mod tests {
             assert_eq!(document.errors_counted(), errors, "{words}");
         }
         let artillerys = Document::parse(br#"{"aggregate": {}}"#).expect("a report");
+        assert_eq!(artillerys.partial(), None);
         assert_eq!((artillerys.gap(), artillerys.errors_counted()), (None, Some(0.0)));
+    }
+
+    #[test]
+    fn a_report_is_partial_where_the_load_was_not_all_that_the_script_asks_for() {
+        let slow = json!(["1 of 2 workers was slow", "1 of 2 workers had its CPU throttled"]);
+        for (outcome, reason, undelivered, partial) in [
+            ("Passed", "NoChecks", json!([]), None),
+            ("Passed", "ChecksPassed", json!([]), None),
+            ("Failed", "ChecksFailed", json!([]), None),
+            ("Failed", "ExpectationsFailed", json!([]), None),
+            ("Failed", "WorkersFailed", json!([]), Some("in words")),
+            ("Inconclusive", "NoVusers", json!([]), Some("no virtual user was created")),
+            ("Inconclusive", "Stopped", json!([]), Some("the load test was stopped")),
+            ("Inconclusive", "Stopped", slow.clone(), Some("the load test was stopped")),
+            (
+                "Inconclusive",
+                "DeadlineExceeded",
+                json!([]),
+                Some("the load test was stopped at its deadline"),
+            ),
+            ("Inconclusive", "Inconclusive", slow, Some("1 of 2 workers was slow, and 1 more")),
+            ("Inconclusive", "Inconclusive", json!(["it was slow"]), Some("it was slow")),
+            ("Inconclusive", "Inconclusive", json!([]), Some("in words")),
+        ] {
+            let verdict = json!({ "outcome": outcome, "reason": reason, "message": "in words" });
+            let document = document(json!({}), json!({ "verdict": verdict, "undelivered": undelivered }));
+            assert_eq!((document.partial().as_deref(), document.gap()), (partial, None), "{reason}");
+        }
+        let missing = json!({ "verdict": { "outcome": "Inconclusive", "reason": "Stopped" }, "missing": ["worker 1 was lost"] });
+        let missing = document(json!({}), missing);
+        assert_eq!(missing.partial().as_deref(), Some("data is missing: worker 1 was lost"));
     }
 }

@@ -11,7 +11,9 @@ use askama::Template;
 
 use super::document::{Document, Figures, Section, Stats};
 use super::doubts::doubts;
+use super::endpoints::PREFIX;
 use super::names::visible;
+pub(super) use charts::is_drawn;
 use tables::{EndpointRow, Figured, PlanTable, Table, WorkerTable};
 use words::{date_and_time, lasted, number, or_dash};
 
@@ -29,6 +31,7 @@ struct Page {
     badge: Badge,
     when: String,
     checks: Vec<(&'static str, String, String)>,
+    has_no_checks: bool,
     cards: Vec<Card>,
     doubts: Vec<String>,
     /// Where nothing was measured: that, or that it is not there.
@@ -86,6 +89,7 @@ fn page(document: &Document) -> Page {
                 (class, visible(&check.check), visible(&check.actual))
             })
             .collect(),
+        has_no_checks: document.has_no_checks(),
         cards: cards(document),
         doubts: section.map(doubts).into_iter().flatten().map(|doubt| doubt.text).collect(),
         nothing: nothing(document),
@@ -178,8 +182,13 @@ fn versions(section: &Section) -> Vec<String> {
 /// The response times of HTTP, or of the first other engine that has some.
 fn latency_of(stats: &Stats) -> Option<(&str, &Figures)> {
     let http = stats.summaries.get_key_value("http.response_time");
-    let other = || stats.summaries.iter().find(|(name, _)| name.ends_with(".response_time"));
+    let other = || stats.summaries.iter().find(|(name, _)| is_latency(name));
     http.or_else(other).map(|(name, figures)| (name.as_str(), figures))
+}
+
+/// Whether it is the distribution of an engine's response times.
+fn is_latency(name: &str) -> bool {
+    name.ends_with(".response_time") && !name.starts_with(PREFIX)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a count of lines or workers")]

@@ -154,7 +154,8 @@ struct Step {
 /// The distributions of these are told in steps, of so many engines at most.
 const TIMES: [&str; 2] = [".response_time", "vusers.session_length"];
 const MAX_DISTRIBUTIONS: usize = 8;
-const MAX_STEPS: usize = 100;
+/// A distribution has no more steps above 0.
+pub(super) const MAX_STEPS: usize = 100;
 
 fn distributions(total: &Measured) -> BTreeMap<&str, Vec<Step>> {
     let is_told = |name: &str| TIMES.iter().any(|end| name.ends_with(end)) && name.len() < 100;

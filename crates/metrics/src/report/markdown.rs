@@ -70,12 +70,13 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
     if all().next().is_some() {
         writeln!(
             to,
-            "| milliseconds | count | min | median | p95 | p99 | max |\n|---|--:|--:|--:|--:|--:|--:|"
+            "| distribution | count | min | median | p95 | p99 | max |\n|---|--:|--:|--:|--:|--:|--:|"
         )?;
         for (name, figures) in all().take(MAX_ROWS) {
             let Figures { min, max, count, median, p95, p99, .. } = *figures;
             let cells = [count, min, median, p95, p99, max].map(or_dash).join(" | ");
-            writeln!(to, "| {} | {cells} |", text(name))?;
+            let unit = if is_time(name) { " (ms)" } else { "" };
+            writeln!(to, "| {}{unit} | {cells} |", text(name))?;
         }
         more(all().count(), &mut to)?;
     }
@@ -90,6 +91,11 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
         writeln!(to, "Whether there were errors is not known: {}.\n", text(&gap))?;
     }
     Ok(())
+}
+
+/// Whether it is known to be in milliseconds, and not a size, a score, or what a script measures in its own unit.
+fn is_time(name: &str) -> bool {
+    name.split('.').any(|part| ["response_time", "session_length"].contains(&part))
 }
 
 /// A count; a dash where it is not known.
@@ -190,7 +196,7 @@ mod tests {
             written.contains("\n| /01\\| | 200: 2 |  | | | | |") && !written.contains("| /00"),
             "{written}"
         );
-        assert!(!written.contains("| milliseconds |"), "it would say the same again: {written}");
+        assert!(!written.contains("| distribution |"), "it would say the same again: {written}");
     }
 
     #[test]
@@ -211,6 +217,31 @@ mod tests {
             let written = String::from_utf8(written).expect("UTF-8");
             assert!(written.contains(&format!("{requests} HTTP requests, {rate}\n")), "{written}");
         }
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_a_time_is_in_milliseconds() {
+        for (name, is) in [
+            ("http.response_time", true),
+            ("http.response_time.2xx", true),
+            ("vusers.session_length", true),
+            ("websocket.response_time", true),
+            ("browser.memory_used_mb", false),
+            ("browser.page.CLS.https://a.test/", false),
+            ("my_response_time_score", false),
+            ("basket", false),
+        ] {
+            assert_eq!(is_time(name), is, "{name}");
+        }
+        let summaries = json!({ "basket.size": { "min": 1 }, "http.response_time": { "min": 2 } });
+        let document = json!({ "aggregate": { "summaries": summaries } });
+        let document = Document::parse(document.to_string().as_bytes()).expect("a report");
+        let mut written = Vec::new();
+        write(&document, &mut written).expect("written");
+        let written = String::from_utf8(written).expect("UTF-8");
+        let table = "| distribution | count | min | median | p95 | p99 | max |\n|---|--:|--:|--:|--:|--:|--:|\n\
+                     | basket.size | – | 1 | – | – | – | – |\n| http.response\\_time (ms) | – | 2 | – | – | – | – |\n";
+        assert!(written.contains(table), "{written}");
     }
 
     #[test]
@@ -236,7 +267,7 @@ mod tests {
             "| p95 &lt; 5 | **failed** | it is 8 |",
             "- worker 1 never joined",
             "12 HTTP requests, 3 per second",
-            r"| http.response\_time | 12 | 1 | 2 | 8 | 9 | 9 |",
+            r"| http.response\_time (ms) | 12 | 1 | 2 | 8 | 9 | 9 |",
             "| ETIMEDOUT | 2 |",
         ] {
             assert!(written.lines().any(|written| written == line), "{line} in {written}");

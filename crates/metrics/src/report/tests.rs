@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::schema::{errors, is_valid};
 use super::*;
 use crate::aggregate::{Measurers, PERIOD};
 use crate::checks::Ensure;
@@ -13,7 +14,7 @@ use crate::wire::{Batch, Refused, Span, ValueError};
 /// 2023-11-14T22:13:20Z
 const START: u64 = 1_700_000_000_000;
 
-fn batch(number: u64, times: &[f64], told: bool) -> Batch {
+pub(super) fn batch(number: u64, times: &[f64], told: bool) -> Batch {
     let mut sketch = Sketch::default();
     times.iter().for_each(|time| sketch.accept(*time).expect("a time"));
     let period = START + number * PERIOD;
@@ -50,7 +51,7 @@ fn aggregate() -> Aggregate {
     aggregate
 }
 
-fn report(aggregate: &Aggregate) -> Report<'_> {
+pub(super) fn report(aggregate: &Aggregate) -> Report<'_> {
     let ensure = json!({
         "thresholds": [{"http.response_time.p95": 50}, {"http.requests": 100}],
         "conditions": [{"expression": "http.codes.500 == 0", "strict": false}],
@@ -302,75 +303,5 @@ fn what_is_not_as_the_schema_says_is_found() {
         *damaged.pointer_mut(path).expect("a place") = value;
         let errors = errors(&damaged);
         assert!(errors.first().is_some_and(|found| found.starts_with(error)), "{error}: {errors:?}");
-    }
-}
-
-fn is_valid(report: &Value) {
-    let errors = errors(report);
-    assert!(errors.is_empty(), "{errors:?}");
-}
-
-/// What is not as `docs/report.schema.json` says.
-fn errors(report: &Value) -> Vec<String> {
-    let schema: Value =
-        serde_json::from_str(include_str!("../../../../docs/report.schema.json")).expect("a schema");
-    let mut errors = Vec::new();
-    check(&schema, &schema, report, "", &mut errors);
-    errors
-}
-
-/// The words of JSON Schema that the schema uses; any other is an error. A library for all of it would bring 20 crates.
-fn check(root: &Value, schema: &Value, value: &Value, path: &str, errors: &mut Vec<String>) {
-    let mut wrong = |what: String| errors.push(format!("{path}: {what}"));
-    let types = |types: &Value| types.as_array().cloned().unwrap_or_else(|| vec![types.clone()]);
-    let is_of = |value: &Value, of: &Value| match of.as_str().expect("a type") {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        "number" => value.is_number(),
-        "integer" => value.is_i64() || value.is_u64(),
-        other => panic!("the schema has the type {other}"),
-    };
-    for (word, rule) in schema.as_object().expect("a schema") {
-        match word.as_str() {
-            "$schema" | "$id" | "$defs" | "title" | "description" => {}
-            "type" if types(rule).iter().any(|of| is_of(value, of)) => {}
-            "type" => wrong(format!("not {}", types(rule)[0].as_str().expect("a type"))),
-            "enum" if rule.as_array().expect("values").contains(value) => {}
-            "enum" => wrong(format!("not one of {rule}")),
-            "minimum" if value.as_f64().is_some_and(|number| number < rule.as_f64().expect("a number")) => {
-                wrong(format!("less than {rule}"));
-            }
-            "required" => {
-                let names = rule.as_array().expect("names").iter().filter_map(Value::as_str);
-                names
-                    .filter(|name| value.get(name).is_none())
-                    .for_each(|name| wrong(format!("without {name}")));
-            }
-            "$ref" | "allOf" | "properties" | "additionalProperties" | "items" | "minimum" => {}
-            other => panic!("the schema says {other}, which is not checked"),
-        }
-    }
-    if let Some(rule) = schema.get("$ref").and_then(Value::as_str) {
-        check(root, root.pointer(&rule[1..]).expect("a definition"), value, path, errors);
-    }
-    for rule in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
-        check(root, rule, value, path, errors);
-    }
-    for (name, field) in value.as_object().into_iter().flatten() {
-        let path = format!("{path}/{name}");
-        match (schema.pointer(&format!("/properties/{name}")), schema.get("additionalProperties")) {
-            (Some(rule), _) => check(root, rule, field, &path, errors),
-            (None, Some(Value::Bool(false))) => errors.push(format!("{path}: not expected")),
-            (None, Some(rule)) => check(root, rule, field, &path, errors),
-            (None, None) => {}
-        }
-    }
-    for (index, entry) in value.as_array().into_iter().flatten().enumerate() {
-        if let Some(rule) = schema.get("items") {
-            check(root, rule, entry, &format!("{path}/{index}"), errors);
-        }
     }
 }

@@ -64,21 +64,26 @@ fn head(document: &Document, section: &Section, to: &mut impl Write) -> io::Resu
             "{planned} planned, {joined} joined, {reporting} reporting, {succeeded} succeeded, {failed} failed, {lost} lost"
         ),
     )?;
-    let planned = section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
-    let created = document.counted("vusers.created").map_or_else(|| "–".to_owned(), string);
     let skipped = match document.counted("vusers.skipped") {
         None | Some(0.0) => String::new(),
         Some(skipped) => format!(", {} skipped for maxVusers", string(skipped)),
     };
     let skew = start_skew_milliseconds
         .map_or_else(String::new, |skew| format!("; started within {} ms", string(skew.ceil())));
-    line(to, "Load", &format!("{created}{planned} virtual users created{skipped}{skew}"))?;
+    line(to, "Load", &format!("{}{skipped}{skew}", counted(document, section)))?;
     let mut before = "";
     for Doubt { kind, text } in doubts(section) {
         line(to, if kind == before { "" } else { kind }, &text)?;
         before = kind;
     }
     Ok(())
+}
+
+/// How many virtual users there were, and were to be.
+pub(super) fn counted(document: &Document, section: &Section) -> String {
+    let planned = section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
+    let created = document.counted("vusers.created").map_or_else(|| "–".to_owned(), string);
+    format!("{created}{planned} virtual users created")
 }
 
 /// A named line of the head, broken between words.
@@ -171,7 +176,7 @@ fn time_of_day(milliseconds: u64) -> String {
 }
 
 /// `1 hour, 0 minutes, 5 seconds`.
-fn duration(milliseconds: u64) -> String {
+pub(super) fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     let units = [
         (seconds / 86_400, "day"),

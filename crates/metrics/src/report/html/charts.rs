@@ -3,16 +3,31 @@
 use serde::Serialize;
 
 use super::super::document::{Document, Figures, Stats};
+use super::super::json;
 use super::super::names::visible;
-use super::latency_of;
+use super::{is_latency, latency_of};
+use crate::sketch::{RELATIVE_ACCURACY, with_empty_steps};
 
-/// So many codes of errors have a line of their own in the chart.
+/// So many lines the chart of errors has; where there are more codes, the last one is the sum of the others.
 const MAX_ERRORS: usize = 6;
 /// Artillery's length of a step, in milliseconds, where a report does not say.
 const STEP: u64 = 10_000;
 
 /// No time line is filled up to more steps.
 const MAX_STEPS: usize = 10_000;
+
+/// The counters that are drawn, beside those of errors.
+const REQUESTS: &str = "http.requests";
+const CREATED: &str = "vusers.created";
+const COMPLETED: &str = "vusers.completed";
+const FAILED: &str = "vusers.failed";
+/// How the names of counters of errors begin.
+const ERRORS: &str = "errors.";
+
+/// Whether a chart may need that metric of the time line's steps.
+pub(in crate::report) fn is_drawn(name: &str) -> bool {
+    [REQUESTS, CREATED, COMPLETED, FAILED].contains(&name) || name.starts_with(ERRORS) || is_latency(name)
+}
 
 /// What the charts are drawn from: each list has a value for each step of the time line.
 #[derive(Serialize, Default)]
@@ -24,6 +39,8 @@ struct Charts {
     step_seconds: f64,
     per_second: Vec<Option<f64>>,
     latency: Option<Latency>,
+    /// How far its percentiles may be off, where that is more than those of the whole test.
+    within_percent: Option<f64>,
     created: Vec<f64>,
     completed: Vec<f64>,
     failed: Vec<f64>,
@@ -68,38 +85,57 @@ pub(super) fn data(document: &Document) -> String {
     });
     let distribution = document.loadtest.as_ref().and_then(|section| {
         let name = latency_of(&document.aggregate).map(|(name, _)| name)?;
-        let steps = section.distributions.get(name)?;
+        let told = section.distributions.get(name)?.iter();
+        let told: Vec<_> = told.map(|step| (step.up_to_milliseconds, step.count)).collect();
+        // bars stand side by side
+        let steps = with_empty_steps(&told, json::MAX_STEPS);
         Some(Distribution {
             name: visible(name),
-            up_to: steps.iter().map(|step| step.up_to_milliseconds).collect(),
+            up_to: steps.iter().map(|(up_to, _)| *up_to).collect(),
             #[allow(clippy::cast_precision_loss, reason = "it is drawn")]
-            counts: steps.iter().map(|step| step.count as f64).collect(),
+            counts: steps.iter().map(|(_, count)| *count as f64).collect(),
         })
     });
-    let has_requests = document.counter("http.requests") > 0.0;
+    let has_requests = document.counter(REQUESTS) > 0.0;
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of a step")]
     let seconds = step as f64 / 1000.0;
+    let accuracy = document.loadtest.as_ref().and_then(|section| section.time_line_relative_accuracy);
     let charts = Charts {
         step_seconds: seconds,
         times: steps.iter().map(|(at, _)| at / 1000.0).collect(),
         per_second: if has_requests {
-            all("http.requests").into_iter().map(|count| Some(count / seconds)).collect()
+            all(REQUESTS).into_iter().map(|count| Some(count / seconds)).collect()
         } else {
             Vec::new()
         },
         latency,
-        created: all("vusers.created"),
-        completed: all("vusers.completed"),
-        failed: all("vusers.failed"),
-        errors: document
-            .errors()
-            .into_iter()
-            .take(MAX_ERRORS)
-            .map(|(code, _)| Line { name: visible(code), values: all(&format!("errors.{code}")) })
-            .collect(),
+        within_percent: accuracy.filter(|part| *part > RELATIVE_ACCURACY).map(|part| part * 100.0),
+        created: all(CREATED),
+        completed: all(COMPLETED),
+        failed: all(FAILED),
+        errors: errors(document, &steps),
         distribution,
     };
     in_script(&serde_json::to_string(&charts).unwrap_or_else(|_| "{}".to_owned()))
+}
+
+/// A line for each code of errors, the most frequent first.
+fn errors(document: &Document, steps: &[(f64, &Stats)]) -> Vec<Line> {
+    let codes = document.errors();
+    let own = if codes.len() > MAX_ERRORS { MAX_ERRORS - 1 } else { codes.len() };
+    let (own, others) = codes.split_at(own);
+    let line = |name: String, is_in: &dyn Fn(&str) -> bool| {
+        let of = |(name, count): (&String, &f64)| is_in(name.strip_prefix(ERRORS)?).then_some(*count);
+        let sum = |step: &Stats| step.counters.iter().filter_map(of).fold(0.0, |sum, count| sum + count);
+        Line { name, values: steps.iter().map(|(_, step)| sum(step)).collect() }
+    };
+    let mut lines: Vec<_> =
+        own.iter().map(|(code, _)| line(visible(code), &|other| other == *code)).collect();
+    if !others.is_empty() {
+        let is_other = |code: &str| own.iter().all(|(own, _)| *own != code);
+        lines.push(line(format!("{} other codes", others.len()), &is_other));
+    }
+    lines
 }
 
 /// The steps of the time line and when they begin, with those in which nothing was measured, which a report leaves out: a line across them

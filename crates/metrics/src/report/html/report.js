@@ -50,13 +50,13 @@
     drawn.forEach(({ plot }) => plot.destroy());
     drawn = [];
     place.querySelectorAll('.chart').forEach((box) => box.remove());
-    const { times, stepSeconds, perSecond, latency, created, completed, failed, errors, distribution } = data;
+    const { times, stepSeconds, perSecond, latency, withinPercent, created, completed, failed, errors, distribution } = data;
     const note = `steps of ${stepSeconds} s, from the time that is shown; the first and the last may not be whole`;
     if (perSecond.length) chart('Requests per second', times, [{ name: 'requests/s', hue: 'a', values: perSecond, fill: true }], { note });
     if (latency) {
       chart(latency.name + ' (ms)', times, [
         { name: 'median', hue: 'a', values: latency.p50 }, { name: 'p95', hue: 'b', values: latency.p95 }, { name: 'p99', hue: 'c', values: latency.p99 },
-      ], { note });
+      ], { note: withinPercent ? `${note}; within ${withinPercent} % of a measured value` : note });
     }
     chart('Virtual users in each step', times, [
       { name: 'created', hue: 'a', values: created }, { name: 'completed', hue: 'd', values: completed }, { name: 'failed', hue: 'e', values: failed },

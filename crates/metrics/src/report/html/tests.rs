@@ -76,7 +76,8 @@ fn the_verdict_comes_first_then_what_it_stands_on() {
     assert_eq!(charts["perSecond"], json!([5.0, 5.0]));
     assert_eq!(charts["times"], json!([1_795_684_730.0, 1_795_684_740.0]));
     assert_eq!(charts["errors"], json!([{ "name": "ETIMEDOUT", "values": [1.0, 1.0] }]));
-    assert_eq!(charts["distribution"]["counts"], json!([60.0, 40.0]));
+    let counts = charts["distribution"]["counts"].as_array().map_or(&[][..], Vec::as_slice);
+    assert_eq!((counts.first(), counts.last()), (Some(&json!(60.0)), Some(&json!(40.0))));
 }
 
 #[test]
@@ -185,6 +186,71 @@ fn an_artillery_report_and_an_empty_one_are_pages_too() {
 }
 
 #[test]
+fn that_there_are_no_checks_is_said_only_where_it_is_known() {
+    let no = "The script has no checks";
+    let unknown = "Checks (<code>ensure</code>) are not known";
+    let plan = json!({ "workers": 1 });
+    let told = |reason: &str| json!({ "outcome": "Inconclusive", "reason": reason, "message": "" });
+    let check = json!([{ "check": "p95 < 30", "passed": true }]);
+    for (loadtest, said) in [
+        (json!({ "verdict": told("Stopped"), "plan": plan }), Some(no)),
+        // of before the plan was told
+        (json!({ "verdict": told("NoChecks") }), Some(no)),
+        (json!({ "verdict": told("Inconclusive"), "plan": null }), Some(unknown)),
+        (json!({ "verdict": told("Stopped"), "plan": plan, "checks": check }), None),
+        (json!(null), Some(unknown)),
+    ] {
+        let page = page_of(json!({ "aggregate": {}, "loadtest": loadtest }));
+        let found: Vec<_> = [no, unknown].into_iter().filter(|text| page.contains(text)).collect();
+        assert_eq!(found, Vec::from_iter(said), "{loadtest}");
+    }
+}
+
+#[test]
+fn a_chart_of_coarse_percentiles_says_so() {
+    for (accuracy, percent) in [(json!(0.01), None), (json!(0.03), Some(3.0)), (json!(null), None)] {
+        let mut document = report();
+        document["loadtest"]["timeLineRelativeAccuracy"] = accuracy;
+        assert_eq!(charts(&page_of(document))["withinPercent"].as_f64(), percent);
+    }
+}
+
+#[test]
+fn of_many_codes_of_errors_the_chart_has_some_and_the_sum_of_the_others() {
+    let names = |codes: u64| {
+        let mut document = report();
+        for stats in ["/aggregate", "/intermediate/1"] {
+            let counters: serde_json::Map<String, Value> =
+                (0..codes).map(|code| (format!("errors.E{code}"), json!(100 - code))).collect();
+            document.pointer_mut(stats).expect("it")["counters"] = counters.into();
+        }
+        document["intermediate"][0]["counters"] = json!({});
+        let charts = charts(&page_of(document));
+        let lines = charts["errors"].as_array().expect("lines");
+        let line = |line: &Value| {
+            format!("{}: {} {}", line["name"].as_str().expect("a name"), line["values"][0], line["values"][1])
+        };
+        lines.iter().map(line).collect::<Vec<_>>()
+    };
+    let five = ["E0: 0.0 100.0", "E1: 0.0 99.0", "E2: 0.0 98.0", "E3: 0.0 97.0", "E4: 0.0 96.0"];
+    assert_eq!(names(6)[..5], five);
+    assert_eq!(names(6)[5..], ["E5: 0.0 95.0"]);
+    assert_eq!(names(7)[..5], five);
+    assert_eq!(names(7)[5..], ["2 other codes: 0.0 189.0"]);
+}
+
+#[test]
+fn a_distribution_is_drawn_with_its_empty_steps() {
+    let mut document = report();
+    let step = |up_to: f64, count: u64| json!({ "upToMilliseconds": up_to, "count": count });
+    document["loadtest"]["distributions"]["http.response_time"] = json!([step(2.0, 50), step(2000.0, 50)]);
+    let distribution = charts(&page_of(document))["distribution"].clone();
+    let counts = distribution["counts"].as_array().expect("counts");
+    assert_eq!((counts.len(), &counts[0], &counts[1]), (88, &json!(50.0), &json!(0.0)));
+    assert_eq!((counts.last(), distribution["up_to"][87].as_f64()), (Some(&json!(50.0)), Some(2000.0)));
+}
+
+#[test]
 fn an_hour_with_two_hundred_endpoints_is_below_three_megabytes() {
     let mut counters = serde_json::Map::new();
     let mut summaries = serde_json::Map::new();
@@ -198,10 +264,13 @@ fn an_hour_with_two_hundred_endpoints_is_below_three_megabytes() {
     counters.insert("http.requests".to_owned(), 99_999_999.into());
     summaries.insert("http.response_time".to_owned(), summary(99_999_999));
     let step = |i: u64| json!({ "period": (1_795_684_730_000 + i * 10_000).to_string(), "counters": counters.clone(), "summaries": summaries.clone() });
-    let steps: Vec<_> = (0..360).map(step).collect();
-    let page = page_of(
-        json!({ "aggregate": { "counters": counters, "summaries": summaries }, "intermediate": steps }),
-    );
+    // an hour of which so much is measured has no shorter steps
+    let steps: Vec<_> = (0..90).map(|i| step(4 * i)).collect();
+    let page = page_of(json!({
+        "aggregate": { "counters": counters, "summaries": summaries }, "intermediate": steps,
+        "loadtest": { "timeLineStepMilliseconds": 40_000 },
+    }));
+    assert_eq!(charts(&page)["perSecond"].as_array().map(Vec::len), Some(90));
     assert!(page.len() < 3_000_000, "{} bytes", page.len());
 }
 
