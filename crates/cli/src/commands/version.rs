@@ -8,7 +8,7 @@ use crate::cluster::{Connection, chain};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Version};
 use crate::local::artillery::Found;
-use crate::terminal::print;
+use crate::terminal::{harmless, print};
 
 /// Selects the operator's Deployment, as the first operator's has it, too.
 const OPERATOR: &str = "control-plane=controller-manager";
@@ -18,15 +18,27 @@ const VERSION: &str = "app.kubernetes.io/version";
 const IMAGE: &str = "artillery-operator";
 
 pub async fn run(flags: &Version, cluster: &Cluster) -> Result<Exit, Failure> {
+    // one that is named and is not there is wrong usage
+    let named = flags.executable.as_deref();
+    let artillery = match Found::look(named) {
+        Err(failure) if named.is_some() => return Err(failure),
+        looked => artillery(looked),
+    };
     print(format_args!("kubectl-artillery {}", env!("CARGO_PKG_VERSION")))?;
     if !flags.client {
         print(format_args!("operator {}", operator(cluster).await))?;
     }
-    match Found::look(flags.executable.as_deref())? {
-        Some(found) => print(format_args!("Artillery {} ({})", found.version, found.program.display()))?,
-        None => print("Artillery: none here yet; run --local installs one from npm")?,
-    }
+    print(artillery)?;
     Ok(Exit::Passed)
+}
+
+/// The Artillery of this machine, or why it is not known.
+fn artillery(looked: Result<Option<Found>, Failure>) -> String {
+    match looked {
+        Ok(Some(found)) => format!("Artillery {} ({})", found.version, found.program.display()),
+        Ok(None) => "Artillery: none here yet; run --local installs one from npm".to_owned(),
+        Err(failure) => format!("Artillery: none that can run: {}", harmless(&failure.to_string())),
+    }
 }
 
 /// The versions and images of the operators, or why they are not known: that is no reason not to show the rest.
@@ -88,6 +100,14 @@ mod tests {
             Some("registry/artillery-operator:latest in namespace shop")
         );
         assert_eq!(deployment(json!({ VERSION: "1" }), "registry/other:1"), None);
+    }
+
+    #[test]
+    fn an_artillery_that_cannot_run_hides_none_of_the_rest() {
+        assert_eq!(
+            artillery(Err(Failure::usage("it is too old"))),
+            "Artillery: none that can run: it is too old"
+        );
     }
 
     #[test]
