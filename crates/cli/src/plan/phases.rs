@@ -354,13 +354,13 @@ mod tests {
             let resolved = json!([{"duration": 5, "arrivalRate": 2}]);
             let phases =
                 |sources, resolved| super::phases(&sources, resolved, 4, Distribution::Replicate).all[0].asks;
-            [(None, None), (Some(&overrides), None), (None, Some(&resolved))].map(
-                |(overrides, resolved)| match phases(sources(overrides), resolved) {
+            [(None, None), (Some(&overrides), None), (None, Some(&resolved))].map(|(overrides, resolved)| {
+                match phases(sources(overrides), resolved) {
                     Asks::Load { vusers, .. } => vusers.map_or("by chance", |_| "exactly"),
                     Asks::KnownAtRunTime => "at run time",
                     Asks::PassedOver | Asks::Wrong => "wrong",
-                },
-            )
+                }
+            })
         };
         let exactly = "exactly";
         assert_eq!(of("", ""), [exactly; 3]);
