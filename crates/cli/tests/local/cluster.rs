@@ -142,6 +142,19 @@ fn who_may_not_watch_is_told_so_and_nothing_runs_that_nobody_follows() {
 }
 
 #[test]
+fn files_that_only_artillery_can_name_are_told_as_it_is_made() {
+    let cluster = Cluster::new(Server::default());
+    let script = "config: { target: 'http://t', payload: { path: '{{ $env.USERS }}' } }\nscenarios: [{ flow: [{ get: { url: / } }] }]\n";
+    fs::write(cluster.folder.path().join("t.yaml"), script).expect("a file");
+    for more in [&[][..], &["--validate=false"]] {
+        let ended = cluster.run(&[&["run", "t.yaml", "--detach"], more].concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let said = "warning: t.yaml:1:48: config.payload.path is \"{{ $env.USERS }}\", and only Artillery can tell which file that is";
+        assert_eq!(ended.stderr.matches(said).count(), 1, "{ended:?}");
+    }
+}
+
+#[test]
 fn one_whose_report_is_not_there_stays_in_spite_of_rm_and_that_is_said() {
     let completed = json!({ "conditions": [{ "type": "Completed", "status": "True" }] });
     let cluster = Cluster::new(Server { status: completed, ..Server::default() });
