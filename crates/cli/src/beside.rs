@@ -22,8 +22,10 @@ const MAX_FILES: usize = 2_000;
 /// What Node adds to what is required; TypeScript's, too, for Artillery compiles it.
 const ENDINGS: [&str; 10] =
     ["", ".js", ".cjs", ".mjs", ".ts", ".json", "/index.js", "/index.cjs", "/index.mjs", "/index.ts"];
+/// What TypeScript's own programs call each other by, and what those are: esbuild takes the latter where the former is not there.
+const COMPILED: [(&str, &str); 3] = [(".js", ".ts"), (".mjs", ".mts"), (".cjs", ".cts")];
 /// Whose text is searched.
-const PROGRAMS: [&str; 4] = ["js", "cjs", "mjs", "ts"];
+const PROGRAMS: [&str; 6] = ["js", "cjs", "mjs", "ts", "mts", "cts"];
 
 /// `require("x")`, `import "x"`, `import("x")`, `… from "x"`. In a comment or a text, too: what is given needlessly does no harm.
 #[allow(clippy::expect_used, reason = "a constant expression, which a test reads")]
@@ -202,14 +204,24 @@ impl Search<'_> {
             }
             let base = if within.is_empty() { required.to_owned() } else { format!("{within}/{required}") };
             // one that is not there may be in a try, or in a comment: Node knows
-            let ending = ENDINGS.iter().find(|ending| self.folder.join(format!("{base}{ending}")).is_file());
-            match ending {
-                Some(ending) => self.add(below(&format!("{base}{ending}")), required)?,
+            match candidates(program, &base).find(|path| self.folder.join(path).is_file()) {
+                Some(path) => self.add(below(&path), required)?,
                 None => drop(self.missing.insert((required.to_owned(), program.display().to_string()))),
             }
         }
         Ok(())
     }
+}
+
+/// The paths by which what a program requires may be found, the first that is there.
+fn candidates<'a>(program: &Path, required: &'a str) -> impl Iterator<Item = String> + use<'a> {
+    let ending = program.extension().and_then(|ending| ending.to_str());
+    let is_typescript = ending.is_some_and(|ending| ending.ends_with("ts"));
+    let compiled = COMPILED
+        .iter()
+        .filter(move |_| is_typescript)
+        .filter_map(move |(called, is)| Some(format!("{}{is}", required.strip_suffix(called)?)));
+    ENDINGS.iter().map(move |ending| format!("{required}{ending}")).chain(compiled)
 }
 
 /// What is said of a file that no ConfigMap can put where it is looked for.

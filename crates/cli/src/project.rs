@@ -27,6 +27,8 @@ pub struct Project {
     pub config: Option<Script>,
     /// The script and that file with the places of everything in them; not of programs, which Artillery runs.
     pub sources: Vec<Source>,
+    /// Those of the two that are programs, and that seem to name files: Artillery alone knows which.
+    pub naming_programs: Vec<String>,
     /// Why one of them cannot be read.
     pub unreadable: Vec<Problem>,
     /// The script's environment.
@@ -62,10 +64,14 @@ impl Project {
     }
 
     fn add(&mut self, path: &Path, text: &str) -> Script {
+        let file = path.display().to_string();
         if path.to_str().is_some_and(is_program) {
+            // in a comment, too: it is but told
+            if ["payload", "processor"].iter().any(|key| text.contains(key)) {
+                self.naming_programs.push(file);
+            }
             return Script::default();
         }
-        let file = path.display().to_string();
         let root = match document::read(text) {
             Ok(root) => root,
             Err((at, why)) => {
@@ -117,13 +123,18 @@ impl Project {
     }
 }
 
-/// A text file, within the bounds of a script.
+/// A text file, within the bounds of a script, and of a name that Artillery takes: of `--config` it takes the same as of a script.
 fn text(path: &Path, what: &str) -> Result<String, Failure> {
     let shown = path.display();
     let cannot = |error| Failure::usage(format!("{what} {shown}: {error}"));
     let meta = fs::metadata(path).map_err(cannot)?;
     if !meta.is_file() {
         return Err(Failure::usage(format!("{what} {shown} is no file")));
+    }
+    if !path.to_str().is_none_or(script::is_script) {
+        return Err(Failure::usage(format!(
+            "{what} {shown}: Artillery takes no file of that name: it must end in .yaml, .yml, .json, .js or .ts"
+        )));
     }
     if meta.len() > script::MAX_BYTES as u64 {
         let (is, most) = (meta.len(), script::MAX_BYTES);
@@ -236,6 +247,23 @@ mod tests {
         }
         let error = Project::read(folder.path(), &none()).expect_err("a folder").to_string();
         assert!(error.ends_with(" is no file"), "{error}");
+    }
+
+    #[test]
+    fn what_artillery_refuses_for_its_name_is_refused() {
+        let refused = "Artillery takes no file of that name: it must end in .yaml, .yml, .json, .js or .ts";
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["load.txt", "load.mjs", "load.cjs", "load", "load.yaml.bak"] {
+            let path = folder.path().join(name);
+            fs::write(&path, "config: {}").expect("a file");
+            let failure = Project::read(&path, &Options::default()).expect_err(name);
+            let said = format!("the script {}: {refused}", path.display());
+            assert_eq!((failure.exit.code(), failure.to_string()), (2, said));
+        }
+        let config = folder.path().join("load.txt");
+        let flags = Options { config: Some(config.clone()), ..Options::default() };
+        let error = read(Some(b"config: {}"), &flags).expect_err("refused");
+        assert_eq!(error, format!("--config {}: {refused}", config.display()));
     }
 
     #[test]

@@ -125,3 +125,31 @@ fn what_lies_elsewhere_is_refused() {
     let error = of(&folder, Some(".env"), json!({})).expect_err("outside");
     assert!(error.ends_with("lies outside the script's folder /load: move it there"), "{error}");
 }
+
+#[test]
+fn typescript_finds_what_is_called_as_it_will_be_compiled_and_javascript_does_not() {
+    let files = [
+        ("load/script.yaml", "config: {processor: ./hooks.ts}"),
+        (
+            "load/hooks.ts",
+            "import './helper.js'; import './module.mjs'; import './common.cjs'; import './both.js'",
+        ),
+        ("load/helper.ts", "import './deep.js'"),
+        ("load/deep.ts", ""),
+        ("load/module.mts", ""),
+        ("load/common.cts", ""),
+        ("load/both.js", ""),
+        ("load/both.ts", ""),
+    ];
+    let (found, _) = found(&project(&files)).expect("files");
+    assert_eq!(found, ["both.js", "common.cts", "deep.ts", "helper.ts", "hooks.ts", "module.mts"]);
+    let files = [
+        ("load/script.yaml", "config: {processor: ./hooks.js}"),
+        ("load/hooks.js", "require('./helper.js')"),
+        ("load/helper.ts", ""),
+    ];
+    let found = of(&project(&files), None, json!({})).expect("files");
+    assert_eq!(found.files.len(), 1);
+    let missing = found.missing.iter().map(|(required, _)| required.as_str()).collect::<Vec<_>>();
+    assert_eq!(missing, ["./helper.js"]);
+}

@@ -132,7 +132,9 @@ fn bundle(
     Contents { script: (key, script), files, dotenv }: Contents<'_>,
 ) -> Result<Bundle, Failure> {
     let Wanted { name, count, distribution, hooks, start_timeout } = wanted;
-    check_file_name(key)?;
+    if let Some(why) = fault_of_name(key) {
+        return Err(Failure::usage(why));
+    }
     let script_map = format!("{name}-test-script");
     let mut config_maps = vec![config_map(name, &script_map, [(key.to_owned(), script)].into())];
     let packed = pack(files)?;
@@ -199,25 +201,36 @@ struct Packed {
     content: Vec<u8>,
 }
 
-/// What is in a file that a ConfigMap, or a Secret, can give.
-fn content(file: &Beside, kind: &str) -> Result<Vec<u8>, Failure> {
+/// Why no ConfigMap, or Secret, can give a file, as far as that can be told without reading it.
+pub fn fault(file: &Beside, kind: &str) -> Option<String> {
     let Beside { from, path } = file;
-    check_file_name(path)?;
-    let cannot = |error| Failure::input("read", from, &error);
-    let fits = |bytes: u64| match bytes + path.len() as u64 > MAX_BYTES as u64 {
-        true => Err(Failure::usage(format!(
+    let of_size = || match fs::metadata(from) {
+        Ok(meta) => too_large(file, meta.len(), kind),
+        Err(error) => Some(format!("cannot read {}: {error}", from.display())),
+    };
+    fault_of_name(path).or_else(of_size)
+}
+
+fn too_large(Beside { from, path }: &Beside, bytes: u64, kind: &str) -> Option<String> {
+    (bytes + path.len() as u64 > MAX_BYTES as u64).then(|| {
+        format!(
             "{} has {bytes} bytes, and a {kind} holds {MAX_BYTES}: put it in a volume, see spec.testScript.path",
             from.display()
-        ))),
-        false => Ok(()),
-    };
+        )
+    })
+}
+
+/// What is in a file that a ConfigMap, or a Secret, can give.
+fn content(file: &Beside, kind: &str) -> Result<Vec<u8>, Failure> {
     // a file of gigabytes is not read first
-    fits(fs::metadata(from).map_err(cannot)?.len())?;
+    let fits = |fault: Option<String>| fault.map_or(Ok(()), |why| Err(Failure::usage(why)));
+    fits(fault(file, kind))?;
+    let cannot = |error| Failure::input("read", &file.from, &error);
     let mut content = Vec::new();
-    let file = fs::File::open(from).map_err(cannot)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).map_err(cannot)?;
+    let opened = fs::File::open(&file.from).map_err(cannot)?;
+    opened.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).map_err(cannot)?;
     // a device does not say how much it has, and a file may grow
-    fits(content.len() as u64)?;
+    fits(too_large(file, content.len() as u64, kind))?;
     Ok(content)
 }
 
@@ -245,13 +258,9 @@ fn pack(files: &[Beside]) -> Result<Vec<BTreeMap<String, Packed>>, Failure> {
     Ok(maps)
 }
 
-fn check_file_name(path: &str) -> Result<(), Failure> {
-    if is_file_name(path) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "\"{path}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}"
-    )))
+fn fault_of_name(path: &str) -> Option<String> {
+    (!is_file_name(path))
+        .then(|| format!("\"{path}\" cannot be given by a ConfigMap: its name must look like {FILE_NAME}"))
 }
 
 /// Whether `spec.testScript.files` can put a file there: no part begins with two dots.

@@ -1,5 +1,6 @@
 //! From a load test in a cluster to its end: what its status says is shown meanwhile, and Ctrl-C is heard.
 
+mod refusals;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::terminal::harmless;
+use refusals::{Refusals, Refused, refusal};
 
 /// How often there is a look at the clock.
 const LOOK: Duration = Duration::from_secs(1);
@@ -84,11 +86,20 @@ pub struct Lost {
     pub failure: Failure,
     /// Whether whoever made it should remove it: it never began and never will, or its maker may not see it.
     pub is_useless: bool,
+    /// Whether its user did not want to wait any longer.
+    pub is_left: bool,
 }
 
 impl From<Failure> for Lost {
     fn from(failure: Failure) -> Self {
-        Self { failure, is_useless: false }
+        Self { failure, is_useless: false, is_left: false }
+    }
+}
+
+impl Lost {
+    /// There is no use in it.
+    fn useless(failure: Failure) -> Self {
+        Self { failure, is_useless: true, is_left: false }
     }
 }
 
@@ -116,6 +127,7 @@ struct Following {
     is_unreachable: bool,
     /// Whether it is told to end.
     is_told: bool,
+    refusals: Refusals,
 }
 
 impl Follow<'_> {
@@ -124,6 +136,18 @@ impl Follow<'_> {
     /// # Errors
     /// It was deleted, cannot be read, or will never start; it took too long; or it was interrupted.
     pub async fn to_its_end(&self, signals: &mut Signals) -> Result<Followed, Lost> {
+        let mut is_interrupted = false;
+        let followed = self.until_over(signals, &mut is_interrupted).await;
+        followed.map_err(|mut lost| {
+            // whatever else keeps it from its end then: it was not to go on
+            if is_interrupted {
+                lost.failure.exit = Exit::Interrupted;
+            }
+            lost
+        })
+    }
+
+    async fn until_over(&self, signals: &mut Signals, is_interrupted: &mut bool) -> Result<Followed, Lost> {
         let mut changes =
             pin!(watcher::watch_object(self.connection.load_tests(), self.name).default_backoff());
         let mut look = interval(LOOK);
@@ -136,19 +160,20 @@ impl Follow<'_> {
             stands: (began, None),
             is_unreachable: false,
             is_told: false,
+            refusals: Refusals::default(),
         };
         // while it is being told; the cluster may take its time, and a second signal does not wait for it
         let mut stopping: OptionFuture<_> = None.into();
         // while it is looked at, for a watch that begins again says nothing where nothing changes
         let (mut asking, mut is_asking): (OptionFuture<_>, bool) = (None.into(), false);
-        let mut is_interrupted = false;
         loop {
             tokio::select! {
                 () = signals.next() => {
-                    if is_interrupted || self.on_interrupt == OnInterrupt::Leave {
-                        return Err(self.left(is_interrupted, following.is_told).into());
+                    if *is_interrupted || self.on_interrupt == OnInterrupt::Leave {
+                        let failure = self.left(*is_interrupted, following.is_told);
+                        return Err(Lost { failure, is_useless: false, is_left: true });
                     }
-                    is_interrupted = true;
+                    *is_interrupted = true;
                     following.progress.say(STOPPING);
                     let uid = following.latest.as_ref().map(|test| test.uid().to_owned()).or(self.uid.clone());
                     // it ends with the load test, however long the cluster does not answer
@@ -167,7 +192,7 @@ impl Follow<'_> {
                         return Err(Failure::internal(format!("cannot watch the load test {}", self.name)).into());
                     };
                     if let Some(load_test) = self.changed(change, &mut following)? {
-                        return Ok(Followed { load_test, is_interrupted });
+                        return Ok(Followed { load_test, is_interrupted: *is_interrupted });
                     }
                 }
                 _ = look.tick() => {
@@ -180,7 +205,7 @@ impl Follow<'_> {
                     if let Some(there) = asked
                         && let Some(load_test) = self.changed(Ok(there), &mut following)?
                     {
-                        return Ok(Followed { load_test, is_interrupted });
+                        return Ok(Followed { load_test, is_interrupted: *is_interrupted });
                     }
                 }
                 () = until(self.timeout.map(|timeout| timeout.saturating_sub(began.elapsed()))) => {
@@ -199,6 +224,7 @@ impl Follow<'_> {
         let name = self.name;
         match change {
             Ok(Some(load_test)) => {
+                following.refusals.seen(Instant::now());
                 if std::mem::take(&mut following.is_unreachable) {
                     following.stands.0 = Instant::now();
                 }
@@ -232,11 +258,13 @@ impl Follow<'_> {
                 .into());
             }
             Err(error) => {
-                // once it was seen, a refusal may be of a moment
-                if following.latest.is_none()
-                    && let Some(failure) = self.is_final(&error)
-                {
-                    return Err(Lost { failure, is_useless: true });
+                if let Some(failure) = self.refusal(&error) {
+                    // once it was seen, a refusal may be of a moment
+                    match following.refusals.refused(Instant::now()) {
+                        Refused::FromTheStart => return Err(Lost::useless(failure)),
+                        Refused::ForLong => return Err(failure.and(&self.goes_on()).into()),
+                        Refused::Perhaps => {}
+                    }
                 }
                 if !following.is_unreachable {
                     let words = format!("The cluster cannot be asked, and is tried again: {}", chain(&error));
@@ -255,7 +283,7 @@ impl Follow<'_> {
         let stands = following.stands.0.elapsed();
         let failure = self.gives_up.then(|| hopeless(self.connection, self.name, status, stands)).flatten();
         match failure {
-            Some(failure) if !following.is_unreachable => Err(Lost { failure, is_useless: true }),
+            Some(failure) if !following.is_unreachable => Err(Lost::useless(failure)),
             failure => {
                 if !self.is_quiet {
                     seen::show(&mut following.progress, status);
@@ -281,24 +309,31 @@ impl Follow<'_> {
             (false, false) => "",
         };
         Failure::interrupted(format!(
-            "left: the load test {name} goes on in namespace {}{until}; {} shows it, {} ends it",
+            "left: the load test {name} goes on in namespace {}{until}; {}",
             connection.namespace,
-            connection.hint(&format!("watch {name}")),
-            connection.hint(&format!("stop {name}"))
+            self.commands()
         ))
     }
 
-    /// What does not become better by trying again.
-    fn is_final(&self, error: &watcher::Error) -> Option<Failure> {
-        let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error
-        else {
-            return None;
-        };
+    fn goes_on(&self) -> String {
+        format!("the load test {} may go on; {}", self.name, self.commands())
+    }
+
+    /// What there is to do with one that goes on.
+    fn commands(&self) -> String {
+        let command = |verb: &str| self.connection.hint(&format!("{verb} {}", self.name));
+        format!("{} shows it, {} ends it", command("watch"), command("stop"))
+    }
+
+    /// Why it cannot be followed, where that may not become better by trying again.
+    fn refusal(&self, error: &watcher::Error) -> Option<Failure> {
+        let (error, code) = refusal(error)?;
         let failure = self.connection.refused(&format!("watch the load test {}", self.name), error);
-        match error {
-            kube::Error::Api(status) if [401, 403, 404].contains(&status.code) => Some(failure),
-            _ => None,
-        }
+        let rights = "following takes the rights to list and to watch loadtests in namespace";
+        Some(match code {
+            403 => failure.and(&format!("{rights} {}", self.connection.namespace)),
+            _ => failure,
+        })
     }
 }
 

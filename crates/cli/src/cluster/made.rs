@@ -35,6 +35,8 @@ const RUN: &str = "loadtest.artillery.io/run";
 pub struct Made {
     connection: Connection,
     load_test: LoadTest,
+    /// What could not be given to it, and does not go with it by itself.
+    on_its_own: Tried,
 }
 
 impl Made {
@@ -44,8 +46,8 @@ impl Made {
     /// What the cluster has against one of them; then none is left.
     pub async fn make(connection: &Connection, bundle: &Bundle) -> Result<Self, Failure> {
         let maker = Maker { connection, run: random_hex()?, patience: PATIENCE };
-        let load_test = maker.make(bundle).await?;
-        Ok(Self { connection: connection.clone(), load_test })
+        let (load_test, on_its_own) = maker.make(bundle).await?;
+        Ok(Self { connection: connection.clone(), load_test, on_its_own })
     }
 
     /// Which it is.
@@ -58,9 +60,13 @@ impl Made {
     /// # Errors
     /// The cluster refuses it.
     pub async fn remove(self) -> Result<(), Failure> {
-        let Self { connection, load_test } = &self;
+        let Self { connection, load_test, on_its_own } = &self;
         let name = load_test.name_any();
-        at_last(PATIENCE, async || delete(connection, load_test).await).await.map_err(|error| {
+        // each of them has a UID: of no run need be asked whose it is
+        let maker = Maker { connection, run: String::new(), patience: PATIENCE };
+        let removing = at_last(PATIENCE, async || delete(connection, load_test).await);
+        let (removed, ()) = join(removing, maker.undo(on_its_own)).await;
+        removed.map_err(|error| {
             let refused = connection.refused(&format!("remove the load test {name}"), &error);
             let delete = connection.kubectl(&format!("delete loadtest {name}"));
             refused.and(&format!("it may still be there: {delete}"))
@@ -147,7 +153,8 @@ fn load_test_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 impl Maker<'_> {
-    async fn make(&self, bundle: &Bundle) -> Result<LoadTest, Failure> {
+    /// Makes everything. Returns the load test, and what could not be given to it.
+    async fn make(&self, bundle: &Bundle) -> Result<(LoadTest, Tried), Failure> {
         let Bundle { config_maps, secret, load_test } = bundle;
         let mut tried = Tried::default();
         let made = async {
@@ -185,8 +192,13 @@ impl Maker<'_> {
         };
         let maps = tried.config_maps.iter().map(|map| self.give(map, &owner));
         let secrets = tried.secrets.iter().map(|secret| self.give(secret, &owner));
-        join(join_all(maps), join_all(secrets)).await;
-        Ok(load_test)
+        let (maps, secrets) = join(join_all(maps), join_all(secrets)).await;
+        let on_its_own = Tried {
+            config_maps: maps.into_iter().flatten().collect(),
+            secrets: secrets.into_iter().flatten().collect(),
+            load_tests: Vec::new(),
+        };
+        Ok((load_test, on_its_own))
     }
 
     /// Creates an object, or only tries whether it would be taken.
@@ -278,8 +290,8 @@ impl Maker<'_> {
         }
     }
 
-    /// Gives an object to its load test, with which it goes.
-    async fn give<K: Object>(&self, object: &K, owner: &OwnerReference) {
+    /// Gives an object to its load test, with which it goes. Returns it where that cannot be done.
+    async fn give<K: Object>(&self, object: &K, owner: &OwnerReference) -> Option<K> {
         let api: Api<K> = Api::namespaced(self.connection.client.clone(), &self.connection.namespace);
         let (kind, name) = (K::kind(&()), object.name_any());
         let owned = json!({ "metadata": { "ownerReferences": [owner] } });
@@ -287,11 +299,13 @@ impl Maker<'_> {
         let give = async || {
             api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&owned)).await.map(drop)
         };
-        if let Err(error) = at_last(self.patience, give).await {
+        at_last(self.patience, give).await.err().map(|error| {
             let words = self.connection.refused(&format!("give the {kind} {name} to its load test"), &error);
             let delete = self.connection.kubectl(&format!("delete {} {name}", kind.to_lowercase()));
-            say(harmless_lines(&format!("{words}: it stays when the load test goes: {delete}")));
-        }
+            let said = format!("{words}: it does not go with the load test by itself: {delete}");
+            say(harmless_lines(&said));
+            object.clone()
+        })
     }
 }
 

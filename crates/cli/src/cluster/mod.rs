@@ -40,6 +40,7 @@ impl Connection {
                 chain(error)
             ))
         };
+        let flags = &flags.given();
         let options = KubeConfigOptions { context: flags.context.clone(), ..KubeConfigOptions::default() };
         let config = match &flags.kubeconfig {
             Some(path) => {
@@ -128,7 +129,7 @@ pub fn refused(doing: &str, namespace: &str, chosen_by: &str, error: &kube::Erro
 }
 
 /// Whether it cannot be told what came of a request.
-fn is_lost(error: &kube::Error) -> bool {
+pub fn is_lost(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => [429, 500, 502, 503, 504].contains(&status.code),
         kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => false,
@@ -138,9 +139,9 @@ fn is_lost(error: &kube::Error) -> bool {
 
 /// The flags that choose a cluster, with a blank before each.
 pub fn chosen_by(flags: &Cluster) -> String {
-    let Cluster { namespace: _, context, kubeconfig } = flags;
-    let kubeconfig = kubeconfig.as_ref().map(|path| path.display().to_string());
-    let given = [("--context", context.clone()), ("--kubeconfig", kubeconfig)];
+    let Cluster { namespace: _, context, kubeconfig } = flags.given();
+    let kubeconfig = kubeconfig.map(|path| path.display().to_string());
+    let given = [("--context", context), ("--kubeconfig", kubeconfig)];
     given.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", word(&value?)))).collect()
 }
 
@@ -178,6 +179,15 @@ impl Connection {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::try_from(Config::new(uri.parse().expect("an address"))).expect("a client");
         Self { client, namespace: "shop".to_owned(), chosen_by: " --context test".to_owned() }
+    }
+
+    /// To a server that takes what it is asked, and never answers.
+    pub async fn to_one_that_never_answers() -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let connection = Self::to(&format!("http://{}", listener.local_addr().expect("it")));
+        let router = axum::Router::new().fallback(std::future::pending::<()>);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        connection
     }
 
     /// To a server that answers with these, one after the other.
@@ -221,7 +231,8 @@ mod tests {
             kubeconfig: Some(kubeconfig.into()),
         };
         assert_eq!(chosen_by(&flags("kind-a", "/a/b.yaml")), " --context kind-a --kubeconfig /a/b.yaml");
-        assert_eq!(chosen_by(&flags("a's", "")), r" --context 'a'\''s' --kubeconfig ''");
+        assert_eq!(chosen_by(&flags("a's", "a b")), r" --context 'a'\''s' --kubeconfig 'a b'");
+        assert_eq!(chosen_by(&flags("", "")), "", "what is empty is not given");
         assert_eq!(chosen_by(&Cluster { namespace: None, context: None, kubeconfig: None }), "");
     }
 

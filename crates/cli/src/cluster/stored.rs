@@ -59,8 +59,50 @@ async fn fetch_within(
     })?;
     let json = map.data.and_then(|mut data| data.remove(REPORT));
     let json = json.ok_or_else(|| Failure::internal(format!("the ConfigMap {first} has no {REPORT}")))?;
-    Document::parse(json.as_bytes())
+    // there it takes as little room as it can; here it is for people, as on a machine of their own
+    Document::parse(laid_out(&json).as_bytes())
         .map_err(|error| Failure::internal(format!("the report in the ConfigMap {first}: {error}")))
+}
+
+/// JSON over lines, as `serde_json` lays it out, every number as it is written; what is none stays none.
+fn laid_out(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let (mut is_text, mut is_escaped, mut is_empty) = (false, false, false);
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("  ", depth));
+    };
+    for c in json.chars() {
+        if is_text {
+            is_text = c != '"' || is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            text.push(c);
+            continue;
+        }
+        if c.is_ascii_whitespace() {
+            continue;
+        }
+        let closes = matches!(c, '}' | ']');
+        if closes {
+            depth = depth.saturating_sub(1);
+        }
+        // what is empty stays on its line
+        if is_empty != closes {
+            line(&mut text, depth);
+        }
+        is_empty = false;
+        text.push(c);
+        match c {
+            '{' | '[' => (depth, is_empty) = (depth + 1, true),
+            ',' => line(&mut text, depth),
+            ':' => text.push(' '),
+            '"' => is_text = true,
+            _ => {}
+        }
+    }
+    text.push('\n');
+    text
 }
 
 #[cfg(test)]
@@ -95,5 +137,18 @@ mod tests {
         let connection = Connection::to_one_that_answers(vec![bare(404), bare(500)]).await;
         let failure = fetch(&connection, &over()).await.expect_err("it is gone");
         assert_eq!(failure.exit.code(), 3);
+    }
+
+    #[test]
+    fn a_report_of_a_cluster_is_laid_out_as_one_of_this_machine() {
+        let report = json!({
+            "aggregate": { "counters": { "a\"b\\": 1.5e300, "[,]:{": -0.1 }, "empty": {}, "none": [] },
+            "list": [1, [2, {}], { "deep": [[]] }, "\\", "\n", null, true],
+        });
+        let pretty = format!("{report:#}\n");
+        assert_eq!(laid_out(&report.to_string()), pretty);
+        assert_eq!(laid_out(&pretty), pretty);
+        assert_eq!(laid_out("[0.30000000000000004,1e5]"), "[\n  0.30000000000000004,\n  1e5\n]\n");
+        assert!(Document::parse(laid_out("{]").as_bytes()).is_err());
     }
 }

@@ -54,7 +54,7 @@ pub fn run(flags: &Generate, cluster: &Cluster) -> Result<Exit, Failure> {
 
 /// The command that applies them where its user means, to be typed.
 fn apply(out: &Path, cluster: &Cluster) -> String {
-    let namespace = cluster.namespace.as_deref().map(|namespace| format!(" -n {}", word(namespace)));
+    let namespace = cluster.given().namespace.map(|namespace| format!(" -n {}", word(&namespace)));
     let folder = word(&out.display().to_string());
     format!("kubectl apply -k {folder}{}{}", namespace.unwrap_or_default(), chosen_by(cluster))
 }

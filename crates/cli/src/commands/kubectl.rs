@@ -84,7 +84,7 @@ impl Kubectl<'_> {
 
     fn command(&self, verb: &[&str]) -> Command {
         let mut command = Command::new(self.program);
-        let Cluster { namespace, context, kubeconfig } = self.cluster;
+        let Cluster { namespace, context, kubeconfig } = self.cluster.given();
         command.args(verb).args(self.from);
         for (flag, value) in [("--namespace", namespace), ("--context", context)] {
             command.args(value.iter().flat_map(|value| [flag, value.as_str()]));

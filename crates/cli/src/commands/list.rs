@@ -1,13 +1,10 @@
 //! `list`: the load tests in a cluster, with what came of them.
 
-use std::fmt::Debug;
-
 use kube::api::{ApiResource, DynamicObject, ListParams, TypeMeta};
 use kube::{Api, ResourceExt as _};
 use loadtest::api::PROGRESSING;
 use loadtest::human_duration::human_duration;
-use loadtest::{LoadTest, Timestamp};
-use serde::de::DeserializeOwned;
+use loadtest::{LoadTest, LoadTestSpec, Timestamp};
 use serde_json::{Value, json};
 
 use crate::cluster::Connection;
@@ -24,9 +21,9 @@ const WIDE: [&str; 4] = ["ENVIRONMENT", "ACTIVE", "REPORTING", "IMAGE"];
 pub async fn run(flags: &List, cluster: &Cluster) -> Result<Exit, Failure> {
     let connection = Connection::open(cluster).await?;
     match flags.output {
-        Some(Listed::Json) => print(format_args!("{:#}", objects(&connection, flags).await?))?,
+        Some(Listed::Json) => print(format_args!("{:#}", as_kubectl_lists(all(&connection, flags).await?)))?,
         Some(Listed::Yaml) => {
-            let yaml = serde_saphyr::to_string(&objects(&connection, flags).await?)
+            let yaml = serde_saphyr::to_string(&as_kubectl_lists(all(&connection, flags).await?))
                 .map_err(|error| Failure::internal(format!("cannot be written as YAML: {error}")))?;
             print(yaml.trim_end())?;
         }
@@ -37,11 +34,7 @@ pub async fn run(flags: &List, cluster: &Cluster) -> Result<Exit, Failure> {
 
 /// Prints their names, or a table of them.
 async fn show(connection: &Connection, flags: &List) -> Result<(), Failure> {
-    let api = match flags.all_namespaces {
-        true => Api::all(connection.client.clone()),
-        false => connection.load_tests(),
-    };
-    let tests: Vec<LoadTest> = all(connection, &api, flags).await?;
+    let tests: Vec<_> = all(connection, flags).await?.into_iter().map(read).collect();
     match flags.output {
         Some(Listed::Name) => {
             for test in &tests {
@@ -61,43 +54,51 @@ async fn show(connection: &Connection, flags: &List) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The objects as the cluster has them, with what this program does not know.
-async fn objects(connection: &Connection, flags: &List) -> Result<Value, Failure> {
+/// A load test, as far as it can be read: one that an older schema let in may lack what ours requires.
+fn read(object: DynamicObject) -> LoadTest {
+    let (metadata, status) = (object.metadata.clone(), object.data.get("status").cloned());
+    let read = serde_json::to_value(object).and_then(serde_json::from_value::<LoadTest>);
+    read.unwrap_or_else(|error| {
+        let name = metadata.name.clone().unwrap_or_default();
+        say(harmless(&format!("The load test {name} cannot be read whole: {error}")));
+        let status = status.and_then(|status| serde_json::from_value(status).ok());
+        LoadTest { metadata, status, ..LoadTest::new(&name, LoadTestSpec::default()) }
+    })
+}
+
+/// As kubectl prints a list: not who set which field.
+fn as_kubectl_lists(mut objects: Vec<DynamicObject>) -> Value {
+    for object in &mut objects {
+        object.metadata.managed_fields = None;
+    }
+    json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": objects })
+}
+
+/// The objects as the cluster has them, with what this program does not know; each says what it is.
+async fn all(connection: &Connection, flags: &List) -> Result<Vec<DynamicObject>, Failure> {
     let resource = ApiResource::erase::<LoadTest>(&());
     let client = connection.client.clone();
     let api: Api<DynamicObject> = match flags.all_namespaces {
         true => Api::all_with(client, &resource),
         false => Api::namespaced_with(client, &connection.namespace, &resource),
     };
-    Ok(as_kubectl_lists(all(connection, &api, flags).await?, &resource))
-}
-
-/// As kubectl prints a list: each says what it is, and not who set which field.
-fn as_kubectl_lists(mut objects: Vec<DynamicObject>, resource: &ApiResource) -> Value {
-    for object in &mut objects {
-        let (api_version, kind) = (resource.api_version.clone(), resource.kind.clone());
-        object.types = Some(TypeMeta { api_version, kind });
-        object.metadata.managed_fields = None;
-    }
-    json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": objects })
-}
-
-async fn all<K: Clone + Debug + DeserializeOwned>(
-    connection: &Connection,
-    api: &Api<K>,
-    flags: &List,
-) -> Result<Vec<K>, Failure> {
     let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
     params.label_selector.clone_from(&flags.selector);
     let mut tests = Vec::new();
     loop {
         let page = api.list(&params).await.map_err(|error| connection.refused("list load tests", &error))?;
-        tests.extend(page.items);
+        tests.extend(page.items.into_iter().map(|object| typed(object, &resource)));
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
             return Ok(tests);
         }
     }
+}
+
+/// Items of a list need not say what they are.
+fn typed(object: DynamicObject, resource: &ApiResource) -> DynamicObject {
+    let (api_version, kind) = (resource.api_version.clone(), resource.kind.clone());
+    DynamicObject { types: Some(TypeMeta { api_version, kind }), ..object }
 }
 
 fn rows(tests: &[LoadTest], with_namespace: bool, is_wide: bool, now: Timestamp) -> Vec<Vec<String>> {
@@ -164,8 +165,8 @@ mod tests {
             "metadata": { "name": "a", "namespace": "shop", "managedFields": [{ "manager": "kubectl" }] },
             "spec": { "testScript": {}, "isNew": [1] }, "status": { "isNew": true },
         });
-        let objects = vec![serde_json::from_value(object).expect("an object")];
-        let listed = as_kubectl_lists(objects, &ApiResource::erase::<LoadTest>(&()));
+        let object = serde_json::from_value(object).expect("an object");
+        let listed = as_kubectl_lists(vec![typed(object, &ApiResource::erase::<LoadTest>(&()))]);
         let item = json!({
             "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest",
             "metadata": { "name": "a", "namespace": "shop" },
@@ -173,6 +174,34 @@ mod tests {
         });
         let list = json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": [item] });
         assert_eq!(listed, list);
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_hides_no_other_and_shows_what_is_known_of_it() {
+        let now: Timestamp = "2026-01-01T00:10:00Z".parse().expect("a time");
+        let object = |value: Value| {
+            let object = serde_json::from_value(value).expect("an object");
+            read(typed(object, &ApiResource::erase::<LoadTest>(&())))
+        };
+        let metadata = |name: &str| json!({ "name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z" });
+        let spec = json!({ "testScript": { "config": { "configMap": "a" } } });
+        let status = json!({ "completions": "1/1", "duration": "5s" });
+        let tests = [
+            object(json!({ "metadata": metadata("a"), "status": status })),
+            object(
+                json!({ "metadata": metadata("b"), "spec": { "count": "two" }, "status": { "active": "x" } }),
+            ),
+            object(json!({ "metadata": metadata("c"), "spec": spec, "status": status })),
+        ];
+        assert_eq!(
+            aligned(&rows(&tests, false, false, now)),
+            [
+                "NAME   COMPLETIONS   DURATION   VERDICT   REQUESTS/S   P95(MS)   ERRORS   PROGRESS   AGE",
+                "a      1/1           5s         -         -            -         -        -          10m",
+                "b      -             -          -         -            -         -        -          10m",
+                "c      1/1           5s         -         -            -         -        -          10m",
+            ]
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod input;
 mod stopped;
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use kube::api::{ListParams, Patch, PatchParams};
 use loadtest::LoadTest;
@@ -12,8 +14,9 @@ use tempfile::NamedTempFile;
 
 use super::ended::{self, Wanted};
 use super::kubectl::Kubectl;
-use crate::cluster::Connection;
 use crate::cluster::follow::{Follow, Followed, Lost, OnInterrupt, conclusion};
+use crate::cluster::patience::{PATIENCE, at_last};
+use crate::cluster::{Connection, is_lost};
 use crate::exit::{Exit, Failure};
 use crate::flags::{Cluster, Output, Run};
 use crate::reports::Targets;
@@ -65,18 +68,29 @@ pub async fn run(flags: &Run, cluster: &Cluster, targets: &Targets) -> Result<Ex
             say_failure(failure);
         }
         let stopped = signals.unless(stop_all(&connection, &tests)).await;
-        let left = || Failure::interrupted("left: what is applied of the load tests may go on");
-        return Err(stopped.unwrap_or_else(left));
+        return Err(stopped.map_or_else(left_applied, |stopped| stopped.interrupted()));
     }
     if let Err(mut failure) = applied {
+        // nobody follows those that were applied
+        let Some(stopped) = signals.unless(stop_all(&connection, &tests)).await else {
+            say_failure(&failure);
+            return Err(left_applied());
+        };
         failure.exit = match signals.unless(kubectl.refuses()).await {
             Some(true) => Exit::Usage,
             Some(false) => failure.exit,
             None => Exit::Interrupted,
         };
-        return Err(failure);
+        return Err(match stopped.stays() {
+            Some(stays) => failure.and(&stays),
+            None => failure,
+        });
     }
     follow_all(flags, &connection, &tests, heard, targets).await
+}
+
+fn left_applied() -> Failure {
+    Failure::interrupted("left: what is applied of the load tests may go on")
 }
 
 /// The load tests of manifests with which nothing is wrong, as far as it can be told before any is applied.
@@ -125,17 +139,35 @@ pub async fn run_existing(
     refuse_what_is_of_scripts(flags)?;
     let connection = Connection::open(cluster).await?;
     let load_test = connection.load_test(name).await?;
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     refuse_settled(&connection, &load_test)?;
     if load_test.spec.suspend == Some(true) {
-        let patch = json!({ "metadata": { "uid": load_test.uid() }, "spec": { "suspend": false } });
-        let patched =
-            connection.load_tests().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
-        patched.map_err(|error| connection.refused(&format!("start the load test {name}"), &error))?;
+        signals
+            .unless(start(PATIENCE, &connection, &load_test))
+            .await
+            .unwrap_or_else(|| Err(may_run(Failure::interrupted("left"), &connection, name)))?;
     }
     let uid = Some(load_test.uid().to_owned());
     let test = [Test { namespace: connection.namespace.clone(), name: name.to_owned(), uid }];
     follow_all(flags, &connection, &test, signals, targets).await
+}
+
+/// Starts one that is suspended.
+async fn start(patience: Duration, connection: &Connection, load_test: &LoadTest) -> Result<(), Failure> {
+    let name = load_test.name();
+    let patch = json!({ "metadata": { "uid": load_test.uid() }, "spec": { "suspend": false } });
+    let (load_tests, params, patch) = (connection.load_tests(), PatchParams::default(), Patch::Merge(patch));
+    let started = at_last(patience, async || load_tests.patch(name, &params, &patch).await).await;
+    started.map(drop).map_err(|error| {
+        let refused = connection.refused(&format!("start the load test {name}"), &error);
+        if is_lost(&error) { may_run(refused, connection, name) } else { refused }
+    })
+}
+
+/// Nobody has heard whether it is started.
+fn may_run(failure: Failure, connection: &Connection, name: &str) -> Failure {
+    let stop = connection.hint(&format!("stop {name}"));
+    failure.and(&format!("the load test {name} may have been started; {stop} ends it"))
 }
 
 /// Neither one that is over nor one that is being deleted runs any more.
@@ -176,9 +208,8 @@ async fn follow_all(
         .enumerate()
         .map(|(at, test)| follow(connection.in_namespace(&test.namespace), test, among(at), signals.clone()));
     let ended = join_all(following).await;
-    let has_left = |(followed, ..): &(Result<Followed, Failure>, _, _)| {
-        followed.as_ref().is_err_and(|failure| failure.exit == Exit::Interrupted)
-    };
+    let has_left =
+        |(followed, ..): &(Result<Followed, Lost>, _, _)| followed.as_ref().is_err_and(|lost| lost.is_left);
     let has_left = ended.iter().any(has_left);
     // the Ctrl-C that stopped some does not keep those that were over by then from their reports
     let heard = Signals::furthest(ended.iter().map(|(_, _, signals)| signals)).unwrap_or(signals);
@@ -192,7 +223,7 @@ async fn follow_all(
                 let reported = ended::report(&connection, &followed, wanted, &mut heard.clone()).await;
                 reported.inspect_err(|failure| told_among(tests, failure))
             }
-            Err(failure) => Err(failure),
+            Err(lost) => Err(lost.failure),
         };
         match reported {
             Err(failure) if tests.len() == 1 => return Err(failure),
@@ -208,7 +239,7 @@ async fn follow(
     test: &Test,
     among: Option<usize>,
     mut signals: Signals,
-) -> (Result<Followed, Failure>, Connection, Signals) {
+) -> (Result<Followed, Lost>, Connection, Signals) {
     let follow = Follow {
         connection: &connection,
         name: &test.name,
@@ -224,20 +255,19 @@ async fn follow(
     if among.is_some() {
         match &followed {
             Ok(followed) => say(conclusion(&followed.load_test).1),
-            Err(failure) => say_failure(failure),
+            Err(lost) => say_failure(&lost.failure),
         }
     }
     (followed, connection, signals)
 }
 
 /// Why it is followed no more; one that will not run stays, for its manifest is its user's.
-fn given_up(lost: Lost, connection: &Connection, name: &str) -> Failure {
-    match lost.is_useless {
-        true => lost
-            .failure
-            .and(&format!("it stays: {} removes it", connection.kubectl(&format!("delete loadtest {name}")))),
-        false => lost.failure,
+fn given_up(lost: Lost, connection: &Connection, name: &str) -> Lost {
+    if !lost.is_useless {
+        return lost;
     }
+    let delete = connection.kubectl(&format!("delete loadtest {name}"));
+    Lost { failure: lost.failure.and(&format!("it stays: {delete} removes it")), ..lost }
 }
 
 fn told_among(tests: &[Test], failure: &Failure) {
@@ -261,6 +291,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::cluster::bare;
 
     #[tokio::test]
     async fn neither_one_that_is_over_nor_one_that_is_deleted_is_started() {
@@ -283,10 +314,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_whose_start_nobody_answers_is_left_and_may_run() {
+        let connection = Connection::to_one_that_never_answers().await;
+        let mut load_test = LoadTest::new("a", loadtest::LoadTestSpec::default());
+        load_test.metadata.uid = Some("1".to_owned());
+        let (_send, came) = tokio::sync::watch::channel(1);
+        let starting = start(Duration::from_secs(600), &connection, &load_test);
+        assert!(Signals::of(came).unless(starting).await.is_none());
+        let failure = start(Duration::ZERO, &connection, &load_test).await.expect_err("not for ever");
+        let (code, said) = (failure.exit.code(), failure.to_string());
+        let runs = "; the load test a may have been started; kubectl artillery stop a -n shop --context test ends it";
+        assert!(code == 4 && said.contains("no answer within 3s") && said.ends_with(runs), "{code}: {said}");
+        let connection = Connection::to_one_that_answers(vec![bare(403)]).await;
+        let refused = start(PATIENCE, &connection, &load_test).await.expect_err("refused");
+        assert_eq!(refused.to_string(), "cannot start the load test a: no");
+    }
+
+    #[tokio::test]
     async fn of_one_that_is_given_up_it_is_said_that_it_stays() {
         let connection = Connection::to("http://127.0.0.1:9");
         let given_up = |is_useless| {
-            let failure = given_up(Lost { failure: Failure::usage("no"), is_useless }, &connection, "a");
+            let lost = Lost { failure: Failure::usage("no"), is_useless, is_left: false };
+            let failure = given_up(lost, &connection, "a").failure;
             (failure.exit.code(), failure.to_string())
         };
         let stays = "no; it stays: kubectl delete loadtest a -n shop --context test removes it";

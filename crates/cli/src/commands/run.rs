@@ -93,11 +93,16 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
             {
                 say(harmless_lines(&stays.to_string()));
             }
-            return Err(lost.failure);
+            let stays = flags.rm && lost.is_left;
+            return Err(if stays { with_what_stays(lost.failure, name, &connection) } else { lost.failure });
         }
     };
     let wanted = ended::Wanted { targets, output: flags.output };
-    let reported = ended::reported(&connection, &followed, wanted, &mut signals).await?;
+    let reported = match ended::reported(&connection, &followed, wanted, &mut signals).await {
+        // its report may be had another time
+        Err(failure) if flags.rm => return Err(with_what_stays(failure, name, &connection)),
+        reported => reported?,
+    };
     if flags.rm && !reported.is_had {
         let report = connection.hint(&format!("report {name}"));
         say(format_args!("The load test {name} stays, for nobody has its report: {report}"));
@@ -112,6 +117,12 @@ async fn there(script: &Path, flags: &Run, cluster: &Cluster, targets: &Targets)
         };
     }
     reported.end()
+}
+
+/// Says of one that `--rm` does not remove how it is removed.
+fn with_what_stays(failure: Failure, name: &str, connection: &Connection) -> Failure {
+    let delete = connection.kubectl(&format!("delete loadtest {name}"));
+    failure.and(&format!("in spite of --rm the load test {name} stays: {delete} removes it"))
 }
 
 /// Makes everything; where it is interrupted nothing stays.
@@ -181,4 +192,17 @@ fn bundle_of(path: &Path, flags: &Run) -> Result<Bundle, Failure> {
     // who validates was told
     notes.iter().filter(|_| !flags.validate).for_each(plan::say_warning);
     Ok(bundle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_one_without_a_report_it_is_said_that_it_stays() {
+        let connection = Connection::to("http://127.0.0.1:9");
+        let failure = with_what_stays(Failure::internal("no report"), "a", &connection);
+        let said = "no report; in spite of --rm the load test a stays: kubectl delete loadtest a -n shop --context test removes it";
+        assert_eq!((failure.exit.code(), failure.to_string().as_str()), (3, said));
+    }
 }

@@ -124,4 +124,20 @@ mod tests {
         let start = "there is no load test checkout in namespace shop: ";
         assert!(code == 2 && said.starts_with(start), "{code}: {said}");
     }
+
+    #[tokio::test]
+    async fn who_may_not_watch_is_told_so_and_does_not_wait() {
+        let test = json!({
+            "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "checkout", "uid": "1" },
+            "spec": { "testScript": { "config": { "configMap": "a" } } },
+        });
+        let one = json!({
+            "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTestList", "metadata": { "resourceVersion": "1" },
+            "items": [test],
+        });
+        let answers = vec![(200, one.clone()), (200, one), bare(403)];
+        let (code, said) = followed(&Connection::to_one_that_answers(answers).await).await;
+        let words = "cannot watch the load test checkout: no; following takes the rights to list and to watch loadtests in namespace shop";
+        assert_eq!((code, said.as_str()), (4, words));
+    }
 }

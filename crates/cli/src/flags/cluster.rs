@@ -19,6 +19,19 @@ pub struct Cluster {
     pub kubeconfig: Option<PathBuf>,
 }
 
+impl Cluster {
+    /// Those that say something: to kubectl an empty one is none.
+    #[must_use]
+    pub fn given(&self) -> Self {
+        let Self { namespace, context, kubeconfig } = self.clone();
+        Self {
+            namespace: namespace.filter(|name| !name.is_empty()),
+            context: context.filter(|name| !name.is_empty()),
+            kubeconfig: kubeconfig.filter(|path| !path.as_os_str().is_empty()),
+        }
+    }
+}
+
 /// `list`.
 #[derive(Args, Debug)]
 #[command(

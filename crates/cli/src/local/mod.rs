@@ -28,7 +28,7 @@ use crate::flags::Run;
 use crate::progress::{Progress, Running, Schedule, Seen};
 use crate::project::Project;
 use crate::signals::Signals;
-use crate::terminal::say;
+use crate::terminal::{harmless_lines, say};
 use artillery::Found;
 pub use edge::random_hex;
 use edge::{Memory, Tokens};
@@ -124,7 +124,7 @@ pub async fn run(flags: &Run, project: &Project, signals: &mut Signals) -> Resul
     let conclusion = collector.conclude(&test).await;
     ran.conclusion = conclusion.map_err(|error| Failure::internal(format!("there is no report: {error}")))?;
     if let Some(tail) = failed {
-        say(tail);
+        say(harmless_lines(&tail));
         keep(folder);
     }
     Ok(ran)

@@ -31,7 +31,8 @@ use crate::terminal::say;
 /// whether it has been given to another parent, too.
 const LEASH: &str = "--import=data:text/javascript,import{isMainThread}from'node:worker_threads';\
     const%20ours=Number(process.env.LOADTEST_PARENT),first=process.ppid===1?ours:process.ppid;\
-    const%20look=()=>{try{process.kill(ours,0);if(process.ppid===first)return}catch{}process.kill(process.pid,'SIGKILL')};\
+    const%20look=()=>{try{process.kill(ours,0);if(process.ppid===first)return}catch{}\
+    try{process.kill(-process.pid,'SIGKILL')}catch{process.kill(process.pid,'SIGKILL')}};\
     if(isMainThread){look();setInterval(look,250).unref()}";
 /// A worker that is asked to end may take so many seconds.
 const GRACE_PERIOD_SECONDS: i64 = 60;
@@ -253,16 +254,11 @@ async fn attend(
             }
         }
     });
+    let mut group = Group(child);
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status,
-            Some(signal) = signals.recv() => {
-                // it has not been waited for, so the number is its own
-                if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                    // it may have ended meanwhile
-                    let _ = kill(Pid::from_raw(pid), signal);
-                }
-            }
+            status = group.0.wait() => break status,
+            Some(signal) = signals.recv() => group.signal(signal),
         }
     };
     if timeout(LAST_LINES, &mut keeping).await.is_err() {
@@ -270,6 +266,26 @@ async fn attend(
         let _ = timeout(LAST_LINES, keeping).await;
     }
     status
+}
+
+/// A worker, and what it has started, which is killed with it where nobody waits for its end any more.
+struct Group(Child);
+
+impl Group {
+    /// Sends a signal: who is to end in order ends what it has started by itself.
+    fn signal(&self, signal: Signal) {
+        // it has not been waited for, so the number is its own
+        let Some(pid) = self.0.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
+        let of_all = if signal == Signal::SIGKILL { -pid } else { pid };
+        // it may have ended meanwhile
+        let _ = kill(Pid::from_raw(of_all), signal);
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
 }
 
 fn boxed(output: impl AsyncRead + Send + Unpin + 'static) -> Box<dyn AsyncRead + Send + Unpin> {
@@ -282,8 +298,8 @@ mod tests {
 
     fn printing(script: &str) -> Child {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn().expect("a shell")
+        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true).spawn().expect("a shell")
     }
 
     #[tokio::test]
@@ -307,5 +323,44 @@ mod tests {
         let (status, ()) = tokio::join!(attended, killed);
         assert_eq!(status.expect("it ended").signal(), Some(9), "it waited, and nothing else did");
         assert!(lines() < 1_000_000);
+    }
+
+    #[tokio::test]
+    async fn what_a_worker_has_started_is_killed_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for is_left in [false, true] {
+            let log = log_of(folder.path(), 0);
+            let (signal, signals) = unbounded_channel();
+            let child = printing("sleep 600 & echo $!; wait");
+            let attended = tokio::spawn(async move { attend(child, signals, &log, None).await });
+            let begun = async || loop {
+                let told = fs::read_to_string(log_of(folder.path(), 0)).unwrap_or_default();
+                if let Ok(pid) = told.trim().parse::<i32>() {
+                    return Pid::from_raw(pid);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            };
+            let started = timeout(Duration::from_secs(30), begun()).await.expect("it tells its number");
+            if is_left {
+                attended.abort();
+                assert!(attended.await.is_err());
+            } else {
+                signal.send(Signal::SIGKILL).expect("it is waited for");
+                attended.await.expect("no panic").expect("it ended");
+            }
+            let gone = async || {
+                while is_running(started) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(Duration::from_secs(30), gone()).await.expect("it is killed");
+            fs::remove_file(log_of(folder.path(), 0)).expect("a log");
+        }
+    }
+
+    /// One that nobody has waited for yet is none any more.
+    fn is_running(pid: Pid) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
     }
 }

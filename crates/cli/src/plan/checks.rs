@@ -1,5 +1,6 @@
 //! Everything that is wrong with a script, as far as can be told without Artillery: all of it, and not only the first.
 
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +14,7 @@ use super::config::{Known, Setting, Sources};
 use super::document::{Node, Place};
 use super::problem::Problem;
 use crate::beside::{Folders, Located};
-
-/// Engines that take their flow as steps of one key each.
-const STEPS: [&str; 3] = ["http", "ws", "socketio"];
-/// Steps of the HTTP engine that are a request.
-const REQUESTS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+use steps::has_other_plugins;
 
 /// What is given besides the texts.
 #[derive(Clone, Copy, Debug)]
@@ -213,8 +210,9 @@ impl Found {
         let Some(scenarios) = setting.node.list() else {
             return self.problems.push(Problem::of(&setting, "scenarios is expected to be a list"));
         };
+        let plugins = has_other_plugins(sources);
         for scenario in scenarios {
-            self.flow(setting.file, scenario);
+            self.flow(setting.file, scenario, plugins);
         }
         let names: Vec<_> = scenarios.iter().filter_map(|it| it.get("name")?.text()).collect();
         if let Some(chosen) = chosen.filter(|chosen| is_missing(chosen, &names)) {
@@ -228,52 +226,7 @@ impl Found {
         }
         for key in ["before", "after"] {
             if let Some(Setting { file, node, .. }) = sources.top(key) {
-                self.flow(file, node);
-            }
-        }
-    }
-
-    /// A scenario, or a hook, has a flow of steps.
-    fn flow(&mut self, file: &str, scenario: &Node) {
-        let engine = scenario.get("engine").and_then(Node::text).unwrap_or("http");
-        if !STEPS.contains(&engine) {
-            return;
-        }
-        match scenario.entry("flow") {
-            None => {
-                let message = "this has no flow: a list of steps is expected";
-                self.problems.push(Problem::at(file, scenario.at, message));
-            }
-            Some((key, flow)) => match flow.list() {
-                Some(steps) => self.steps(file, engine, steps),
-                None => {
-                    self.problems.push(Problem::at(file, key.at, "flow is expected to be a list of steps"));
-                }
-            },
-        }
-    }
-
-    fn steps(&mut self, file: &str, engine: &str, steps: &[Node]) {
-        for step in steps {
-            if let Some(steps) = step.get("loop").and_then(Node::list) {
-                self.steps(file, engine, steps);
-                continue;
-            }
-            let names: Vec<_> = step.entries().iter().map(|(key, _)| key.text.as_str()).collect();
-            if engine != "socketio" && names.len() != 1 {
-                let is = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-                let message = format!(
-                    "a step has one key, such as get, and this one has {is}: what belongs to it is indented deeper; another step begins with a dash"
-                );
-                self.problems.push(Problem::at(file, step.at, message));
-            }
-            for (key, request) in
-                step.entries().iter().filter(|(key, _)| REQUESTS.contains(&key.text.as_str()))
-            {
-                if engine == "http" && request.get("url").and_then(Node::text).is_none() {
-                    let message = format!("this {} has no url: a text is expected", key.text);
-                    self.problems.push(Problem::at(file, key.at, message));
-                }
+                self.flow(file, node, plugins);
             }
         }
     }
@@ -290,7 +243,7 @@ fn payloads(node: &Node) -> &[Node] {
 }
 
 /// Where a file is named; `None` if no text does.
-fn place_of(sources: &Sources<'_>, named: &NamedFile) -> Option<(String, Place)> {
+pub(super) fn place_of(sources: &Sources<'_>, named: &NamedFile) -> Option<(String, Place)> {
     let is_it = |node: &&Node| node.text() == Some(&named.path);
     sources.all(named.key).into_iter().rev().find_map(|Setting { file, node, .. }| {
         let found = match named.key {

@@ -11,6 +11,7 @@ pub mod objects;
 pub mod phases;
 mod problem;
 mod text;
+mod untold;
 
 use loadtest::api::Hooks;
 use metrics::checks::Ensure;

@@ -15,9 +15,11 @@ use serde::Serialize;
 use super::Asked;
 use super::checks::File;
 use super::problem::Problem;
-use crate::beside;
+use super::untold::not_given;
+use crate::beside::{self, Beside};
 use crate::cluster::bundle::{self, Bundle};
 use crate::exit::Failure;
+use crate::project::Project;
 
 /// An object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,7 +45,7 @@ pub struct Objects {
     pub objects: Vec<Object>,
     /// What is wrong with them.
     pub problems: Vec<Problem>,
-    /// What programs require and is not given.
+    /// What is needed and not given.
     pub notes: Vec<Problem>,
 }
 
@@ -53,6 +55,10 @@ pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> Objects {
     let problems: Vec<_> = files.iter().filter(|file| file.below.is_none()).map(is_elsewhere).collect();
     // what is wrong with the text was said, with its place
     if !problems.is_empty() || !is_sound {
+        return Objects { problems, ..Objects::default() };
+    }
+    let problems = not_to_be_given(wanted.project, files);
+    if !problems.is_empty() {
         return Objects { problems, ..Objects::default() };
     }
     let (mut objects, mut notes) = (Vec::new(), Vec::new());
@@ -77,15 +83,33 @@ pub fn objects(wanted: &Asked<'_>, files: &[File], is_sound: bool) -> Objects {
 }
 
 fn is_elsewhere(file: &File) -> Problem {
-    let why = beside::lies_outside(&file.path);
+    of_file(file, beside::lies_outside(&file.path))
+}
+
+/// What is wrong with a file that the script names.
+fn of_file(file: &File, why: String) -> Problem {
     match &file.named_at {
         Some((named_in, at)) => Problem::at(named_in, *at, why),
         None => Problem::nowhere(format!("--overrides: {why}")),
     }
 }
 
-/// What `run` and `generate` make: the workers start at the latest `start_timeout` seconds after they were asked for. And what programs
-/// require and is not given.
+/// What no ConfigMap can give, of all files.
+fn not_to_be_given(project: &Project, files: &[File]) -> Vec<Problem> {
+    // what cannot be found is told by whoever makes the objects
+    let found = beside::find(&project.script, &project.merged(), project.config_file());
+    let found = found.map(|found| found.files).unwrap_or_default();
+    let problem = |file: &Beside| {
+        let why = bundle::fault(file, "ConfigMap")?;
+        let named = files.iter().find(|named| named.below.as_ref() == Some(&file.path));
+        // what a program requires has no place
+        Some(named.map_or_else(|| Problem::nowhere(&*why), |named| of_file(named, why.clone())))
+    };
+    found.iter().filter_map(problem).collect()
+}
+
+/// What `run` and `generate` make: the workers start at the latest `start_timeout` seconds after they were asked for. And what is needed, as
+/// far as that can be told, and not given.
 ///
 /// # Errors
 /// Something that it names cannot be given to workers, or is too large.
@@ -101,7 +125,9 @@ pub fn bundle_of(asked: &Asked<'_>, start_timeout: i32) -> Result<(Bundle, Vec<P
         hooks: asked.hooks,
         start_timeout,
     };
-    bundle::of_project(asked.project, wanted)
+    let (bundle, mut notes) = bundle::of_project(asked.project, wanted)?;
+    notes.extend(not_given(asked.project));
+    Ok((bundle, notes))
 }
 
 /// A ConfigMap with files of the script's.
@@ -201,7 +227,6 @@ mod tests {
     use super::*;
     use crate::flags::Options;
     use crate::plan::plan;
-    use crate::project::Project;
 
     /// The objects of a script in that folder that names these CSV files, with a `--config` and a `--dotenv` beside it, and what is wrong.
     fn of(folder: &Path, name: &str, paths: &[&str], workers: u32) -> (Vec<Object>, Vec<String>) {
@@ -274,6 +299,29 @@ mod tests {
         ] {
             let (_, problems) = of(&load, name, paths, 1);
             assert!(problems.len() == 1 && problems[0].contains(said), "{name} {paths:?}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn each_file_that_no_config_map_can_give_is_said_with_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a a.csv", "b b.csv", "c.csv"] {
+            fs::write(at(name), "a\n").expect("a file");
+        }
+        fs::write(at("hooks.js"), "require('./d d.js')").expect("a file");
+        fs::write(at("d d.js"), "").expect("a file");
+        fs::write(at("large.csv"), vec![b'a'; 1 << 20]).expect("a file");
+        let text = "config:\n  target: a\n  processor: ./hooks\n  payload:\n    - path: a a.csv\n    - path: c.csv\n    - path: large.csv\n    - path: b b.csv\nscenarios: []\n";
+        fs::write(at("s.yaml"), text).expect("a file");
+        let project = Project::read(&at("s.yaml"), &Options::default()).expect("a project");
+        let (distribution, hooks) = (Distribution::Replicate, api::Hooks::PerWorker);
+        let asked = Asked { project: &project, name: "t", workers: 1, distribution, hooks };
+        let problems = plan(&asked, None).problems;
+        let places: Vec<_> = problems.iter().map(|problem| problem.at.map(|at| at.line)).collect();
+        assert_eq!(places, [Some(5), Some(7), Some(8), None], "{problems:?}");
+        for (problem, name) in problems.iter().zip(["a a.csv", "large.csv", "b b.csv", "d d.js"]) {
+            assert!(problem.message.contains(name) && problem.is_of_cluster, "{problem}");
         }
     }
 }

@@ -1,8 +1,10 @@
-//! `run --local` with the real Artillery against a target that counts: the numbers, the exit codes, and that nothing outlives it.
+//! `run --local` with the real Artillery against a target that counts: the numbers, the exit codes, and that nothing outlives it; and a cluster
+//! that misbehaves.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod bed;
+mod cluster;
 mod npm;
 mod plan;
 mod screen;
@@ -233,11 +235,16 @@ fn ends_in_order_by(how: &str) {
 #[test]
 fn nothing_outlives_it_also_when_it_is_killed_or_interrupted_twice() {
     for kill in [true, false] {
-        let bed = Bed::new(LONG);
+        let bed = Bed::new(&LONG.replace("config: {", "config: { processor: ./starts.js,"));
+        bed.write(
+            "starts.js",
+            "require('node:child_process').spawn('sleep', ['600'], { stdio: 'ignore' }).unref();\n",
+        );
         let mut child = bed.command(&["--count", "2"]).spawn().expect("it runs");
         bed.until_seen(4);
+        // and what they have started
         let workers = descendants(child.id());
-        assert!(workers.len() >= 2, "{workers:?}");
+        assert!(workers.len() >= 4, "{workers:?}");
         if kill {
             signal(child.id(), "KILL");
         } else {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cluster::bare;
 
 fn status(value: Value) -> LoadTestStatus {
     serde_json::from_value(value).expect("a status")
@@ -71,6 +72,7 @@ async fn what_stands_is_given_up_after_an_outage_too_and_none_counts() {
         stands: (now, None),
         is_unreachable: false,
         is_told: false,
+        refusals: Refusals::default(),
     };
     let long_ago = || Instant::now().checked_sub(MENDING).expect("a machine that runs for longer");
     let mut sees = |change| assert!(follow.changed(change, &mut following).is_ok_and(|over| over.is_none()));
@@ -113,4 +115,25 @@ fn each_end_has_its_exit_code() {
         let (exit, words) = conclusion(&load_test);
         assert_eq!((exit.code(), words), (code, format!("checkout: {verdict}: so it is")), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn what_its_user_has_ended_ends_so_also_where_it_is_given_up() {
+    // the stop is refused, and so is looking at it
+    let connection = Connection::to_one_that_answers(vec![bare(403), bare(403)]).await;
+    let follow = Follow {
+        connection: &connection,
+        name: "checkout",
+        on_interrupt: OnInterrupt::Stop,
+        gives_up: true,
+        timeout: None,
+        is_quiet: true,
+        uid: None,
+        among: None,
+    };
+    let (_send, came) = tokio::sync::watch::channel(1);
+    let lost = follow.to_its_end(&mut Signals::of(came)).await.err().expect("it cannot be followed");
+    assert_eq!((lost.failure.exit.code(), lost.is_useless, lost.is_left), (130, true, false));
+    let said = lost.failure.to_string();
+    assert!(said.starts_with("cannot watch the load test checkout: no; following takes"), "{said}");
 }

@@ -7,7 +7,6 @@ use axum::extract::{Request as Asked, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use kube::{Client, Config};
 use loadtest::api::{Distribution, Hooks};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -32,6 +31,8 @@ struct Server {
     fails_to_delete: u32,
     /// These cannot be made.
     refuses: Vec<String>,
+    /// Nothing can be given to a load test.
+    refuses_to_patch: bool,
 }
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/shop/configmaps";
@@ -72,11 +73,14 @@ impl Server {
                 status(StatusCode::GATEWAY_TIMEOUT, "Timeout", &name)
             }
             (_, None) => status(StatusCode::NOT_FOUND, "NotFound", path),
+            ("DELETE", Some(object)) if body["preconditions"]["uid"] != object["metadata"]["uid"] => {
+                status(StatusCode::CONFLICT, "Conflict", &name)
+            }
             ("DELETE", Some(object)) => {
-                assert_eq!(body["preconditions"]["uid"], object["metadata"]["uid"], "only what is ours");
                 self.objects.remove(&at);
                 (StatusCode::OK, Json(object))
             }
+            ("PATCH", Some(_)) if self.refuses_to_patch => status(StatusCode::FORBIDDEN, "Forbidden", &name),
             ("PATCH", Some(mut object)) => {
                 object["metadata"]["ownerReferences"] = body["metadata"]["ownerReferences"].clone();
                 self.objects.insert(at.clone(), object.clone());
@@ -112,17 +116,18 @@ async fn handle(State(server): State<Arc<Mutex<Server>>>, asked: Asked) -> Respo
     server.answer(parts.method.as_str(), parts.uri.path(), query, body).into_response()
 }
 
-/// Makes the load test `checkout`; returns what came of it, and the paths of what is there then.
-async fn made(server: Server, patience: Duration) -> (Result<String, Failure>, BTreeMap<String, Value>) {
+/// Begins to serve it. Returns how it is reached, and what it has.
+async fn served(server: Server) -> (Connection, Arc<Mutex<Server>>) {
     let server = Arc::new(Mutex::new(server));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let uri = format!("http://{}", listener.local_addr().expect("an address"));
     let router = Router::new().fallback(handle).with_state(server.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::try_from(Config::new(uri.parse().expect("an address"))).expect("a client");
-    let connection = Connection { client, namespace: "shop".to_owned(), chosen_by: String::new() };
+    (Connection::to(&uri), server)
+}
 
+/// The objects of the load test `checkout`.
+fn checkout() -> Bundle {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
     for (name, text) in
@@ -139,9 +144,14 @@ async fn made(server: Server, patience: Duration) -> (Result<String, Failure>, B
         hooks: Hooks::PerWorker,
         start_timeout: 600,
     };
-    let (bundle, _) = bundle::of_project(&project, wanted).expect("objects");
+    bundle::of_project(&project, wanted).expect("objects").0
+}
+
+/// Makes it; returns what came of it, and the paths of what is there then.
+async fn made(server: Server, patience: Duration) -> (Result<String, Failure>, BTreeMap<String, Value>) {
+    let (connection, server) = served(server).await;
     let maker = Maker { connection: &connection, run: "this".to_owned(), patience };
-    let made = maker.make(&bundle).await.map(|load_test| load_test.name_any());
+    let made = maker.make(&checkout()).await.map(|(load_test, _)| load_test.name_any());
     let there = server.lock().expect("a server").objects.clone();
     (made, there)
 }
@@ -169,6 +179,18 @@ async fn all_objects_are_made_and_go_with_their_load_test() {
     let uid = &there[&format!("{LOAD_TESTS}/checkout")]["metadata"]["uid"];
     let owned = there.values().filter(|object| &object["metadata"]["ownerReferences"][0]["uid"] == uid);
     assert_eq!(owned.count(), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_given_to_its_load_test_is_removed_with_it() {
+    let (connection, server) = served(Server { refuses_to_patch: true, ..Server::default() }).await;
+    let made = Made::make(&connection, &checkout()).await.expect("no reason not to run it");
+    // somebody else's of that name by then
+    let (theirs, at) =
+        (json!({ "metadata": { "uid": "theirs" } }), format!("{CONFIG_MAPS}/checkout-files-1"));
+    server.lock().expect("a server").objects.insert(at.clone(), theirs);
+    made.remove().await.expect("removed");
+    assert_eq!(paths(&server.lock().expect("a server").objects), [at]);
 }
 
 #[tokio::test]

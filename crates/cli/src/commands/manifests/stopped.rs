@@ -15,27 +15,55 @@ use crate::terminal::{harmless_lines, say, say_failure};
 /// How long a cluster is told to stop what was applied.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Stops those of them that are there. Returns what came of it, as an end by its user.
-pub(super) async fn stop_all(connection: &Connection, tests: &[Test]) -> Failure {
+/// What came of stopping load tests.
+pub(super) struct Stopped {
+    /// Those that were there, and the command that deletes each.
+    stopped: Vec<(String, String)>,
+    /// Whether some may go on, which was said.
+    go_on: bool,
+}
+
+impl Stopped {
+    /// As an end by their user.
+    pub(super) fn interrupted(&self) -> Failure {
+        let names = self.stopped.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        Failure::interrupted(match (names.is_empty(), self.go_on) {
+            (true, false) => "interrupted: none of the load tests was applied".to_owned(),
+            (true, true) => "interrupted: load tests go on, see above".to_owned(),
+            (false, false) => format!("interrupted: stopped what was applied: {names}"),
+            (false, true) => format!("interrupted: stopped {names}; others go on, see above"),
+        })
+    }
+
+    /// What is left of them; `None` where none was there.
+    pub(super) fn stays(&self) -> Option<String> {
+        let stops = self.stopped.iter().map(|(name, delete)| {
+            format!("the load test {name} was applied, and is stopped; it stays: {delete} removes it")
+        });
+        let go_on = self.go_on.then(|| "load tests may go on, see above".to_owned());
+        let words = stops.chain(go_on).collect::<Vec<_>>().join("; ");
+        (!words.is_empty()).then_some(words)
+    }
+}
+
+/// Stops those of them that are there. What cannot be stopped is said.
+pub(super) async fn stop_all(connection: &Connection, tests: &[Test]) -> Stopped {
     let stopping = tests.iter().map(|test| stop_applied(connection.in_namespace(&test.namespace), test));
-    let mut stopped = Vec::new();
-    let mut stays = false;
-    for (done, Test { name, .. }) in join_all(stopping).await.into_iter().zip(tests) {
+    let mut all = Stopped { stopped: Vec::new(), go_on: false };
+    for (done, Test { namespace, name, .. }) in join_all(stopping).await.into_iter().zip(tests) {
         match done {
-            Ok(true) => stopped.push(name.as_str()),
+            Ok(true) => {
+                let delete = connection.in_namespace(namespace).kubectl(&format!("delete loadtest {name}"));
+                all.stopped.push((name.clone(), delete));
+            }
             Ok(false) => {}
             Err(failure) => {
-                stays = true;
+                all.go_on = true;
                 say_failure(&failure);
             }
         }
     }
-    Failure::interrupted(match (stopped.is_empty(), stays) {
-        (true, false) => "interrupted: none of the load tests was applied".to_owned(),
-        (true, true) => "interrupted: load tests go on, see above".to_owned(),
-        (false, false) => format!("interrupted: stopped what was applied: {}", stopped.join(", ")),
-        (false, true) => format!("interrupted: stopped {}; others go on, see above", stopped.join(", ")),
-    })
+    all
 }
 
 /// Stops one that kubectl may have applied. Returns whether it had.
@@ -104,14 +132,21 @@ mod tests {
         let connection = Connection::to(&uri);
         let test = |name: &str| Test { namespace: "other".to_owned(), name: name.to_owned(), uid: None };
         let ended = |failure: Failure| (failure.exit.code(), failure.to_string());
-        let none = ended(stop_all(&connection, &[test("b")]).await);
+        let none = stop_all(&connection, &[test("b")]).await;
+        assert_eq!(none.stays(), None);
+        let none = ended(none.interrupted());
         assert_eq!(none, (130, "interrupted: none of the load tests was applied".to_owned()));
-        let one = ended(stop_all(&connection, &[test("a"), test("b")]).await);
+        let one = stop_all(&connection, &[test("a"), test("b")]).await;
+        let stays = "the load test a was applied, and is stopped; it stays: kubectl delete loadtest a -n other --context test removes it";
+        assert_eq!(one.stays().as_deref(), Some(stays));
+        let one = ended(one.interrupted());
         assert_eq!(one, (130, "interrupted: stopped what was applied: a".to_owned()));
         let patch = json!({ "spec": { "stop": "Graceful" } });
         let path = "/apis/loadtest.artillery.io/v1alpha1/namespaces/other/loadtests/a".to_owned();
         assert!(patched.lock().expect("it").contains(&(path, patch)));
-        let refused = ended(stop_all(&connection, &[test("a"), test("c")]).await);
+        let some = stop_all(&connection, &[test("a"), test("c")]).await;
+        assert_eq!(some.stays(), Some(format!("{stays}; load tests may go on, see above")));
+        let refused = ended(some.interrupted());
         assert_eq!(refused, (130, "interrupted: stopped a; others go on, see above".to_owned()));
     }
 }

@@ -176,6 +176,40 @@ fn steps_of_other_engines_and_loops_are_left_alone() {
 }
 
 #[test]
+fn a_step_that_artillery_does_not_know_is_warned_of_where_it_stands() {
+    let said = |config: &str, scenario: &str| {
+        let found = found(&format!("config: {{target: a{config}}}\nscenarios:\n  - {scenario}"), None);
+        assert_eq!(found.problems, [], "{scenario}");
+        found.warnings.iter().map(Problem::to_string).collect::<Vec<_>>()
+    };
+    let of = |at: &str, name: &str| {
+        format!(
+            "s.yaml:3:{at}: Artillery knows no step {name}, and takes it for a request of that method: it knows get, post, put, patch, delete and loop, parallel, think, log, function, in small letters"
+        )
+    };
+    for (scenario, at, name) in [
+        ("flow: [{gett: {url: /}}]", "13", "gett"),
+        ("flow: [{GET: {url: /}}]", "13", "GET"),
+        ("{engine: http, flow: [{log: x}, {fonction: f}]}", "38", "fonction"),
+        ("flow: [{loop: [{parallel: [{thik: 1}]}], count: 2}]", "33", "thik"),
+    ] {
+        assert_eq!(said("", scenario), [of(at, name)]);
+    }
+    let flow = "flow: [{gett: {url: /}}]";
+    for (config, scenario) in [
+        ("", "flow: [{head: {url: /}}, {options: {url: /}}, {think: 1}, {log: x}, {function: f}]"),
+        ("", "{engine: ws, flow: [{send: x}]}"),
+        ("", "{engine: socketio, flow: [{emit: x}]}"),
+        ("", "{engine: playwright, flow: [{goto: x}]}"),
+        (", plugins: {mine: {}}", flow),
+        (", environments: {dev: {}}, plugins: {expect: {}, mine: {}}", flow),
+    ] {
+        assert_eq!(said(config, scenario), [""; 0], "{config} {scenario}");
+    }
+    assert_eq!(said(", plugins: {expect: {}}", flow).len(), 1);
+}
+
+#[test]
 fn what_artillery_resolves_is_no_problem_and_is_named() {
     let text = with_config(
         "  payload: {path: '{{ $env.FILE }}'}\n  processor: '{{ p }}'\n  plugins: {ensure: {p95: '{{ x }}'}}",
