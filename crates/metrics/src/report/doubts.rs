@@ -33,7 +33,7 @@ pub(super) fn doubts(section: &Section) -> Vec<Doubt> {
     some("Left out", left_out.as_slice(), left_out.iter().len(), &mut all);
     if artillery.len() > 1 {
         let versions = artillery.iter().take(MAX_LINES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        some("Versions", &[format!("not all workers had the same Artillery: {versions}")], 1, &mut all);
+        some("Versions", &[format!("not all workers had the same Artillery, Node.js and reporter: {versions}")], 1, &mut all);
     }
     all
 }
@@ -155,7 +155,7 @@ mod tests {
                 ("Load", "worker 1\u{fffd}[31m was slow"),
                 ("Refused", "2 measured values were not taken in, such as mine: -1 is no count"),
                 ("Left out", "intermediate: no room"),
-                ("Versions", "not all workers had the same Artillery: 2.0.33, 2.0.34"),
+                ("Versions", "not all workers had the same Artillery, Node.js and reporter: 2.0.33, 2.0.34"),
             ]
         );
     }
