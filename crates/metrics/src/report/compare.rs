@@ -143,7 +143,7 @@ pub fn write_text(a: (&str, &Document), b: (&str, &Document), mut to: impl Write
         if let Some(gap) = document.gap() {
             writeln!(to, "   not complete, so that counts may be larger, and others are not known: {gap}")?;
         } else if let Some(why) = document.partial() {
-            writeln!(to, "   not the whole load, so that not all can be told of a comparison: {why}")?;
+            writeln!(to, "   not the whole load, so that conditions on its figures may not be told: {why}")?;
         }
     }
     writeln!(to)?;

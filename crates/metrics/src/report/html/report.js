@@ -56,7 +56,7 @@
     if (latency) {
       chart(latency.name + ' (ms)', times, [
         { name: 'median', hue: 'a', values: latency.p50 }, { name: 'p95', hue: 'b', values: latency.p95 }, { name: 'p99', hue: 'c', values: latency.p99 },
-      ], { note: withinPercent ? `${note}; within ${withinPercent} % of a measured value` : note });
+      ], { note: withinPercent ? `${note}; percentiles are within ${withinPercent} % of a measured value` : note });
     }
     chart('Virtual users in each step', times, [
       { name: 'created', hue: 'a', values: created }, { name: 'completed', hue: 'd', values: completed }, { name: 'failed', hue: 'e', values: failed },
