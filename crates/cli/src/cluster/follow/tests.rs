@@ -132,7 +132,9 @@ async fn what_its_user_has_ended_ends_so_also_where_it_is_given_up() {
         among: None,
     };
     let (_send, came) = tokio::sync::watch::channel(1);
-    let lost = follow.to_its_end(&mut Signals::of(came)).await.err().expect("it cannot be followed");
+    let mut signals = Signals::of(came);
+    let followed = timeout(Duration::from_secs(60), follow.to_its_end(&mut signals)).await;
+    let lost = followed.expect("not for ever").err().expect("it cannot be followed");
     assert_eq!((lost.failure.exit.code(), lost.is_useless, lost.is_left), (130, true, false));
     let said = lost.failure.to_string();
     assert!(said.starts_with("cannot watch the load test checkout: no; following takes"), "{said}");
