@@ -33,7 +33,12 @@ pub(super) fn doubts(section: &Section) -> Vec<Doubt> {
     some("Left out", left_out.as_slice(), left_out.iter().len(), &mut all);
     if artillery.len() > 1 {
         let versions = artillery.iter().take(MAX_LINES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        some("Versions", &[format!("not all workers had the same Artillery, Node.js and reporter: {versions}")], 1, &mut all);
+        some(
+            "Versions",
+            &[format!("not all workers had the same Artillery, Node.js and reporter: {versions}")],
+            1,
+            &mut all,
+        );
     }
     all
 }
