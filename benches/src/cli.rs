@@ -186,14 +186,17 @@ fn load_test() -> Value {
     json!({
         "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTest", "metadata": { "name": "many" },
         "spec": { "count": WORKERS, "testScript": { "config": { "configMap": "many" } } },
-        "status": { "conditions": [{ "type": "Completed", "status": "True" }] },
+        "status": { "jobUID": "j", "conditions": [{ "type": "Completed", "status": "True" }] },
     })
 }
 
 fn pods() -> Value {
     let pod = |index: usize| {
         json!({
-            "metadata": { "name": format!("many-{index}"), "labels": { "batch.kubernetes.io/job-completion-index": index.to_string() } },
+            "metadata": {
+                "name": format!("many-{index}"), "labels": { "batch.kubernetes.io/job-completion-index": index.to_string() },
+                "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": "many", "uid": "j" }],
+            },
             "status": { "containerStatuses": [{
                 "name": "many", "image": "i", "imageID": "i", "ready": false, "restartCount": 0, "state": { "terminated": { "exitCode": 0 } },
             }] },
