@@ -21,10 +21,10 @@ use crate::tokens::Tokens;
 
 /// How long a request waits for its load test to be loaded.
 const OPENING: Duration = Duration::from_secs(2);
-/// How long a load may take.
+/// How long a load may take, once it is its turn.
 const LOADING: Duration = Duration::from_secs(20);
-/// So many are loaded at a time.
-const LOADED_AT_A_TIME: usize = 16;
+/// So many are loaded at a time: each may be of tens of megabytes, whoever wrote it.
+const LOADED_AT_A_TIME: usize = 4;
 /// How long nothing is tried after a failed load.
 const REST: Duration = Duration::from_secs(1);
 /// How long a conclusion may take.
@@ -385,11 +385,9 @@ impl<I: Identify, S: Store> Collector<I, S> {
     }
 
     async fn load(&self, reference: &TestRef, wanted: Wanted) -> State {
-        let loading = async {
-            let _turn = self.0.loads.acquire().await;
-            self.0.store.load(reference).await
-        };
-        let loaded = timeout(LOADING, loading).await;
+        // until it is read: a few at a time in memory; it is never closed
+        let _turn = self.0.loads.acquire().await;
+        let loaded = timeout(LOADING, self.0.store.load(reference)).await;
         let now = self.0.clock.now();
         let failed = |why: String, rest: Duration| {
             tracing::warn!(test = %reference, "cannot load what workers measured: {why}");

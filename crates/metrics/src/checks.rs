@@ -27,6 +27,8 @@ use crate::summary::Figures;
 
 /// No script has more checks.
 pub const MAX_CHECKS: usize = 500;
+/// Nor more patterns in all of them, each of which is compiled.
+const MAX_PATTERNS: usize = 100;
 /// No expression is longer, in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 4096;
 /// No expression has more expressions in each other.
@@ -166,6 +168,11 @@ impl Ensure {
         let count = checks.len() + unknown.len();
         if count > MAX_CHECKS {
             let message = format!("at most {MAX_CHECKS} checks are expected, not {count}");
+            return Err(EnsureError::new("ensure", message));
+        }
+        let patterns: usize = checks.iter().map(|check| check.expression.matches("~=").count()).sum();
+        if patterns > MAX_PATTERNS {
+            let message = format!("at most {MAX_PATTERNS} patterns (`~=`) are expected, not {patterns}");
             return Err(EnsureError::new("ensure", message));
         }
         Ok(Self { checks, unknown })

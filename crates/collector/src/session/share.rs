@@ -17,7 +17,13 @@ pub(super) struct Unshared {
     phases: Value,
     rows: Vec<Option<u64>>,
     pub(super) why: String,
+    /// How often that was found out.
+    tries: u32,
 }
+
+/// So often it is found out for a load test: it may take half a second each time, and who says something else each time is no
+/// worker of one script.
+const MAX_TRIES: u32 = 8;
 
 impl Session {
     /// A process claims an index, and is given its share where the load is shared out. All shares are of what the first worker said.
@@ -44,7 +50,8 @@ impl Session {
                     // one of an older protocol that comes later says nothing of the others
                     if let (Denied::Refused(refused), true) = (&denied, self.members.is_empty()) {
                         let why = refused.message.clone();
-                        self.unshared = Some(Unshared { phases: hello.phases, rows: hello.rows, why });
+                        let tries = self.tries(&hello);
+                        self.unshared = Some(Unshared { phases: hello.phases, rows: hello.rows, why, tries });
                     }
                     return Err(denied);
                 }
@@ -53,6 +60,14 @@ impl Session {
         let joined = self.join(index, process, hello, now)?;
         self.split.clone_from(&split);
         Ok(Joined { share: split.map(|split| split.phases(index)), ..joined })
+    }
+
+    /// How often it was found out for this load test that a load cannot be shared out, with this one.
+    fn tries(&self, hello: &Hello) -> u32 {
+        let (tries, is_known) = self.unshared.as_ref().map_or((0, false), |known| {
+            (known.tries, (&known.phases, &known.rows) == (&hello.phases, &hello.rows))
+        });
+        tries + u32::from(!is_known && tries < MAX_TRIES && hello.protocol >= SHARING_PROTOCOL)
     }
 
     fn split(&self, hello: &Hello) -> Result<Arc<Split>, Denied> {
@@ -67,8 +82,8 @@ impl Session {
             return Ok(Arc::clone(split));
         }
         // all have the same script, and it takes a while to find out
-        if let Some(Unshared { phases, rows, why }) = &self.unshared
-            && (phases, rows) == (&hello.phases, &hello.rows)
+        if let Some(Unshared { phases, rows, why, tries }) = &self.unshared
+            && (*tries >= MAX_TRIES || (phases, rows) == (&hello.phases, &hello.rows))
         {
             return refused(Reason::CannotSplit, why.clone());
         }

@@ -68,3 +68,17 @@ async fn nobody_takes_part_in_a_load_that_cannot_be_shared_and_the_answer_says_w
     let (_, answer) = join(&bed, "split-3", 0, &hello(2, phases, json!([3]))).await;
     assert_eq!(answer.status, 200, "a start that is refused leaves nothing behind");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_says_another_load_each_time_does_not_have_each_of_them_computed() {
+    let bed = Bed::new().await;
+    let mut said = Vec::new();
+    for try_ in 0..10 {
+        let phases = json!([{"pause": 1}, {"durations": try_}]);
+        let (_, answer) = join(&bed, "split-3", 0, &hello(2, phases, json!([]))).await;
+        assert_eq!(answer.status, 422);
+        said.push(answer.body["refused"]["message"].as_str().expect("a message").to_owned());
+    }
+    assert!(said[7].contains("{\"durations\":7}"), "{said:?}");
+    assert_eq!((&said[8], &said[9]), (&said[7], &said[7]), "it is as it was");
+}

@@ -88,6 +88,9 @@ fn bare<T: JsonSchema>() -> Value {
 /// What users write as a number or as a text: quantities, which Kubernetes' types have as texts.
 const QUANTITIES: [&str; 2] = ["divisor", "sizeLimit"];
 const LISTS_OF_QUANTITIES: [&str; 2] = ["limits", "requests"];
+/// What Kubernetes reads as a quantity (`resource.ParseQuantity`): a number with a unit, such as 512Mi, 0.5 or 100m.
+const QUANTITY: &str =
+    r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$";
 /// What no template of a Job's pods can have.
 const NEVER: &str = "ephemeralContainers";
 
@@ -100,7 +103,7 @@ fn strip(schema: &mut Value) {
             });
             for (key, value) in object.iter_mut() {
                 strip(value);
-                let quantity = || json!({ "x-kubernetes-int-or-string": true });
+                let quantity = || json!({ "x-kubernetes-int-or-string": true, "pattern": QUANTITY });
                 if QUANTITIES.contains(&key.as_str()) {
                     *value = quantity();
                 } else if LISTS_OF_QUANTITIES.contains(&key.as_str())

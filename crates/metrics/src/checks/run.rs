@@ -6,8 +6,8 @@ use super::program::{Binary, Function, Step};
 use super::value::Value;
 use crate::javascript;
 
-/// No pattern of `~=` takes more memory, in bytes.
-const MAX_PATTERN_MEMORY: usize = 1 << 20;
+/// No pattern of `~=` takes more memory, in bytes: to compile one takes time.
+const MAX_PATTERN_MEMORY: usize = 32 << 10;
 
 /// The value of an expression, whose metrics have these values.
 ///

@@ -132,6 +132,10 @@ fn an_expression_that_cannot_be_evaluated_fails_with_the_place_and_what_would_be
         ("\"a", "line 1, column 1: a \" is expected to end what begins here"),
         ("'a\\b'", "line 1, column 3: `\\'` or `\\\\` is expected: nothing else is written with `\\`"),
         ("5 ~= \"(\"", "\"(\" is no pattern: error: unclosed group"),
+        (
+            "5 ~= \"(a{99}){99}\"",
+            "\"(a{99}){99}\" is no pattern: Compiled regex exceeds size limit of 32768 bytes.",
+        ),
         ("median(1, 2) == 1", "there is no function median()"),
         ("random() < 2", "random() is not evaluated: no check may depend on chance"),
         ("017.5 < 20", "line 1, column 1: a number without leading zeros is expected, not `017.5`"),
@@ -298,4 +302,14 @@ fn any_json() -> impl Strategy<Value = Json> {
             fields.prop_map(|fields| Json::Object(fields.into_iter().collect())),
         ]
     })
+}
+
+#[test]
+fn patterns_are_bounded_in_number() {
+    let of = |patterns: usize| {
+        let expression = ["'a' ~= 'a'"; 5].join(" and ");
+        json!({ "conditions": vec![json!({ "expression": expression }); patterns / 5] })
+    };
+    assert!(results(of(100)).iter().all(|check| check.passed));
+    assert_eq!(error(of(105)), "ensure: at most 100 patterns (`~=`) are expected, not 105");
 }

@@ -149,6 +149,18 @@ pub struct Refused {
     pub reason: String,
 }
 
+impl Section {
+    /// How its workers ended, in words. Artillery exits with another code than 0 when it is told to end, which is no failure.
+    pub fn ends(&self) -> String {
+        let Workers { succeeded, failed, lost, .. } = self.workers;
+        let otherwise = match self.verdict.reason.as_str() {
+            "Stopped" | "DeadlineExceeded" => "did not",
+            _ => "failed",
+        };
+        format!("{succeeded} succeeded, {failed} {otherwise}, {lost} lost")
+    }
+}
+
 /// Whether it passed, and why.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(default)]

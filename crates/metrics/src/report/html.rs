@@ -148,15 +148,11 @@ fn cards(document: &Document) -> Vec<Card> {
     let more: Vec<_> = of.into_iter().chain(failed).collect();
     cards.push(card("Virtual users", or_dash(document.counted("vusers.created")), more.join("; ")));
     if let Some(section) = &document.loadtest {
-        let workers = section.workers;
         let skew = section
             .start_skew_milliseconds
             .map_or_else(String::new, |skew| format!("; started within {} ms", number(skew)));
-        let more = format!(
-            "{} succeeded, {} failed, {} lost{skew}",
-            workers.succeeded, workers.failed, workers.lost
-        );
-        cards.push(card("Workers", workers.planned.to_string(), more));
+        let more = format!("{}{skew}", section.ends());
+        cards.push(card("Workers", section.workers.planned.to_string(), more));
     }
     cards
 }

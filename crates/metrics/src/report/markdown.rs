@@ -38,7 +38,6 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
                 }
                 writeln!(to)?;
             }
-            let workers = section.workers;
             let of =
                 section.vusers.planned.map_or_else(String::new, |planned| format!(" of {planned} planned"));
             let skew = section
@@ -47,8 +46,9 @@ pub fn write(document: &Document, mut to: impl Write) -> io::Result<()> {
             let created = or_dash(document.counted("vusers.created"));
             writeln!(
                 to,
-                "{} workers ({} succeeded, {} failed, {} lost{skew}); {created} virtual users created{of}\n",
-                workers.planned, workers.succeeded, workers.failed, workers.lost
+                "{} workers ({}{skew}); {created} virtual users created{of}\n",
+                section.workers.planned,
+                section.ends()
             )?;
             let doubts = doubts(section);
             if !doubts.is_empty() {

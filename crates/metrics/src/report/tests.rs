@@ -183,6 +183,9 @@ fn a_file_gives_the_same_text_and_the_same_json_as_the_load_test_that_wrote_it()
         let mut written = Vec::new();
         report.write_json(&mut written).expect("it is written");
         let document = Document::parse(&written).expect("a report");
+        // who was told to end exits with another code than 0
+        let otherwise = if verdict.is_some() { "0 did not, 0 lost" } else { "0 failed, 0 lost" };
+        assert!(text(&report).contains(otherwise), "{}", text(&report));
         let (mut again, mut read) = (Vec::new(), Vec::new());
         document.write_json(&mut again).expect("it is written");
         document.write_text(&mut read, &HIDDEN).expect("it is written");

@@ -56,14 +56,9 @@ fn heading(document: &Document) -> String {
 fn head(document: &Document, section: &Section, to: &mut impl Write) -> io::Result<()> {
     let Section { workers, verdict, start_skew_milliseconds, .. } = section;
     line(to, "Verdict", &format!("{} ({}): {}", verdict.outcome, verdict.reason, verdict.message))?;
-    let super::Workers { planned, joined, reporting, succeeded, failed, lost } = *workers;
-    line(
-        to,
-        "Workers",
-        &format!(
-            "{planned} planned, {joined} joined, {reporting} reporting, {succeeded} succeeded, {failed} failed, {lost} lost"
-        ),
-    )?;
+    let super::Workers { planned, joined, reporting, .. } = *workers;
+    let ends = section.ends();
+    line(to, "Workers", &format!("{planned} planned, {joined} joined, {reporting} reporting, {ends}"))?;
     let skipped = match document.counted("vusers.skipped") {
         None | Some(0.0) => String::new(),
         Some(skipped) => format!(", {} skipped for maxVusers", string(skipped)),

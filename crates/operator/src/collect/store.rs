@@ -29,7 +29,7 @@ const SMALL: usize = 8 * 1024;
 const SMALL_IN_ALL: usize = 64 * 1024;
 /// No snapshot has more parts, nor more bytes in all of them: somebody else may have written what is read.
 const MAX_PARTS: usize = 200;
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 16 << 20;
 const SNAPSHOT: &str = "snapshot";
 /// The keys of parts that lie beside the head: this and a number.
 const CLOSED: &str = "closed-";
@@ -268,7 +268,18 @@ fn parts_of(config_map: &ConfigMap) -> Result<Parts, Unavailable> {
     let list = config_map.data.as_ref().and_then(|data| data.get(PARTS)).map_or("{}", String::as_str);
     let name = config_map.metadata.name.as_deref().unwrap_or_default();
     let parts: Parts = serde_json::from_str(list)
-        .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {error}")))?;
+        // whoever may write ConfigMaps may have written it: it goes to the log
+        .map_err(|error| Unavailable(format!("key {PARTS} of ConfigMap {name}: {:?}", error.to_string())))?;
+    let is_ours = |part: &String| {
+        let own = part.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        own.is_some_and(|own| !own.is_empty() && own.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let named = parts.head.iter().chain(parts.closed.iter().flat_map(Place::config_maps));
+    if let Some(other) = named.into_iter().find(|part| !is_ours(part)) {
+        return Err(Unavailable(format!(
+            "key {PARTS} of ConfigMap {name} names {other:?}, which is no part of it"
+        )));
+    }
     let closed = parts.closed.iter().map(|place| place.config_maps().len().max(1));
     match parts.head.len() + closed.sum::<usize>() {
         0..=MAX_PARTS => Ok(parts),
@@ -309,8 +320,9 @@ impl Store for ConfigMaps {
                 Place::ConfigMaps(_) => Vec::new(),
                 Place::Key(key) => {
                     let bytes = beside.remove(key).map(|bytes| bytes.0);
-                    bytes
-                        .ok_or_else(|| Unavailable(format!("key {key} of the report's ConfigMap is gone")))?
+                    bytes.ok_or_else(|| {
+                        Unavailable(format!("key {key:?} of the report's ConfigMap is gone"))
+                    })?
                 }
             };
             for name in place.config_maps() {
@@ -387,4 +399,30 @@ fn digest(test: &TestRef, bytes: &[u8]) -> String {
     context.update(test.uid.as_bytes());
     context.update(bytes);
     context.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_wrote_names_no_parts_and_no_lines_of_the_log() {
+        let said = |parts: &str| {
+            let metadata = ObjectMeta { name: Some("t-report".to_owned()), ..ObjectMeta::default() };
+            let data = Some([(PARTS.to_owned(), parts.to_owned())].into());
+            let read = parts_of(&ConfigMap { metadata, data, ..ConfigMap::default() });
+            read.map(|parts| parts.head.len()).map_err(|Unavailable(why)| why)
+        };
+        assert_eq!(said(r#"{"head":["t-report-0a1f"],"closed":[{"key":"closed-0"}]}"#), Ok(1));
+        for other in ["kubernetes", "t-report", "t-report-", "t-report-x/../y", "u-report-0a1f"] {
+            let why = said(&format!(r#"{{"head":["{other}"]}}"#)).expect_err("a reason");
+            assert!(why.contains("which is no part of it"), "{why}");
+        }
+        let hostile = said(r#"{"closed":[{"\n2026-11-27 ERROR all is lost":1}]}"#).expect_err("a reason");
+        assert!(!hostile.contains('\n'), "{hostile}");
+        let long = format!(r#"{{"head":{}}}"#, serde_json::json!(vec!["t-report-0a"; MAX_PARTS + 1]));
+        assert!(said(&long).expect_err("a reason").contains("more than 200"));
+        let most = bounded(&mut (MAX_BYTES - 1), vec![0; 2]).expect_err("a reason");
+        assert!(most.0.contains("more than 16777216 bytes"), "{}", most.0);
+    }
 }

@@ -30,6 +30,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use loadtest::settings::Settings;
 use loadtest::tally::State;
 use loadtest::{LoadTest, labels};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -81,7 +82,12 @@ struct Context {
     collection: Arc<Collection>,
     settings: Settings,
     turns: Arc<Turns>,
+    /// Places for those who read what a LoadTest names.
+    readers: Semaphore,
 }
+
+/// Of ConfigMaps, which may have megabytes each, so many are held at a time, whatever asks for them.
+const READ_AT_A_TIME: usize = 4;
 
 /// Who runs the controller, over what, and with what its administrator allows.
 #[derive(Clone, Debug)]
@@ -235,6 +241,7 @@ pub async fn run(
         collection,
         settings,
         turns,
+        readers: Semaphore::new(READ_AT_A_TIME),
     });
     let controlling = Controller::for_stream(heard("LoadTests", load_test_stream), load_tests)
         .owns_stream(heard("Jobs", job_stream))

@@ -125,6 +125,8 @@ pub async fn config_maps(
             ))));
         }
         let script = facts.is_empty().then(|| load_test.spec.test_script.key());
+        // it is never closed
+        let _place = context.readers.acquire().await;
         let keys = match api.get_opt(&name).await {
             Ok(config_map) => config_map.map(|config_map| Arc::new(keys(config_map, script))),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {

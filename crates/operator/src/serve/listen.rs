@@ -1,5 +1,6 @@
 //! Serving a router on a listener, plain or over TLS, with bounds: connections at a time, patience, a connection's life.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -51,26 +52,33 @@ impl Transport {
     }
 }
 
-/// Serves `router` until `stop`. A connection too many is closed at once.
+/// Serves `router` until `stop`. Where there is a connection too many the oldest is closed: the newest may be the kubelet's, who would
+/// have the process killed.
 pub async fn serve(listener: TcpListener, router: Router, transport: Transport, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut places: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        match (accepted, Arc::clone(&places).try_acquire_owned()) {
-            (Ok((stream, _)), Ok(place)) => {
+        match accepted {
+            Ok((stream, _)) => {
+                places.retain(|connection| !connection.is_finished());
+                if places.len() >= MAX_CONNECTIONS
+                    && let Some(oldest) = places.pop_front()
+                {
+                    tracing::debug!("more than {MAX_CONNECTIONS} connections: the oldest is closed");
+                    oldest.abort();
+                }
                 let connection = handle(transport.clone(), stream, router.clone());
-                tokio::spawn(async move {
+                let connection = tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!("connection: {error:#}");
                     }
-                    drop(place);
                 });
+                places.push_back(connection.abort_handle());
             }
-            (Ok(_), Err(_)) => tracing::debug!("more than {MAX_CONNECTIONS} connections: one was closed"),
-            (Err(error), _) => {
+            Err(error) => {
                 tracing::warn!("cannot accept connections: {error}");
                 sleep(Duration::from_millis(100)).await; // out of file descriptors: a retry at once would spin
             }
@@ -97,4 +105,37 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) -> R
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     timeout(CONNECTION_LIFE, connection).await.context("a long connection")??;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn silent_connections_keep_nobody_out() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let router = Router::new().route("/healthz", get(async || "ok"));
+        let serving = tokio::spawn(serve(listener, router, Transport::Plain, stop.clone()));
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.expect("a connection"));
+        }
+        for _ in 0..3 {
+            let mut probe = TcpStream::connect(address).await.expect("a connection");
+            probe.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it is written");
+            let mut answer = String::new();
+            probe.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        let mut rest = Vec::new();
+        let closed = timeout(PATIENCE / 2, silent[0].read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "the oldest was closed before its time");
+        stop.cancel();
+        serving.await.expect("it ends");
+    }
 }

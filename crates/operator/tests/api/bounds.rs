@@ -176,3 +176,25 @@ async fn what_the_operator_says_itself_and_names_that_nothing_can_bear_are_refus
     ])
     .await;
 }
+
+#[tokio::test]
+async fn quantities_that_kubernetes_cannot_read_are_refused_by_their_field() {
+    let right = "should match";
+    let limits = |memory: &str| json!({ "limits": { "memory": memory } });
+    are_refused(vec![
+        ("worker.resources.limits", json!({ "memory": "much" }), right),
+        ("worker.resources.limits", json!({ "memory": "1GB" }), right),
+        ("worker.resources.requests", json!({ "cpu": "100 m" }), right),
+        ("worker.resources.requests", json!({ "cpu": "" }), right),
+    ])
+    .await;
+    let bed = Bed::without_controller().await;
+    for (i, memory) in
+        ["512Mi", "0.5", ".5", "100m", "1e9", "1E3", "+2G", "128974848"].into_iter().enumerate()
+    {
+        bed.create(&format!("taken-{i}"), with("worker.resources", limits(memory))).await.expect(memory);
+    }
+    bed.create("number", with("worker.resources", json!({ "limits": { "cpu": 2 } })))
+        .await
+        .expect("a number");
+}

@@ -64,10 +64,11 @@ async fn a_suspended_test_whose_job_the_api_server_would_refuse_is_told_so_befor
     bed.script().await;
     let mut suspended = spec(1);
     suspended["suspend"] = json!(true);
-    suspended["worker"] = json!({ "resources": { "limits": { "memory": "much" } } });
+    let more = json!({ "requests": { "memory": "4Gi" }, "limits": { "memory": "2Gi" } });
+    suspended["worker"] = json!({ "resources": more });
     bed.create("t", suspended.clone()).await.expect("a LoadTest");
     let status = bed.until_reason("t", "InvalidSpec").await;
-    assert!(message_of(&status, "Progressing").contains("quantities must match"), "{status:?}");
+    assert!(message_of(&status, "Progressing").contains("Invalid value: \"4Gi\""), "{status:?}");
     suspended["worker"] = json!({ "resources": { "limits": { "memory": "2Gi" } } });
     bed.create("t", suspended).await.expect("mended");
     bed.until_reason("t", "Suspended").await;
