@@ -128,18 +128,15 @@ const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 
 /**
  * Encodes what goes with a batch whatever becomes of its body.
- * @param health `{eventLoopUtilization, cpuPeriods, cpuThrottledPeriods, cpuThrottledMicroseconds, memoryBytes, memoryLimitBytes}`, if it is known
+ * @param health `{eventLoopUtilization, cpuPeriods, cpuThrottledPeriods, cpuThrottledMicroseconds, memoryBytes, memoryLimitBytes}`; 0: not known
  * @param phases `[{index, started, length}]`: milliseconds after the release; a length of 0 where it is not over
  */
 function rest(health, phases) {
-  const message = new Message();
-  if (health) {
-    message.message(6, new Message()
-      .double(1, health.eventLoopUtilization)
-      .uint(2, health.cpuPeriods).uint(3, health.cpuThrottledPeriods).uint(4, health.cpuThrottledMicroseconds)
-      .uint(5, health.memoryBytes).uint(6, health.memoryLimitBytes)
-      .finish());
-  }
+  const message = new Message().message(6, new Message()
+    .double(1, health.eventLoopUtilization)
+    .uint(2, health.cpuPeriods).uint(3, health.cpuThrottledPeriods).uint(4, health.cpuThrottledMicroseconds)
+    .uint(5, health.memoryBytes).uint(6, health.memoryLimitBytes)
+    .finish());
   for (const { index, started, length } of phases) {
     message.message(7, new Message().uint(1, index).double(2, started).double(3, length).finish());
   }

@@ -81,7 +81,7 @@ class Launcher {
     this.awaited = null; // periods that the thread has emitted at its end
     this.isWhole = false; // whether there are no others
     this.hasBegun = false; // to make load
-    this.hasHealth = false;
+    this.isJudged = false; // whether it was told how busy the thread was
     this.isDone = false;
     this.isDelivered = false;
     this.signalled = Infinity;
@@ -306,14 +306,14 @@ class Launcher {
     try {
       for (const body of bodies(stats)) this.send(period, body);
     } catch (error) {
-      this.send(period, Buffer.alloc(0), `the reporter could not read it: ${error.message}`);
+      this.send(period, Buffer.alloc(0), { lost: `the reporter could not read it: ${error.message}` });
     }
   }
 
-  send(period, body, lost) {
-    const busy = this.utilization(this.hasHealth ? JUDGED : 0);
-    this.hasHealth ||= busy !== undefined;
-    const health = busy === undefined ? undefined : { eventLoopUtilization: busy, ...cgroup() };
+  send(period, body, { lost, least = JUDGED } = {}) {
+    const busy = this.utilization(least);
+    this.isJudged ||= busy !== undefined;
+    const health = { eventLoopUtilization: busy ?? 0, ...cgroup() };
     this.tell('batch', { period, body, rest: rest(health, this.news.splice(0)), lost });
   }
 
@@ -339,7 +339,9 @@ class Launcher {
       this.channel.postMessage({ tell: 'stop' });
       await this.until(() => this.hasAwaited(), now() + FLUSH);
     }
-    if (this.news.length > 0) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0));
+    // of a test that is shorter than what is judged, all of it is
+    const least = this.isJudged ? JUDGED : 0;
+    if (this.news.length > 0 || (this.hasBegun && !this.isJudged)) this.send(Math.floor(Date.now() / PERIOD) * PERIOD, Buffer.alloc(0), { least });
     this.tell('finish', { cutShort: this.isCutShort() });
     await this.until(() => this.isDelivered);
     if (!this.isDelivered && !this.isOver) say('some of what was measured did not reach the collector in time');

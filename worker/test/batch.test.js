@@ -115,10 +115,6 @@ test('what is too large for one batch becomes several, with each name once', () 
   assert.equal(read.flatMap(({ histograms = [] }) => histograms).length, 50);
 });
 
-test('health that is not known is not told', () => {
-  assert.deepEqual(decode(rest(undefined, [])), {});
-});
-
 test('health and phases go with it', () => {
   const health = { eventLoopUtilization: 0.25, cpuPeriods: 40, cpuThrottledPeriods: 7, cpuThrottledMicroseconds: 123456, memoryBytes: 2 ** 33, memoryLimitBytes: 0 };
   const bytes = rest(health, [{ index: 0, started: 1.5, length: 0 }, { index: 1, started: 60_001.5, length: 2000 }]);

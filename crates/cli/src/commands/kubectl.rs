@@ -68,7 +68,7 @@ impl Kubectl<'_> {
         match status.success() {
             true => Ok(()),
             false => Err(Failure::cluster(format!(
-                "kubectl did not apply all of the manifests, see above; what it applied stays: {list} shows the load tests"
+                "kubectl did not apply all of the manifests, see above; {list} shows the load tests that there are"
             ))),
         }
     }

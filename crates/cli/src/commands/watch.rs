@@ -135,7 +135,7 @@ mod tests {
             "apiVersion": "loadtest.artillery.io/v1alpha1", "kind": "LoadTestList", "metadata": { "resourceVersion": "1" },
             "items": [test],
         });
-        let answers = vec![(200, one.clone()), (200, one), bare(403)];
+        let answers = vec![(200, one.clone()), (200, one), bare(403), bare(403), bare(403)];
         let (code, said) = followed(&Connection::to_one_that_answers(answers).await).await;
         let words = "cannot watch the load test checkout: no; following takes the rights to list and to watch loadtests in namespace shop";
         assert_eq!((code, said.as_str()), (4, words));

@@ -12,6 +12,8 @@ const PER_MILLE: f64 = 1000.0;
 pub struct HealthSummary {
     /// How many batches told of it.
     pub batches: u64,
+    /// How many of them told how busy the event loop was.
+    pub judged: u64,
     /// The largest event-loop utilisation of a period, in thousandths.
     pub busiest_per_mille: u64,
     /// The sum of all of them, in thousandths.
@@ -53,6 +55,8 @@ impl HealthSummary {
             self.cpu_first = cpu;
         }
         self.batches += 1;
+        // 0: not known
+        self.judged += u64::from(health.event_loop_utilization > 0.0);
         self.busiest_per_mille = self.busiest_per_mille.max(per_mille);
         self.busy_per_mille_sum = self.busy_per_mille_sum.saturating_add(per_mille);
         if health.event_loop_utilization >= BUSY {
@@ -66,13 +70,13 @@ impl HealthSummary {
     /// The largest event-loop utilisation of a period, 0 to 1; `None` where it is not known.
     #[allow(clippy::cast_precision_loss, reason = "thousandths")]
     pub fn busiest(&self) -> Option<f64> {
-        (self.batches > 0).then_some(self.busiest_per_mille as f64 / PER_MILLE)
+        (self.judged > 0).then_some(self.busiest_per_mille as f64 / PER_MILLE)
     }
 
     /// The mean event-loop utilisation of the periods, 0 to 1; `None` where it is not known.
     #[allow(clippy::cast_precision_loss, reason = "thousandths")]
     pub fn mean(&self) -> Option<f64> {
-        (self.batches > 0).then_some(self.busy_per_mille_sum as f64 / self.batches as f64 / PER_MILLE)
+        (self.judged > 0).then_some(self.busy_per_mille_sum as f64 / self.judged as f64 / PER_MILLE)
     }
 
     /// The share of CPU periods between the first and the last batch in which the cgroup was throttled, 0 to 1; `None` where it is
@@ -93,7 +97,10 @@ mod tests {
     fn the_busiest_period_and_the_share_of_throttled_ones_are_kept() {
         let mut summary = HealthSummary::default();
         assert_eq!((summary.busiest(), summary.mean(), summary.throttled()), (None, None, None));
-        for (busy, periods, throttled) in [(0.2, 1000, 10), (0.96, 1100, 30), (0.64, 1200, 60)] {
+        // the last one came too soon after the one before
+        for (busy, periods, throttled) in
+            [(0.2, 1000, 10), (0.96, 1100, 30), (0.64, 1150, 50), (0.0, 1200, 60)]
+        {
             summary.add(&Health {
                 event_loop_utilization: busy,
                 cpu_periods: periods,

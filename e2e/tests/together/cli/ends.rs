@@ -109,6 +109,10 @@ async fn each_end_has_its_exit_code() {
     assert_eq!((code, printed.lines().count()), (Some(0), 7), "a head and six: {printed}");
     let (code, printed, said) =
         run(&bed, folder, &["compare", "stopped", "stopped.json", "--fail-if=requests < -1%"]);
+    // of a load that was stopped nobody can tell
+    let is_told = said.contains("the load test was stopped");
+    assert!(code == Some(3) && is_told, "{printed}{said}");
+    let (code, printed, said) = run(&bed, folder, &["compare", "stopped", "stopped.json"]);
     assert_eq!(code, Some(0), "{printed}{said}");
     let (code, printed, said) = run(&bed, folder, &["report", "stopped", "--output=markdown"]);
     assert!(code == Some(0) && printed.contains("stopped: Inconclusive"), "{printed}{said}");

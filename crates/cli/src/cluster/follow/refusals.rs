@@ -10,6 +10,10 @@ use crate::cluster::patience::PATIENCE;
 const AT_ONCE: Duration = Duration::from_secs(10);
 /// Tries follow each other within less: what is refused later is refused anew.
 const APART: Duration = Duration::from_secs(90);
+/// Refusals that are final at the start: one or two may be of an API server that has just begun, of several. They take some 4 s.
+const SOME: u32 = 3;
+/// Refusals that are final later: in half a minute there are more, and as many hiccups do not follow each other.
+const MANY: u32 = 5;
 
 /// What the cluster refuses of following, and its code: it does not know who we are, we may not, or there are no load tests.
 pub(super) fn refusal(error: &watcher::Error) -> Option<(&kube::Error, u16)> {
@@ -28,8 +32,8 @@ pub(super) struct Refusals {
     /// When the load test was seen, where that was once.
     seen_once: Option<Instant>,
     was_seen: bool,
-    /// The first and the last of refusals that follow each other.
-    refused: Option<(Instant, Instant)>,
+    /// The first and the last of refusals that follow each other, and their number.
+    refused: Option<(Instant, Instant, u32)>,
 }
 
 /// What a refusal means.
@@ -53,16 +57,19 @@ impl Refusals {
 
     /// It is refused.
     pub(super) fn refused(&mut self, now: Instant) -> Refused {
-        let since = match self.refused {
-            Some((first, last)) if now.duration_since(last) < APART => first,
-            _ => now,
+        let (since, count) = match self.refused {
+            Some((first, last, count)) if now.duration_since(last) < APART => (first, count + 1),
+            _ => (now, 1),
         };
-        self.refused = Some((since, now));
-        let is_at_once = self.seen_once.is_some_and(|seen| now.duration_since(seen) < AT_ONCE);
-        match (self.was_seen && !is_at_once, now.duration_since(since) >= PATIENCE) {
-            (false, _) => Refused::FromTheStart,
-            (true, true) => Refused::ForLong,
-            (true, false) => Refused::Perhaps,
+        self.refused = Some((since, now, count));
+        let is_at_once = self.seen_once.is_some_and(|seen| since.duration_since(seen) < AT_ONCE);
+        let has_begun = self.was_seen && !is_at_once;
+        if !has_begun && count >= SOME {
+            Refused::FromTheStart
+        } else if has_begun && count >= MANY && now.duration_since(since) >= PATIENCE {
+            Refused::ForLong
+        } else {
+            Refused::Perhaps
         }
     }
 }
@@ -76,15 +83,19 @@ mod tests {
         let now = Instant::now();
         // when it is seen, and when it is refused, in seconds; what the last refusal means
         for (seen, refused, means) in [
-            (&[][..], &[0][..], Refused::FromTheStart),
-            (&[0], &[1], Refused::FromTheStart),
-            (&[0], &[300], Refused::Perhaps),
-            (&[0], &[300, 329], Refused::Perhaps),
-            (&[0], &[300, 310, 330], Refused::ForLong),
-            (&[0, 1], &[2], Refused::Perhaps),
-            (&[0, 1], &[2, 10, 32], Refused::ForLong),
-            (&[0, 20], &[10, 45], Refused::Perhaps),
-            (&[0], &[100, 200], Refused::Perhaps),
+            (&[][..], &[0, 1][..], Refused::Perhaps),
+            (&[], &[0, 1, 3], Refused::FromTheStart),
+            (&[0], &[1, 2], Refused::Perhaps),
+            (&[0], &[1, 2, 4], Refused::FromTheStart),
+            (&[0], &[300, 301, 303], Refused::Perhaps),
+            (&[0], &[300, 301, 303, 306, 329], Refused::Perhaps),
+            (&[0], &[300, 301, 303, 306, 313, 330], Refused::ForLong),
+            (&[0, 1], &[2, 3, 5], Refused::Perhaps),
+            (&[0, 1], &[2, 3, 5, 8, 32], Refused::ForLong),
+            (&[0, 20], &[10, 11, 30, 31, 33, 45], Refused::Perhaps),
+            // servers that begin anew one after the other, and a watch that waits between
+            (&[0], &[100, 160, 220, 280], Refused::Perhaps),
+            (&[0], &[100, 200, 300, 400, 500], Refused::Perhaps),
         ] {
             let mut refusals = Refusals::default();
             let at = |seconds: &u64| now + Duration::from_secs(*seconds);

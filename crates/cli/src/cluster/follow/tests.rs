@@ -119,8 +119,8 @@ fn each_end_has_its_exit_code() {
 
 #[tokio::test]
 async fn what_its_user_has_ended_ends_so_also_where_it_is_given_up() {
-    // the stop is refused, and so is looking at it
-    let connection = Connection::to_one_that_answers(vec![bare(403), bare(403)]).await;
+    // the stop is refused, and so is looking at it, again and again
+    let connection = Connection::to_one_that_answers((0..4).map(|_| bare(403)).collect()).await;
     let follow = Follow {
         connection: &connection,
         name: "checkout",

@@ -260,6 +260,7 @@ impl WorkerMessage {
 fn health_numbers(health: &HealthSummary) -> Vec<u64> {
     let HealthSummary {
         batches,
+        judged,
         busiest_per_mille,
         busy_per_mille_sum,
         busy_periods,
@@ -273,7 +274,7 @@ fn health_numbers(health: &HealthSummary) -> Vec<u64> {
     }
     let cpu = |cpu: CpuCounters| [cpu.periods, cpu.throttled_periods, cpu.throttled_microseconds];
     let first = [batches, busiest_per_mille, busy_per_mille_sum, busy_periods];
-    [first.as_slice(), &cpu(cpu_first), &cpu(cpu_last), &[memory_most, memory_limit]].concat()
+    [first.as_slice(), &cpu(cpu_first), &cpu(cpu_last), &[memory_most, memory_limit, judged]].concat()
 }
 
 fn health(numbers: &[u64]) -> Option<HealthSummary> {
@@ -293,7 +294,8 @@ fn health(numbers: &[u64]) -> Option<HealthSummary> {
         b2,
         memory_most,
         memory_limit,
-    ] = *<&[u64; 12]>::try_from(numbers).ok()?;
+        judged,
+    ] = *<&[u64; 13]>::try_from(numbers).ok()?;
     let cpu = |periods, throttled_periods, throttled_microseconds| CpuCounters {
         periods,
         throttled_periods,
@@ -301,6 +303,7 @@ fn health(numbers: &[u64]) -> Option<HealthSummary> {
     };
     Some(HealthSummary {
         batches,
+        judged,
         busiest_per_mille,
         busy_per_mille_sum,
         busy_periods,
