@@ -53,6 +53,10 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {}", harmless(what))?;
             }
         }
+        if self.objects.is_empty() {
+            // of a script with which something is wrong
+            return Ok(());
+        }
         writeln!(f, "\nObjects in a cluster")?;
         let of = |is_operators| {
             self.objects
